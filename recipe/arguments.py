@@ -1,0 +1,198 @@
+"""What a run may be told: the recipe's own arguments, with their bounds, in one place.
+
+`train.py` reads them as flags or from a YAML or JSON file; a job's `options` use the same names. The
+bounds in `Annotated` are checked at both doors by `check_arguments`. Trainer's own arguments
+(`Seq2SeqTrainingArguments`) come on top; the few that a job may set are listed in `TrainerOptions`.
+Nothing heavy is imported here: the RunPod handler validates a job without torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import ConfigDict, Field, ValidationError, create_model
+
+from recipe.errors import JobError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+@dataclass
+class SourceArguments:
+    """Where the recordings come from and where progress goes. Never set by a job's `options`."""
+
+    data_dir: str | None = field(
+        default=None,
+        metadata={"help": "Folder of audio files with their captions beside them; no backend is needed."},
+    )
+    manifest_file: str | None = field(
+        default=None,
+        metadata={"help": "JSON file with the list of files to download from the backend."},
+    )
+    backend_base_url: str | None = field(
+        default=None,
+        metadata={
+            "help": "Address of the platform's backend: files come from it and progress goes to it. "
+            "Credentials are read from WHISPERTRAIN_AUTH_TOKEN or WHISPERTRAIN_WORKER_API_KEY."
+        },
+    )
+    user_id: str = field(default="", metadata={"help": "Owner of the files; a part of their address."})
+    project_id: str = field(default="", metadata={"help": "Project that the run belongs to."})
+    job_id: str = field(default="", metadata={"help": "Name of the run in progress events."})
+
+
+@dataclass
+class ModelArguments:
+    """Which model is trained, for which language and task."""
+
+    model_name_or_path: str = field(
+        default="openai/whisper-tiny", metadata={"help": "Hub id or local folder of a Whisper checkpoint."}
+    )
+    model_revision: str | None = field(
+        default=None, metadata={"help": "Commit or tag of a hub checkpoint; the default branch if not given."}
+    )
+    language: Annotated[str, Field(max_length=40)] | None = field(
+        default=None,
+        metadata={
+            "help": "Language spoken, as a code (fr) or English name (french). Default: the caption files' "
+            "tags where they agree, else what the base model hears. Unused by English-only checkpoints."
+        },
+    )
+    task: Literal["transcribe", "translate"] = field(
+        default="transcribe",
+        metadata={"help": "transcribe: captions are in the language spoken; translate: they are in English."},
+    )
+    freeze_encoder: bool = field(default=False, metadata={"help": "Train the decoder only."})
+
+
+@dataclass
+class DataArguments:
+    """How recordings become examples."""
+
+    eval_fraction: Annotated[float, Field(ge=0.0, le=0.5, allow_inf_nan=False)] = field(
+        default=0.1,
+        metadata={"help": "Share of the recordings held out, whole, to measure WER before and after."},
+    )
+    max_fallback_fraction: Fraction = field(
+        default=0.1,
+        metadata={
+            "help": "Share of the recordings that may be replaced by silence or lose their captions "
+            "before the run is refused."
+        },
+    )
+    empty_transcript: Literal["auto", "minimal", "skip", "fail"] = field(
+        default="auto",
+        metadata={
+            "help": "A recording whose captions are missing or empty: auto trains silent audio as silence "
+            "and skips audible speech; minimal always trains it as silence; skip; fail."
+        },
+    )
+    timestamp_fraction: Fraction = field(
+        default=0.5, metadata={"help": "Share of the examples trained with timestamp tokens."}
+    )
+    prompt_fraction: Fraction = field(
+        default=0.5, metadata={"help": "Share of the examples that see the text before the window as prompt."}
+    )
+    single_cue_fraction: Fraction = field(
+        default=0.1,
+        metadata={"help": "Share of the examples cut down to one cue, so that short inputs stay familiar."},
+    )
+    max_audio_hours: Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)] = field(
+        default=12.0, metadata={"help": "Longest recording that is accepted, in hours."}
+    )
+    max_file_gib: Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)] = field(
+        default=8.0, metadata={"help": "Largest file that is downloaded, in GiB."}
+    )
+
+
+@dataclass
+class RunArguments:
+    """How the run saves, judges and delivers its model."""
+
+    eval_batch_size: Annotated[int, Field(ge=1, le=256)] = field(
+        default=8, metadata={"help": "Windows transcribed together when WER is measured."}
+    )
+    max_selection_windows: Annotated[int, Field(ge=1)] = field(
+        default=200,
+        metadata={
+            "help": "Held-out windows transcribed at the end of an epoch to choose the best checkpoint; "
+            "the figures before and after always use all of them."
+        },
+    )
+    save_minutes: Annotated[float, Field(gt=0.0, le=1440.0, allow_inf_nan=False)] = field(
+        default=10.0,
+        metadata={"help": "Longest time between two checkpoints, in minutes, whatever save_strategy says."},
+    )
+    publish_to: str | None = field(
+        default=None,
+        metadata={
+            "help": "Where the finished model is delivered: a folder, s3://bucket/prefix or hub:owner/name. "
+            "Default: the RunPod network volume if one is mounted, else the run's own folder."
+        },
+    )
+    self_test: bool = field(
+        default=False,
+        metadata={
+            "help": "Train two steps of a tiny random model on synthetic sound; needs no data and no network."
+        },
+    )
+
+
+@dataclass
+class TrainerOptions:
+    """The arguments of `Seq2SeqTrainingArguments` that a job may set; meaning and default are Trainer's."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    max_steps: Annotated[int, Field(ge=-1, le=10_000_000)] = -1
+    warmup_steps: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 0
+    weight_decay: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] = 0.0
+    max_grad_norm: Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 1.0
+    label_smoothing_factor: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)] = 0.0
+    gradient_accumulation_steps: Annotated[int, Field(ge=1, le=4096)] = 1
+    gradient_checkpointing: bool = False
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    save_steps: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 500
+
+
+OPTION_GROUPS: tuple[type, ...] = (ModelArguments, DataArguments, RunArguments, TrainerOptions)
+"""The groups whose names a job's `options` may use."""
+
+NOT_OPTIONS = frozenset({"model_name_or_path", "self_test"})
+"""Names that the job itself carries (as `model_id` and `self_test`)."""
+
+
+def option_names() -> frozenset[str]:
+    """The names that a job's `options` may hold."""
+    return frozenset(f.name for group in OPTION_GROUPS for f in fields(group)) - NOT_OPTIONS
+
+
+def find_problems(group: type, values: Mapping[str, Any]) -> list[str]:
+    """One sentence for each value out of bounds and each unknown name; judged strictly (no "3" for 3)."""
+    hints = get_type_hints(group, include_extras=True)
+    schema = {f.name: (hints[f.name], f.default) for f in fields(group)}
+    model = create_model(  # type: ignore[call-overload]
+        group.__name__, __config__=ConfigDict(strict=True, extra="forbid", protected_namespaces=()), **schema
+    )
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        return [
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, found {problem['input']!r:.80}"
+            for problem in error.errors(include_url=False)
+        ]
+    return []
+
+
+def check_arguments(*groups: Any) -> None:
+    """Check filled-in argument groups against their bounds.
+
+    Raises:
+        JobError: naming every value that is out of bounds.
+    """
+    problems = [
+        problem
+        for group in groups
+        for problem in find_problems(type(group), {f.name: getattr(group, f.name) for f in fields(group)})
+    ]
+    if problems:
+        raise JobError("Arguments are out of bounds: " + "; ".join(problems))

@@ -1,0 +1,1 @@
+"""From the manifest to the Arrow dataset: files, cues, windows, examples."""

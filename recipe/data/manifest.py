@@ -1,0 +1,167 @@
+"""From a list of file names to recordings: which captions belong to which audio.
+
+Names pair when they agree without the extension; a language tag before the captions' extension is
+allowed, as download tools write it (`talk [abc].m4a` with `talk [abc].fr-CA.vtt`).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from recipe.errors import DataError
+
+TRANSCRIPT_EXTENSIONS = frozenset({".vtt", ".srt"})
+AUDIO_EXTENSIONS = frozenset(
+    (".aac", ".aif", ".aiff", ".avi", ".flac", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2", ".mp3")
+    + (".mp4", ".mpga", ".oga", ".ogg", ".opus", ".wav", ".weba", ".webm", ".wma")
+)
+
+_LANGUAGE_TAG = re.compile(r"(?P<name>.+)\.(?P<tag>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)")
+
+FileType = Literal["audio", "transcript"]
+
+
+@dataclass(frozen=True)
+class ManifestEntry:
+    """One file of the manifest, by name."""
+
+    file_type: FileType
+    filename: str
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """Where a file of the manifest lies, or why it could not be had.
+
+    Attributes:
+        path: The file; None if it is missing.
+        error: One sentence for the report if it is missing, else "".
+    """
+
+    path: Path | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One audio file with its captions.
+
+    Attributes:
+        name: The audio's file name without extension; unique in a dataset.
+        audio: The audio file; without a path if it is missing.
+        transcript: The caption file, likewise.
+        language_tag: The tag in the captions' file name, such as "fr-CA"; "" if there is none.
+    """
+
+    name: str
+    audio: LocalFile
+    transcript: LocalFile
+    language_tag: str = ""
+
+
+def list_folder(folder: Path) -> list[ManifestEntry]:
+    """The audio and caption files of a folder, by name; other files are left alone.
+
+    Raises:
+        DataError: if there is no such folder or no audio in it.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"The data folder {folder} does not exist; give a folder of audio files and captions."
+        )
+    entries = []
+    for path in sorted(folder.iterdir()):
+        extension = path.suffix.lower()
+        if extension in TRANSCRIPT_EXTENSIONS:
+            entries.append(ManifestEntry("transcript", path.name))
+        elif extension in AUDIO_EXTENSIONS:
+            entries.append(ManifestEntry("audio", path.name))
+    if not any(entry.file_type == "audio" for entry in entries):
+        raise DataError(
+            f"The data folder {folder} holds no audio file; expected names such as talk.m4a with talk.vtt, "
+            f"with one of the extensions {' '.join(sorted(AUDIO_EXTENSIONS))}."
+        )
+    return entries
+
+
+def pair_recordings(
+    entries: Iterable[ManifestEntry], files: Mapping[str, LocalFile], language: str | None = None
+) -> list[Recording]:
+    """Recordings in order of their names.
+
+    Args:
+        entries: The manifest.
+        files: Each file name's place on disk.
+        language: Code of the job's language; chooses among several captions of one audio.
+
+    Raises:
+        DataError: if two audio files share a name, or several captions claim one audio and none or more
+            than one of them is in the job's language.
+    """
+    audio, transcripts = _group_by_recording(list(entries))
+    return [
+        _make_recording(name, audio.get(name, []), transcripts.get(name, []), files, language)
+        for name in sorted({*audio, *transcripts})
+    ]
+
+
+def _group_by_recording(
+    entries: Sequence[ManifestEntry],
+) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str]]]]:
+    """Audio file names, and caption file names with their language tags, by recording."""
+    audio: defaultdict[str, list[str]] = defaultdict(list)
+    transcripts: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for entry in entries:
+        if entry.file_type == "audio":
+            audio[PurePosixPath(entry.filename).stem].append(entry.filename)
+    for entry in entries:
+        if entry.file_type == "transcript":
+            name, tag = _split_language_tag(PurePosixPath(entry.filename).stem, audio)
+            transcripts[name].append((entry.filename, tag))
+    return audio, transcripts
+
+
+def _split_language_tag(stem: str, audio: Mapping[str, object]) -> tuple[str, str]:
+    match = _LANGUAGE_TAG.fullmatch(stem)
+    if stem in audio or match is None or match["name"] not in audio:
+        return stem, ""
+    return match["name"], match["tag"]
+
+
+def _make_recording(
+    name: str,
+    audio: Sequence[str],
+    transcripts: Sequence[tuple[str, str]],
+    files: Mapping[str, LocalFile],
+    language: str | None,
+) -> Recording:
+    if len(audio) > 1:
+        raise DataError(
+            f"Recording {name!r} has several audio files: {', '.join(audio)}. "
+            "Keep one, or give them different names."
+        )
+    no_audio = LocalFile(None, f"there is no audio file named {name}.*")
+    no_transcript = LocalFile(None, f"there is no caption file named {name}.vtt or {name}.srt")
+    recording = Recording(name, files[audio[0]] if audio else no_audio, no_transcript)
+    if not transcripts:
+        return recording
+    filename, tag = _choose_transcript(name, transcripts, language)
+    return replace(recording, transcript=files[filename], language_tag=tag)
+
+
+def _choose_transcript(
+    name: str, transcripts: Sequence[tuple[str, str]], language: str | None
+) -> tuple[str, str]:
+    if len(transcripts) == 1:
+        return transcripts[0]
+    matching = [item for item in transcripts if language and item[1].lower().split("-")[0] == language]
+    if len(matching) == 1:
+        return matching[0]
+    found = ", ".join(filename for filename, _ in transcripts)
+    raise DataError(
+        f"Recording {name!r} has several caption files: {found}. Expected one in the job's language "
+        f"({language or 'not given'}); set the option language, or keep one file."
+    )

@@ -1,0 +1,224 @@
+"""Packs consecutive cues into windows of at most 30 seconds, the model's input.
+
+A window starts where speech starts and takes whole cues as long as they fit in 30 s and in the
+decoder's 448 tokens. A cue that crosses the end gives its start only (the model learns that speech
+goes on) and opens the next window. A cue that cannot be learnt from is dropped with a reason, and a
+window never spans it: its audio would otherwise stand there without words.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from recipe.data.captions import Cue, Word
+
+WINDOW_MS = 30_000
+"""Length of the model's input: 3000 mel frames of 10 ms."""
+
+TIMESTAMP_MS = 20
+"""Resolution of Whisper's timestamp tokens."""
+
+MAX_LABEL_TOKENS = 448
+"""Positions of Whisper's decoder (`max_target_positions`)."""
+
+MAX_PROMPT_TOKENS = 223
+"""Longest text before a window, as openai/whisper uses it: half the decoder less one."""
+
+MAX_PROMPT_CHARS = 1_000
+"""Text kept before a window; more than 223 tokens of any language that is not spelt byte by byte."""
+
+NUM_SPECIAL_TOKENS = 6
+"""Start, language, task, `<|notimestamps|>` or a crossing cue's start, the end, and one to spare."""
+
+MAX_GAP_MS = 5_000
+"""A longer silence between cues ends the window: what is said there, if anything, has no caption."""
+
+TAIL_MS = 500
+"""Audio kept after the last cue of a window; captions tend to end a little before the voice does."""
+
+MAX_CHARS_PER_SECOND = 25.0
+"""Fastest reading speed that is taken for speech, with `FREE_CHARS` on top for short cues."""
+
+FREE_CHARS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Timed text inside a window.
+
+    Attributes:
+        start_ms: Start, in milliseconds from the start of the window.
+        end_ms: End, likewise; None for a cue that goes on after the window (its text is not in it).
+        text: What is said, in reading form.
+    """
+
+    start_ms: int
+    end_ms: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """At most 30 s of a recording with what is said in them.
+
+    Attributes:
+        start_ms: Start in the recording, in milliseconds.
+        end_ms: End in the recording, exclusive; at most `WINDOW_MS` after the start.
+        segments: Texts in order; only the last may have no end. Empty for silence.
+        prompt: The text said before the window, from the same recording; "" after a gap or a dropped cue.
+    """
+
+    start_ms: int
+    end_ms: int
+    segments: tuple[Segment, ...]
+    prompt: str = ""
+
+    @property
+    def text(self) -> str:
+        """The words of all segments that end inside the window."""
+        return " ".join(segment.text for segment in self.segments if segment.end_ms is not None)
+
+
+def end_of_words(segments: Sequence[Segment], end_ms: int) -> int:
+    """Where the audio must end, at the latest at `end_ms`, so that it holds no speech without its words.
+
+    Without timestamps nothing can say that speech goes on, so a cue that crosses the end is cut off.
+    """
+    crossing = [segment.start_ms for segment in segments if segment.end_ms is None]
+    return crossing[0] if crossing else end_ms
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedCue:
+    """A cue that is in no window, and why."""
+
+    cue: Cue
+    reason: str
+
+
+@dataclass
+class Packing:
+    """What became of the cues of a recording: every cue is in exactly one window or in `dropped`."""
+
+    windows: list[Window] = field(default_factory=list)
+    dropped: list[DroppedCue] = field(default_factory=list)
+
+
+def pack_windows(cues: Sequence[Cue], duration_ms: int, count_tokens: Callable[[str], int]) -> Packing:
+    """Pack the cues of one recording greedily into windows.
+
+    Args:
+        cues: In order and without overlap, as `read_captions` leaves them.
+        duration_ms: Length of the recording's audio.
+        count_tokens: Number of the model's tokens in a text.
+    """
+    packing = Packing()
+    for run in _usable_runs(cues, duration_ms, count_tokens, packing.dropped):
+        prompt, remaining = "", run.cues
+        while remaining:
+            window, num_taken = _take_window(remaining, run.boundary_ms, count_tokens, prompt)
+            packing.windows.append(window)
+            remaining = remaining[num_taken:]
+            prompt = f"{prompt} {window.text}".strip()[-MAX_PROMPT_CHARS:]
+    return packing
+
+
+def silent_windows(duration_ms: int) -> list[Window]:
+    """Windows without words that cover `duration_ms` of audio; the last may be shorter than 30 s."""
+    starts = range(0, duration_ms, WINDOW_MS)
+    return [Window(start_ms, min(start_ms + WINDOW_MS, duration_ms), ()) for start_ms in starts]
+
+
+def split_long_cues(cues: Iterable[Cue]) -> list[Cue]:
+    """The same cues, those over 30 s cut into shorter ones where inline times say when each word starts."""
+    return [part for cue in cues for part in _split_cue(cue)]
+
+
+def _split_cue(cue: Cue) -> Iterator[Cue]:
+    if cue.end_ms - cue.start_ms <= WINDOW_MS or not cue.words:
+        yield cue
+        return
+    ends_ms = [*(word.start_ms for word in cue.words[1:]), cue.end_ms]
+    part: list[Word] = []
+    part_end_ms = cue.start_ms
+    for word, end_ms in zip(cue.words, ends_ms, strict=True):
+        if part and end_ms - part[0].start_ms > WINDOW_MS:
+            yield _cue_of_words(cue, part, part_end_ms)
+            part = []
+        part.append(word)
+        part_end_ms = end_ms
+    yield _cue_of_words(cue, part, part_end_ms)
+
+
+def _cue_of_words(cue: Cue, words: Sequence[Word], end_ms: int) -> Cue:
+    text = " ".join(" ".join(word.text for word in words).split())
+    return replace(cue, start_ms=words[0].start_ms, end_ms=end_ms, text=text, words=tuple(words))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Cues with neither a dropped cue nor a long gap between them; a chain of prompts spans one run."""
+
+    cues: Sequence[Cue]
+    boundary_ms: int  # where the audio of the last window must end at the latest
+
+
+def _usable_runs(
+    cues: Sequence[Cue], duration_ms: int, count_tokens: Callable[[str], int], dropped: list[DroppedCue]
+) -> Iterator[_Run]:
+    run: list[Cue] = []
+    for cue in cues:
+        reason = _unusable_reason(cue, duration_ms, count_tokens)
+        if run and (reason or cue.start_ms - run[-1].end_ms > MAX_GAP_MS):
+            yield _Run(run, min(cue.start_ms, duration_ms))
+            run = []
+        if reason:
+            dropped.append(DroppedCue(cue, reason))
+        else:
+            run.append(cue)
+    if run:
+        yield _Run(run, duration_ms)
+
+
+def _unusable_reason(cue: Cue, duration_ms: int, count_tokens: Callable[[str], int]) -> str | None:
+    """Why a cue cannot be learnt from, as counted in the dataset report; None if it can."""
+    length_ms = cue.end_ms - cue.start_ms
+    if cue.end_ms > duration_ms:
+        return "ends after the audio"
+    if length_ms <= 0:
+        return "has no length"
+    if length_ms > WINDOW_MS:
+        return "longer than 30 s, without word times to split it at"
+    if len(cue.text) > MAX_CHARS_PER_SECOND * length_ms / 1000 + FREE_CHARS:
+        return "more text than can be said in its time"
+    if _num_tokens(cue, count_tokens) > MAX_LABEL_TOKENS - NUM_SPECIAL_TOKENS:
+        return "more tokens than the decoder holds"
+    return None
+
+
+def _take_window(
+    cues: Sequence[Cue], boundary_ms: int, count_tokens: Callable[[str], int], prompt: str
+) -> tuple[Window, int]:
+    """The next window of a run, and how many cues are in it whole (at least one)."""
+    start_ms = cues[0].start_ms
+    limit_ms = start_ms + WINDOW_MS
+    num_tokens, num_taken = NUM_SPECIAL_TOKENS, 0
+    for cue in cues:
+        num_tokens += _num_tokens(cue, count_tokens)
+        if cue.end_ms > limit_ms or num_tokens > MAX_LABEL_TOKENS:
+            break
+        num_taken += 1
+    taken, following = cues[:num_taken], cues[num_taken : num_taken + 1]
+    segments = [Segment(cue.start_ms - start_ms, cue.end_ms - start_ms, cue.text) for cue in taken]
+    end_ms = min(taken[-1].end_ms + TAIL_MS, limit_ms, boundary_ms)
+    if following:
+        next_start_ms = following[0].start_ms
+        is_crossing = next_start_ms < limit_ms < following[0].end_ms
+        if is_crossing:
+            segments.append(Segment(next_start_ms - start_ms, None, ""))
+        end_ms = limit_ms if is_crossing else min(end_ms, next_start_ms)
+    return Window(start_ms, end_ms, tuple(segments), prompt), num_taken
+
+
+def _num_tokens(cue: Cue, count_tokens: Callable[[str], int]) -> int:
+    """Label tokens of a cue: its text between two timestamps."""
+    return count_tokens(f" {cue.text}") + 2

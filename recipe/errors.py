@@ -1,0 +1,70 @@
+"""Every error that this project raises for a user to read.
+
+    RecipeError
+    ├── JobError                 the request itself: a field, a name, a setting
+    │   └── JobConflictError     the same job id with other settings, or already running
+    ├── BackendError             the platform's backend
+    │   ├── AuthenticationError  the credentials were refused
+    │   └── MissingFileError     the backend does not have this one file
+    ├── DataError                the user's recordings as a whole
+    │   ├── CaptionError         one caption file
+    │   └── AudioError           one audio file
+    ├── TrainingError            the model, the device, the optimisation
+    │   └── CheckpointError      a checkpoint that cannot be trusted or does not fit
+    ├── PublishError             the finished model could not be released or delivered
+    └── InterruptedTraining      the worker was asked to stop; the work done is on disk
+
+A message is one sentence or two: which file or field, what was found, what was expected, what to do.
+"""
+
+
+class RecipeError(Exception):
+    """Base of all errors whose message is meant for the user, without a traceback."""
+
+
+class JobError(RecipeError):
+    """The job or an argument is wrong; nothing was started."""
+
+
+class JobConflictError(JobError):
+    """The job id belongs to a run with other settings, or to one that is running now."""
+
+
+class BackendError(RecipeError):
+    """The platform's backend could not be reached or answered wrongly, after all retries."""
+
+
+class AuthenticationError(BackendError):
+    """The backend refused the credentials (401 or 403)."""
+
+
+class MissingFileError(BackendError):
+    """The backend does not have the requested file (404 or 410)."""
+
+
+class DataError(RecipeError):
+    """The recordings, taken together, cannot be trained on."""
+
+
+class CaptionError(DataError):
+    """One caption file cannot be read at all."""
+
+
+class AudioError(DataError):
+    """One audio file cannot be read at all, or is outside the limits."""
+
+
+class TrainingError(RecipeError):
+    """Training cannot start or cannot go on."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint is damaged, or was made with another layout or dataset."""
+
+
+class PublishError(RecipeError):
+    """The model is not fit to be released, or could not be delivered."""
+
+
+class InterruptedTraining(RecipeError):  # noqa: N818 - a stop on request, not a fault
+    """The worker was asked to stop; running the same command again goes on from the last checkpoint."""

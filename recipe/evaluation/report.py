@@ -1,0 +1,194 @@
+"""How well a model hears a set of windows: error rates, where they are worst, and how fast it was."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from datasets import Dataset
+from pydantic import TypeAdapter
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from recipe.evaluation.metrics import Scores, bootstrap_interval, score_text, sum_scores
+from recipe.evaluation.transcription import Decoding, spoken_words, transcribe_examples
+
+NUM_WORST_WINDOWS = 10
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """One window: what was said, and what the model heard.
+
+    Attributes:
+        recording: Where it comes from.
+        start_ms: Start in the recording.
+        end_ms: End in the recording.
+        reference: What was said.
+        hypothesis: What the model heard.
+        scores: Errors between the two.
+    """
+
+    recording: str
+    start_ms: int
+    end_ms: int
+    reference: str
+    hypothesis: str
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's transcripts of a set of windows.
+
+    Attributes:
+        transcripts: In the order of the windows; not empty.
+        seconds: Time that transcribing took.
+    """
+
+    transcripts: Sequence[Transcript]
+    seconds: float
+
+    @property
+    def scores(self) -> Scores:
+        """Errors over all windows."""
+        return sum_scores(transcript.scores for transcript in self.transcripts)
+
+    @property
+    def audio_seconds(self) -> float:
+        """Length of all windows."""
+        return sum(transcript.end_ms - transcript.start_ms for transcript in self.transcripts) / 1000
+
+    def as_dict(self) -> dict[str, Any]:
+        """The evaluation for JSON; error rates are fractions."""
+        by_recording: defaultdict[str, list[Scores]] = defaultdict(list)
+        for transcript in self.transcripts:
+            by_recording[transcript.recording].append(transcript.scores)
+        normalized = [transcript.scores.words_normalized for transcript in self.transcripts]
+        worst = sorted(self.transcripts, key=lambda t: t.scores.words_normalized.num_errors, reverse=True)
+        return {
+            **self.scores.as_dict(),
+            "wer_normalized_interval": list(bootstrap_interval(normalized)),
+            "num_windows": len(self.transcripts),
+            "audio_seconds": round(self.audio_seconds, 3),
+            "seconds": round(self.seconds, 3),
+            "audio_seconds_per_second": round(self.audio_seconds / self.seconds, 2) if self.seconds else None,
+            "recordings": {
+                name: sum_scores(scores).as_dict() for name, scores in sorted(by_recording.items())
+            },
+            "worst_windows": [_describe(transcript) for transcript in worst[:NUM_WORST_WINDOWS]],
+        }
+
+
+def evaluate_model(
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    examples: Dataset,
+    decoding: Decoding,
+    *,
+    spellings: Mapping[str, str] | None = None,
+    on_batch: Callable[[int], object] = lambda _: None,
+) -> Evaluation:
+    """Transcribe every example and compare.
+
+    Args:
+        model: On its device.
+        processor: The model's.
+        examples: Windows with their words; at least one.
+        decoding: Language, task and batch size.
+        spellings: English spelling variants of the base checkpoint; the same before and after training.
+        on_batch: Called with the number of windows just transcribed.
+    """
+    started = time.monotonic()
+    hypotheses = transcribe_examples(model, processor, examples, decoding, on_batch)
+    seconds = time.monotonic() - started
+    # English-only checkpoints take no language, and translations are English.
+    language = "en" if decoding.language is None or decoding.task == "translate" else decoding.language
+    transcripts = [
+        Transcript(
+            example["recording"],
+            example["start_ms"],
+            example["end_ms"],
+            spoken_words(example),
+            hypothesis,
+            score_text(spoken_words(example), hypothesis, language=language, spellings=spellings),
+        )
+        for example, hypothesis in zip(examples.remove_columns("audio"), hypotheses, strict=True)
+    ]
+    return Evaluation(transcripts, seconds)
+
+
+def evaluate_once(
+    path: Path, fingerprint: Mapping[str, Any], evaluate: Callable[[], Evaluation]
+) -> Evaluation:
+    """The evaluation that an earlier attempt left at `path`, else a new one, left there for the next.
+
+    Args:
+        path: JSON file.
+        fingerprint: What the evaluation depends on; another one makes it anew.
+        evaluate: Makes it.
+    """
+    adapter = TypeAdapter(Evaluation)
+    if path.exists():
+        saved = json.loads(path.read_text())
+        if saved["fingerprint"] == dict(fingerprint):
+            return adapter.validate_python(saved["evaluation"])
+    evaluation = evaluate()
+    if PartialState().is_main_process:
+        content = {"fingerprint": dict(fingerprint), "evaluation": adapter.dump_python(evaluation)}
+        partial = path.with_suffix(".part")
+        partial.write_text(json.dumps(content, ensure_ascii=False))
+        partial.replace(path)
+    return evaluation
+
+
+def choose_example(before: Evaluation, after: Evaluation) -> dict[str, str]:
+    """The window that gained most, as spoken and as heard before and after."""
+    gains = [
+        first.scores.words_normalized.num_errors - second.scores.words_normalized.num_errors
+        for first, second in zip(before.transcripts, after.transcripts, strict=True)
+    ]
+    best = gains.index(max(gains))
+    first, second = before.transcripts[best], after.transcripts[best]
+    return {"reference": first.reference, "before": first.hypothesis, "after": second.hypothesis}
+
+
+def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
+    """The summary that users read: error rates of the same windows before and after, as fractions."""
+    figures: dict[str, Any] = {}
+    for name, value in before.scores.as_dict().items():
+        figures[f"{name}_before"] = value
+        figures[f"{name}_after"] = after.scores.as_dict()[name]
+    return figures
+
+
+def write_report(path: Path, before: Evaluation, after: Evaluation, facts: Mapping[str, Any]) -> None:
+    """Write the full comparison as JSON: figures, both evaluations, and every window as heard before and after."""
+    windows = [
+        {**_describe(first), "before": first.hypothesis, "after": second.hypothesis}
+        for first, second in zip(before.transcripts, after.transcripts, strict=True)
+    ]
+    for window in windows:
+        del window["hypothesis"]
+    report = {
+        **facts,
+        **compare(before, after),
+        "before": before.as_dict(),
+        "after": after.as_dict(),
+        "windows": windows,
+    }
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _describe(transcript: Transcript) -> dict[str, Any]:
+    return {
+        "recording": transcript.recording,
+        "start_ms": transcript.start_ms,
+        "end_ms": transcript.end_ms,
+        "reference": transcript.reference,
+        "hypothesis": transcript.hypothesis,
+        "num_errors": transcript.scores.words_normalized.num_errors,
+    }

@@ -1,0 +1,105 @@
+"""What a model writes when it hears windows: greedy, without timestamps, the same on any number of processes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from datasets import Dataset
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from recipe.data.audio import SAMPLES_PER_MS, decode_flac
+from recipe.data.mel import log_mel
+from recipe.data.windows import Segment, end_of_words
+
+MAX_NEW_TOKENS = 224
+"""Longest transcript of a window, as in openai/whisper (half the decoder): ends runaway repetitions."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How windows are transcribed.
+
+    Attributes:
+        language: Code of the language spoken; None for an English-only checkpoint.
+        task: "transcribe" or "translate".
+        batch_size: Windows at once; part of the exact result, since batches differ in rounding.
+    """
+
+    language: str | None
+    task: str = "transcribe"
+    batch_size: int = 8
+
+
+def transcribe_examples(
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    examples: Dataset,
+    decoding: Decoding,
+    on_batch: Callable[[int], object] = lambda _: None,
+) -> list[str]:
+    """What the model hears in each example, in order; every process gets the whole list.
+
+    Args:
+        model: On its device.
+        processor: The model's.
+        examples: Windows, as `recipe.data.dataset` makes them.
+        decoding: Language, task and batch size.
+        on_batch: Called with the number of windows that this process has just transcribed.
+    """
+    state = PartialState()
+    starts = range(0, len(examples), decoding.batch_size)
+    texts: list[tuple[int, str]] = []
+    was_training = model.training
+    model.eval()
+    for first in starts[state.process_index :: state.num_processes]:
+        indices = range(first, min(first + decoding.batch_size, len(examples)))
+        heard = _transcribe_batch(model, processor, [examples[index] for index in indices], decoding)
+        texts += zip(indices, heard, strict=True)
+        on_batch(len(indices))
+    model.train(was_training)
+    by_index = dict(gather_object(texts))
+    return [by_index[index] for index in range(len(examples))]
+
+
+def spoken_words(example: Mapping[str, Any]) -> str:
+    """The reference text of an example: the words of the cues that end inside it."""
+    return " ".join(segment["text"] for segment in example["segments"] if segment["end_ms"] is not None)
+
+
+def _transcribe_batch(
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    examples: Sequence[Mapping[str, Any]],
+    decoding: Decoding,
+) -> list[str]:
+    features = np.stack([_features_of(processor, example) for example in examples])
+    options = {"language": decoding.language, "task": decoding.task} if decoding.language else {}
+    with torch.inference_mode(), autocast(model.device):
+        ids = model.generate(
+            torch.from_numpy(features).to(model.device),
+            max_new_tokens=MAX_NEW_TOKENS,
+            use_cache=True,
+            num_beams=1,
+            do_sample=False,
+            return_timestamps=False,
+            **options,
+        )
+    texts: list[str] = processor.batch_decode(ids, skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+def _features_of(processor: WhisperProcessor, example: Mapping[str, Any]) -> Any:
+    segments = [Segment(**segment) for segment in example["segments"]]
+    end_ms = end_of_words(segments, example["end_ms"] - example["start_ms"])
+    samples = decode_flac(example["audio"]["bytes"])
+    return log_mel(processor.feature_extractor, samples[: end_ms * SAMPLES_PER_MS])
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """The precision that a model is measured in, before and after training alike: bfloat16 where it is native."""
+    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bf16)

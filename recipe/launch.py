@@ -1,0 +1,211 @@
+"""A training as a child process: started with Accelerate, watched, stopped, and never orphaned.
+
+The processes of one training are a launcher and, below it, one rank per GPU with helpers of its own.
+A stop is addressed to the ranks: the single-process launcher of Accelerate dies of SIGTERM without
+passing it on, and torch's elastic launcher gives its ranks 30 s whatever we want; a data loader's
+worker that got the signal itself would break the training that is about to write its checkpoint.
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from recipe.redaction import Redactor
+from recipe.system import gpu_stats
+
+logger = logging.getLogger(__name__)
+child_output = logging.getLogger("train")
+
+REPOSITORY_DIR = Path(__file__).resolve().parent.parent
+POLL_SECONDS = 0.25
+
+# The wait between fork and exec is no place for Python code in a process with threads, so the child
+# asks for the kernel's help after its first exec, and then becomes the launcher.
+_TETHER = (
+    "import os, signal, sys; from recipe.processes import die_with_parent; "
+    "die_with_parent(signal.SIGTERM); os.getppid() == int(sys.argv[1]) or os._exit(1); "
+    "os.execv(sys.argv[2], sys.argv[2:])"
+)
+
+
+def count_gpus(environment: Mapping[str, str], list_gpus: Callable[[], Sequence[object]] = gpu_stats) -> int:
+    """The number of NVIDIA GPUs that a training with this environment may use; torch is not needed."""
+    num_installed = len(list_gpus())
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return num_installed
+    entries = [entry.strip() for entry in visible.split(",")]
+    # CUDA ignores an invalid entry, such as -1, and all that follow it.
+    valid = itertools.takewhile(lambda entry: entry.isdigit() or entry.startswith(("GPU-", "MIG-")), entries)
+    return min(num_installed, len(list(valid)))
+
+
+def build_train_command(arguments_file: Path, num_gpus: int) -> list[str]:
+    """The command that trains with these arguments on all GPUs, or on the CPU if there is none."""
+    configs = {0: ["cpu.yaml"], 1: ["single_gpu.yaml"]}
+    config, *flags = configs.get(num_gpus, ["multi_gpu.yaml", "--num_processes", str(num_gpus)])
+    launcher = [sys.executable, "-m", "accelerate.commands.launch"]
+    config_file = REPOSITORY_DIR / "accelerate_configs" / config
+    return [*launcher, "--config_file", str(config_file), *flags, "train.py", str(arguments_file)]
+
+
+class TrainingProcess:
+    """One running training: the launcher and everything below it."""
+
+    def __init__(self, launcher: subprocess.Popen[bytes]) -> None:
+        self._launcher = launcher
+        self._family: set[psutil.Process] = set()
+
+    @classmethod
+    def start(cls, command: Sequence[str], *, environment: Mapping[str, str], log_path: Path) -> Self:
+        """A training that has just been started, in a process group of its own.
+
+        Its output goes straight to `log_path`: through a pipe it would break, mid-checkpoint, when we die.
+        """
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        with log_path.open("ab") as log:
+            launcher = subprocess.Popen(  # noqa: S603 - our own command; the job's values are in a file
+                [sys.executable, "-c", _TETHER, str(os.getpid()), *command],
+                cwd=REPOSITORY_DIR,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        logger.info("Training started: process %d, log %s", launcher.pid, log_path)
+        return cls(launcher)
+
+    @property
+    def exit_code(self) -> int | None:
+        """The launcher's exit code, negative for a signal; None while it runs."""
+        return self._launcher.poll()
+
+    def is_running(self) -> bool:
+        """Whether any process of the training is alive, the launcher or one that outlived it."""
+        return bool(self._find_living())
+
+    async def wait(self, timeout_seconds: float) -> bool:
+        """Whether all processes of the training ended within the time."""
+        deadline = time.monotonic() + timeout_seconds
+        while self.is_running():
+            if time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(POLL_SECONDS)
+        return True
+
+    async def stop(self, grace_seconds: float) -> bool:
+        """Ask the training to write its checkpoint and end; kill it when the time is up.
+
+        Returns:
+            Whether it ended by itself.
+        """
+        asked: set[psutil.Process] = set()
+        deadline = time.monotonic() + grace_seconds
+        while self.is_running() and time.monotonic() < deadline:
+            # Asked again in every round, since a launcher may only just be starting its ranks.
+            for process in self._find_ranks() - asked:
+                _send_signal(process, signal.SIGTERM)
+                asked.add(process)
+            await asyncio.sleep(POLL_SECONDS)
+        has_ended = not self.is_running()
+        while self._find_living():
+            self.kill()
+            await asyncio.sleep(POLL_SECONDS)
+        return has_ended
+
+    def kill(self) -> None:
+        """End every process of the training at once."""
+        for process in self._find_living():
+            _send_signal(process, signal.SIGKILL)
+
+    def _find_ranks(self) -> set[psutil.Process]:
+        """The processes that train: the launcher's children, else those that outlived it."""
+        if self._launcher.poll() is not None:
+            return self._find_living()
+        try:
+            launcher = psutil.Process(self._launcher.pid)
+            return set(launcher.children()) or {launcher}
+        except psutil.NoSuchProcess:
+            return set()
+
+    def _find_living(self) -> set[psutil.Process]:
+        """All living processes of the training, and those that they started since the last call."""
+        if self._launcher.poll() is None:
+            self._family.add(psutil.Process(self._launcher.pid))
+        for process in list(self._family):
+            try:
+                self._family.update(process.children(recursive=True))
+            except psutil.NoSuchProcess:
+                continue
+        self._family = {process for process in self._family if _is_alive(process)}
+        return self._family
+
+
+class LogEcho:
+    """Passes new lines of the training's log on to our own, without secrets.
+
+    Args:
+        path: The log; what is in it already is not repeated.
+        redactor: Knows the job's secrets.
+    """
+
+    def __init__(self, path: Path, redactor: Redactor) -> None:
+        self._path = path
+        self._redactor = redactor
+        self._offset = path.stat().st_size if path.exists() else 0
+        self.last_line = ""
+
+    def finish(self) -> None:
+        """Log the rest, and take secrets out of the file should the training have printed one."""
+        self.echo(is_final=True)
+        partial = self._path.with_name(f"{self._path.name}.part")
+        has_secret = False
+        with self._path.open(errors="replace") as log, partial.open("w") as clean:
+            for line in log:
+                redacted = self._redactor.redact(line)
+                has_secret |= redacted != line
+                clean.write(redacted)
+        if has_secret:
+            partial.replace(self._path)
+        partial.unlink(missing_ok=True)
+
+    def echo(self, *, is_final: bool = False) -> None:
+        """Log the lines that were completed since the last call; with `is_final` also an unfinished one."""
+        with self._path.open("rb") as log:
+            log.seek(self._offset)
+            content = log.read()
+        end = len(content) if is_final else content.rfind(b"\n") + 1
+        self._offset += end
+        for line in content[:end].decode(errors="replace").splitlines():
+            if line.strip():
+                self.last_line = self._redactor.redact(line.strip())
+                child_output.info("%s", self.last_line)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            return True
+        # As the first process of a container we inherit orphans, and nobody else collects them.
+        os.waitpid(process.pid, os.WNOHANG)
+    except (psutil.NoSuchProcess, ChildProcessError):
+        return False
+    return False
+
+
+def _send_signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        logger.debug("Process %d ended by itself", process.pid)

@@ -1,0 +1,103 @@
+"""A sealed release goes to its destination: a folder, an S3 bucket or the Hugging Face hub."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipe.destination import Bucket, Destination, Folder, HubRepository, parse_destination
+from recipe.publish.credentials import read_aws_credentials, read_hub_token
+from recipe.publish.folder import check_folder, deliver_to_folder
+from recipe.publish.release import OnProgress, load_release
+from recipe.settings import VOLUME_DIR
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Where a model went.
+
+    Attributes:
+        uri: Folder path, `s3://bucket/prefix`, or `hub:owner/name@commit`.
+        warnings: Remarks for the user.
+    """
+
+    uri: str
+    warnings: tuple[str, ...] = ()
+
+
+def default_destination(
+    run_dir: Path, *, environment: Mapping[str, str] = os.environ, volume_dir: Path = VOLUME_DIR
+) -> tuple[Path, str | None]:
+    """The folder a model goes to when no destination is given, and a warning if it dies with the worker."""
+    if volume_dir.is_mount():
+        is_kept = run_dir.resolve().is_relative_to(volume_dir.resolve())
+        return (run_dir if is_kept else volume_dir / "whispertrain" / "models" / run_dir.name) / "model", None
+    is_on_runpod = any(environment.get(name) for name in ("RUNPOD_POD_ID", "RUNPOD_ENDPOINT_ID"))
+    warning = (
+        "No destination was given and no network volume is mounted: the model lies on the worker's own disk "
+        "and dies with the worker. Give options.publish_to, or attach a network volume."
+    )
+    return run_dir / "model", warning if is_on_runpod else None
+
+
+def check_delivery(destination: str | None, *, default_dir: Path) -> None:
+    """Accepts a destination that a model can be delivered to, as far as this machine can tell beforehand.
+
+    Raises:
+        JobError: the destination has no known form.
+        PublishError: credentials are missing, or the folder is somebody else's.
+    """
+    match _resolve(destination, default_dir):
+        case Folder(path):
+            check_folder(path)
+        case Bucket():
+            read_aws_credentials(os.environ)
+        case HubRepository():
+            read_hub_token(os.environ)
+
+
+def deliver(
+    staging_dir: Path, destination: str | None, *, default_dir: Path, on_progress: OnProgress | None = None
+) -> Delivery:
+    """The place where the sealed release now is, whole and compared; the same release goes out once.
+
+    An earlier release in the same place is replaced: at no moment does the place hold a mixture that
+    passes for a release. The staging folder stays, so a delivery that fails can be tried again.
+
+    Args:
+        staging_dir: Folder that `verify_release` sealed.
+        destination: Folder path, `s3://bucket/prefix` or `hub:owner/name`; None means `default_dir`.
+        default_dir: First part of `default_destination`'s answer.
+        on_progress: Told the bytes done and the bytes in all.
+
+    Raises:
+        JobError: the destination has no known form.
+        PublishError: the folder is not sealed, or could not be delivered.
+    """
+    release = load_release(staging_dir)
+    target = _resolve(destination, default_dir)
+    report = on_progress or _ignore_progress
+    match target:
+        case Folder(path):
+            delivery = Delivery(deliver_to_folder(release, path, report))
+        case Bucket():
+            from recipe.publish.bucket import deliver_to_bucket  # noqa: PLC0415 - boto3 only where it is used
+
+            delivery = Delivery(deliver_to_bucket(release, target, report))
+        case HubRepository():
+            from recipe.publish.hub import deliver_to_hub  # noqa: PLC0415 - the same of the hub's client
+
+            delivery = Delivery(*deliver_to_hub(release, target, report))
+    logger.info("The model was delivered to %s", delivery.uri)
+    return delivery
+
+
+def _resolve(destination: str | None, default_dir: Path) -> Destination:
+    return parse_destination(destination) if destination else Folder(default_dir.absolute())
+
+
+def _ignore_progress(num_done: int, num_bytes: int) -> None:
+    """Tells nobody."""

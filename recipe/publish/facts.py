@@ -1,0 +1,104 @@
+"""What is told about a release: on its card, and to programs in `training_metadata.json`."""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recipe.errors import PublishError
+
+METADATA_FORMAT = 1
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class ReleaseFacts:
+    """How the model came about. Everything here becomes public with the model: no people, no secrets.
+
+    Attributes:
+        base_model: Hub id, or path of a local checkpoint (only its last part is told).
+        language: Whisper's code of the language spoken; None where it was left to detection.
+        task: `transcribe` or `translate`.
+        job_id: Name of the run.
+        project_id: The platform's project, blank without one.
+        epochs: Passes over the training windows.
+        num_steps: Optimizer steps taken.
+        max_steps: Optimizer steps planned; fewer taken is an unfinished run.
+        figures: Results as fractions; pairs such as `wer_before` and `wer_after` are shown on the card.
+        dataset: Counts and hours of the data, by name.
+        settings: Hyperparameters by name.
+        versions: Versions of the libraries by name.
+        num_warnings: Remarks about the data; they may quote file names, so only their number is told.
+        base_revision: Commit of the base model, where one was pinned.
+        license: Licence of the released weights as the hub spells it; None leaves the choice to the owner.
+    """
+
+    base_model: str
+    language: str | None
+    task: str
+    job_id: str
+    num_steps: int
+    max_steps: int
+    epochs: float
+    project_id: str = ""
+    figures: Mapping[str, float | None] = field(default_factory=dict)
+    dataset: Mapping[str, float | int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    num_warnings: int = 0
+    base_revision: str | None = None
+    license: str | None = None
+
+    @property
+    def base_hub_id(self) -> str | None:
+        """The base model's hub id, None for a local folder."""
+        is_hub_id = _HUB_ID.fullmatch(self.base_model) and not Path(self.base_model).is_dir()
+        return self.base_model if is_hub_id else None
+
+    @property
+    def base_name(self) -> str:
+        """The base model's name without the path of a local folder."""
+        return self.base_hub_id or Path(self.base_model).name
+
+
+def format_metadata(facts: ReleaseFacts) -> str:
+    """Content of `training_metadata.json`; a number that is not finite becomes null.
+
+    Raises:
+        PublishError: a fact cannot be written as JSON.
+    """
+    metadata = {
+        "format": METADATA_FORMAT,
+        "base_model": facts.base_name,
+        "base_revision": facts.base_revision,
+        "language": facts.language,
+        "task": facts.task,
+        "job_id": facts.job_id,
+        "project_id": facts.project_id,
+        "epochs": facts.epochs,
+        "num_steps": facts.num_steps,
+        "max_steps": facts.max_steps,
+        "evaluation": facts.figures,
+        "dataset": facts.dataset,
+        "settings": facts.settings,
+        "versions": facts.versions,
+        "num_warnings": facts.num_warnings,
+        "license": facts.license,
+    }
+    try:
+        return json.dumps(_as_json(metadata), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except TypeError as error:
+        raise PublishError(f"The facts of the release cannot be written as JSON: {error}.") from error
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_as_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

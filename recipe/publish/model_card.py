@@ -1,0 +1,138 @@
+"""The model card: README.md with the metadata that the hub reads, and the figures that a reader wants.
+
+Metadata follows https://huggingface.co/docs/hub/model-cards; rates are percent here, fractions elsewhere.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+from recipe.publish.facts import ReleaseFacts
+
+RATES = ("wer", "cer")
+HUB_CODES = {"jw": "jv"}
+"""Codes of Whisper that ISO 639 has withdrawn."""
+
+
+def format_model_card(facts: ReleaseFacts, model_name: str) -> str:
+    """Content of README.md: the hub's metadata, results before and after, how to use it, how it was made."""
+    sections = {"Results": _format_results(facts.figures), "Use": _format_usage(facts)}
+    sections |= {
+        "Data": _format_table("Count", facts.dataset),
+        "Training": _format_table("Setting", _list_settings(facts)),
+    }
+    sections |= {"Versions": _format_table("Library", facts.versions), "Limits": _describe_limits(facts)}
+    head = f"---\n{_build_metadata(facts, model_name).to_yaml()}\n---\n\n# {model_name}\n\n{_describe(facts)}"
+    return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items() if text)]) + "\n"
+
+
+def pair_rates(figures: Mapping[str, float | None]) -> Iterator[tuple[str, float | None, float]]:
+    """Each error rate that was measured after training: its name, and it before and after, as fractions."""
+    for name, after in figures.items():
+        if "_after" not in name or not name.startswith(RATES) or after is None or not math.isfinite(after):
+            continue
+        before = figures.get(name.replace("_after", "_before"))
+        yield (
+            name.replace("_after", ""),
+            before if before is not None and math.isfinite(before) else None,
+            after,
+        )
+
+
+def _build_metadata(facts: ReleaseFacts, model_name: str) -> ModelCardData:
+    rates = list(pair_rates(facts.figures))
+    results = [_build_result(rate, after, "") for rate, _, after in rates]
+    results += [
+        _build_result(rate, before, " of the base model") for rate, before, _ in rates if before is not None
+    ]
+    return ModelCardData(
+        language=HUB_CODES.get(facts.language, facts.language) if facts.language else None,
+        license=facts.license,
+        base_model=facts.base_hub_id,
+        library_name="transformers",
+        pipeline_tag="automatic-speech-recognition",
+        tags=["whisper", "whisper-fine-tuned"],
+        metrics=[rate for rate in RATES if any(name.startswith(rate) for name, _, _ in rates)] or None,
+        model_name=model_name if results else None,
+        eval_results=results or None,
+    )
+
+
+def _build_result(rate: str, fraction: float, suffix: str) -> EvalResult:
+    return EvalResult(
+        task_type="automatic-speech-recognition",
+        task_name="Speech recognition",
+        dataset_type="private",
+        dataset_name="Held-out recordings",
+        metric_type=rate[:3],
+        metric_name=_label(rate) + suffix,
+        metric_value=round(100 * fraction, 2),
+    )
+
+
+def _label(rate: str) -> str:
+    """`wer_normalized` → `WER, normalized`."""
+    name, _, variant = rate.partition("_")
+    return f"{name.upper()}, {variant.replace('_', ' ')}" if variant else name.upper()
+
+
+def _describe(facts: ReleaseFacts) -> str:
+    language = LANGUAGES.get(facts.language or "", "").title()
+    speech = f"{language} speech" if language else "speech"
+    work = "translation into English" if facts.task == "translate" else "transcription"
+    base = (
+        f"[{facts.base_name}](https://huggingface.co/{facts.base_name})"
+        if facts.base_hub_id
+        else facts.base_name
+    )
+    return f"Whisper, fine-tuned from {base} for {work} of {speech}."
+
+
+def _format_results(figures: Mapping[str, float | None]) -> str:
+    rows = [
+        f"| {_label(rate)} | {'n/a' if before is None else f'{before:.2%}'} | {after:.2%} |"
+        for rate, before, after in pair_rates(figures)
+    ]
+    if not rows:
+        return "No recordings were held out, so nothing was measured: judge the model on your own recordings."
+    head = "Error rates on recordings that were held out of training, lower is better.\n\n"
+    return head + "\n".join(["| Rate | Base model | This model |", "|---|---:|---:|", *rows])
+
+
+def _format_usage(facts: ReleaseFacts) -> str:
+    hint = "The language and the task are set in `generation_config.json`." if facts.language else ""
+    code = (
+        "```python\nfrom transformers import pipeline\n\n"
+        'recogniser = pipeline("automatic-speech-recognition", model="path/or/repository")\n'
+        'print(recogniser("recording.wav", return_timestamps=True)["text"])\n```'
+    )
+    return f"{code}\n\n{hint}".strip()
+
+
+def _list_settings(facts: ReleaseFacts) -> dict[str, Any]:
+    return {"epochs": facts.epochs, "steps": facts.num_steps, **facts.settings}
+
+
+def _format_table(heading: str, values: Mapping[str, Any]) -> str:
+    if not values:
+        return ""
+    rows = [f"| {name.replace('_', ' ')} | {_format_value(value)} |" for name, value in values.items()]
+    return "\n".join([f"| {heading} | Value |", "|---|---:|", *rows])
+
+
+def _format_value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+
+
+def _describe_limits(facts: ReleaseFacts) -> str:
+    limits = ["Fine-tuning can cost accuracy on speech unlike the training recordings; test both."]
+    if facts.num_warnings:
+        limits.append(f"Preparing the data gave {facts.num_warnings} warnings.")
+    if facts.license is None:
+        limits.append(
+            "No licence was chosen for these weights; that of the base model applies to what derives from it."
+        )
+    return " ".join(limits)

@@ -1,0 +1,152 @@
+"""The list of what a release holds: `release.json`, with the size and SHA-256 of every file.
+
+The list is the seal. It is written only after the staged folder was reloaded with success, nothing is
+delivered without it, and it is the last file to arrive, so a folder that has it is whole.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from recipe.errors import PublishError
+
+SEAL_FILE = "release.json"
+WEIGHTS_FILE = "model.safetensors"
+REQUIRED_FILES = frozenset(
+    {
+        "README.md",
+        "config.json",
+        "generation_config.json",
+        "merges.txt",
+        "preprocessor_config.json",
+        "processor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "training_metadata.json",
+        "vocab.json",
+        WEIGHTS_FILE,
+    }
+)
+OPTIONAL_FILES = frozenset({"normalizer.json"})
+FORMAT = 1
+MARGIN_BYTES = 64 * 2**20
+
+OnProgress = Callable[[int, int], None]
+"""Told the bytes delivered so far and the bytes of the whole release."""
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of a release.
+
+    Attributes:
+        size: Bytes.
+        sha256: Of the content, 64 hexadecimal digits.
+    """
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """A sealed folder.
+
+    Attributes:
+        folder: Where the files are.
+        files: Records by file name, without the seal itself.
+    """
+
+    folder: Path
+    files: Mapping[str, FileRecord]
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all files together, the seal's few hundred bytes aside."""
+        return sum(record.size for record in self.files.values())
+
+    @property
+    def seal(self) -> bytes:
+        """Content of `release.json`: equal for equal releases."""
+        return _format_seal(self.files)
+
+
+def list_files(folder: Path) -> dict[str, FileRecord]:
+    """Records of everything in a staging folder, by name, the seal aside.
+
+    Raises:
+        PublishError: a file is missing, or something is there that must not go out.
+    """
+    found = {entry.name for entry in folder.iterdir()} - {SEAL_FILE}
+    odd = {name for name in found if not (folder / name).is_file() or (folder / name).is_symlink()}
+    foreign = sorted(found - REQUIRED_FILES - OPTIONAL_FILES | odd)
+    if foreign:
+        raise PublishError(f"The staging folder holds {', '.join(foreign)}, which is not part of a release.")
+    missing = sorted(REQUIRED_FILES - found)
+    if missing:
+        raise PublishError(
+            f"The staging folder lacks {', '.join(missing)}; the release was not staged whole."
+        )
+    return {name: _record(folder / name) for name in sorted(found)}
+
+
+def seal_release(folder: Path) -> Release:
+    """The folder's files, listed in its `release.json`.
+
+    Raises:
+        PublishError: a file is missing, or something is there that must not go out.
+    """
+    release = Release(folder, list_files(folder))
+    (folder / SEAL_FILE).write_bytes(release.seal)
+    return release
+
+
+def load_release(folder: Path) -> Release:
+    """The sealed folder, after comparing every file with the seal.
+
+    Raises:
+        PublishError: there is no seal, or a file is not what was sealed.
+    """
+    seal = read_seal(folder)
+    if seal is None:
+        raise PublishError(
+            f"The staged model in {folder} was not verified (no {SEAL_FILE}); nothing was delivered."
+        )
+    release = Release(folder, list_files(folder))
+    if release.seal != seal:
+        raise PublishError(f"The staged model in {folder} changed after it was verified; stage it again.")
+    return release
+
+
+def read_seal(folder: Path) -> bytes | None:
+    """Content of the folder's `release.json`, None where there is none."""
+    path = folder / SEAL_FILE
+    return path.read_bytes() if path.is_file() else None
+
+
+def check_free_space(folder: Path, num_bytes: int) -> None:
+    """Accepts a disk with room for so many bytes, judged before the work: a full disk shows as odd errors.
+
+    Raises:
+        PublishError: the disk that holds the folder, or would, has too little room.
+    """
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    num_free = shutil.disk_usage(existing).free
+    if num_free < num_bytes + MARGIN_BYTES:
+        raise PublishError(
+            f"The disk of {folder} has {num_free / 2**20:.0f} MiB free; the model needs "
+            f"{(num_bytes + MARGIN_BYTES) / 2**20:.0f} MiB. Free some space, then run the same command again."
+        )
+
+
+def _record(path: Path) -> FileRecord:
+    with path.open("rb") as file:
+        return FileRecord(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _format_seal(files: Mapping[str, FileRecord]) -> bytes:
+    listed = {name: asdict(record) for name, record in sorted(files.items())}
+    return (json.dumps({"format": FORMAT, "files": listed}, indent=2) + "\n").encode()

@@ -1,0 +1,159 @@
+"""The finished model as a folder of files, in the forms that Whisper's runtimes read."""
+
+import copy
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from recipe.errors import PublishError
+from recipe.publish.facts import ReleaseFacts, format_metadata
+from recipe.publish.model_card import format_model_card
+from recipe.publish.release import (
+    OPTIONAL_FILES,
+    REQUIRED_FILES,
+    SEAL_FILE,
+    WEIGHTS_FILE,
+    check_free_space,
+    list_files,
+)
+
+logger = logging.getLogger(__name__)
+
+SECRET_VARIABLES = (
+    "WHISPERTRAIN_AUTH_TOKEN",
+    "WHISPERTRAIN_WORKER_API_KEY",
+    "HF_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "RUNPOD_API_KEY",
+    "RUNPOD_AI_API_KEY",
+)
+MIN_SECRET_LENGTH = 8  # a shorter value would be found by chance
+ONE_FILE = "1TB"  # over any Whisper, so that the weights are never sharded and the list of files stays closed
+
+
+def stage_model(
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    facts: ReleaseFacts,
+    staging_dir: Path,
+) -> Path:
+    """The folder with the model's files, complete but not yet verified.
+
+    What `verify_release` then seals, `transformers.pipeline` loads as it is, and runtimes that read
+    `preprocessor_config.json` or `vocab.json` find them. `model` is made ready for release in place: its
+    cache is on again and it knows its language and task. A half-staged folder is staged anew.
+
+    Args:
+        model: Trained model, adapters merged; saved in the precision it has.
+        processor: Its processor; untouched.
+        facts: What is told about it.
+        staging_dir: Folder of ours; made when it does not exist.
+
+    Raises:
+        PublishError: the model is not fit for release, or the folder holds something else.
+    """
+    _check_finished(facts)
+    _check_finite(model)
+    check_free_space(staging_dir, sum(tensor.nbytes for tensor in model.state_dict().values()))
+    _clear(staging_dir)
+    _prepare_model(model, facts)
+    try:
+        model.save_pretrained(staging_dir, max_shard_size=ONE_FILE)
+        _save_processor(processor, model, facts, staging_dir)
+    except (OSError, ValueError) as error:
+        raise PublishError(f"The model could not be written to {staging_dir}: {error}.") from error
+    (staging_dir / "training_metadata.json").write_text(format_metadata(facts), encoding="utf-8")
+    (staging_dir / "README.md").write_text(format_model_card(facts, _name_model(facts)), encoding="utf-8")
+    list_files(staging_dir)
+    _check_secrets(staging_dir, os.environ)
+    logger.info("Staged the model in %s", staging_dir)
+    return staging_dir
+
+
+def _check_finished(facts: ReleaseFacts) -> None:
+    if facts.num_steps < 1 or facts.num_steps < facts.max_steps:
+        raise PublishError(
+            f"Training took {facts.num_steps} of {facts.max_steps} steps; only a finished model is "
+            "published. Run the same command again to go on from the last checkpoint."
+        )
+
+
+def _check_finite(model: WhisperForConditionalGeneration) -> None:
+    for name, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise PublishError(
+                f"The weights {name} hold values that are not finite, so the model cannot work; it was not "
+                "published. Lower the learning rate, or look for a damaged recording."
+            )
+
+
+def _clear(staging_dir: Path) -> None:
+    """Removes the files of an earlier staging, the seal first."""
+    staging_dir.mkdir(parents=True, exist_ok=True)
+    for name in (SEAL_FILE, *sorted(REQUIRED_FILES | OPTIONAL_FILES)):
+        (staging_dir / name).unlink(missing_ok=True)
+    left = sorted(entry.name for entry in staging_dir.iterdir())
+    if left:
+        raise PublishError(
+            f"{staging_dir} holds {', '.join(left)}, which no staging wrote; give an empty folder."
+        )
+
+
+def _prepare_model(model: WhisperForConditionalGeneration, facts: ReleaseFacts) -> None:
+    model.config.use_cache = True  # Trainer turns it off
+    generation_config: Any = model.generation_config  # Whisper's fields are not in its class
+    is_multilingual = getattr(generation_config, "is_multilingual", True)
+    if is_multilingual and facts.language:
+        languages = getattr(generation_config, "lang_to_id", None) or {}
+        if f"<|{facts.language}|>" not in languages:
+            raise PublishError(
+                f"The model has no token for the language {facts.language!r}; it was not published."
+            )
+    generation_config.language = facts.language if is_multilingual else None
+    generation_config.task = facts.task if is_multilingual else None
+    # Old checkpoints carry ids here that contradict the language and the task.
+    generation_config.forced_decoder_ids = None
+
+
+def _save_processor(
+    processor: WhisperProcessor,
+    model: WhisperForConditionalGeneration,
+    facts: ReleaseFacts,
+    staging_dir: Path,
+) -> None:
+    """Writes the processor in the new form and the old one: other runtimes read the old one only."""
+    released = copy.deepcopy(processor)  # set_prefix_tokens would change what training still uses
+    if getattr(model.generation_config, "is_multilingual", True):
+        released.tokenizer.set_prefix_tokens(
+            language=facts.language, task=facts.task, predict_timestamps=False
+        )
+    released.save_pretrained(staging_dir)
+    released.feature_extractor.save_pretrained(staging_dir)
+    released.tokenizer.save_vocabulary(str(staging_dir))
+
+
+def _name_model(facts: ReleaseFacts) -> str:
+    base = facts.base_name.rpartition("/")[2]
+    return f"{base}-{facts.language}" if facts.language else f"{base}-fine-tuned"
+
+
+def _check_secrets(staging_dir: Path, environment: Mapping[str, str]) -> None:
+    """Refuses text files in which a secret of this process stands; weights cannot hold one."""
+    secrets = {name: environment.get(name, "").strip() for name in SECRET_VARIABLES}
+    for path in sorted(staging_dir.iterdir()):
+        if path.name == WEIGHTS_FILE:
+            continue
+        text = path.read_text(encoding="utf-8")
+        leaked = [
+            name for name, secret in secrets.items() if len(secret) >= MIN_SECRET_LENGTH and secret in text
+        ]
+        if leaked:
+            raise PublishError(
+                f"{path.name} would have told the value of {leaked[0]}; the model was not published."
+            )

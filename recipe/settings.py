@@ -1,0 +1,78 @@
+"""What the operator of a worker decides, read from the environment; a job cannot change it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from recipe.errors import RecipeError
+
+VOLUME_DIR = Path("/runpod-volume")
+"""Where RunPod mounts a network volume."""
+
+
+@dataclass(frozen=True)
+class OperatorSettings:
+    """Folders, limits and patience of one worker.
+
+    Attributes:
+        runs_dir: Parent of the run folders, one per job.
+        models_dir: Local base models that a job may name; none are allowed without it.
+        publish_dir: Folder below which a job may have its model delivered, beside `runs_dir` and the volume.
+        volume_dir: The network volume, if one is mounted.
+        is_private_backend_allowed: Whether a backend may be plain http or at a private address.
+        grace_seconds: Time that a stopped training has to write its checkpoint before it is killed.
+        flush_seconds: Time spent on delivering the last progress events before the answer.
+    """
+
+    runs_dir: Path
+    models_dir: Path | None = None
+    publish_dir: Path | None = None
+    volume_dir: Path | None = None
+    is_private_backend_allowed: bool = False
+    grace_seconds: float = 60.0
+    flush_seconds: float = 30.0
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], *, volume_dir: Path = VOLUME_DIR) -> Self:
+        """The settings that the `WHISPERTRAIN_…` variables ask for; blank means default.
+
+        Raises:
+            RecipeError: a variable cannot be understood.
+        """
+        # The folder exists in some images without being a volume; only a mount outlives the worker.
+        volume = volume_dir if volume_dir.is_mount() else None
+        default_runs_dir = volume / "whispertrain" / "runs" if volume else Path("runs").resolve()
+        return cls(
+            runs_dir=_read_folder(environment, "WHISPERTRAIN_RUNS_DIR") or default_runs_dir,
+            models_dir=_read_folder(environment, "WHISPERTRAIN_MODELS_DIR"),
+            publish_dir=_read_folder(environment, "WHISPERTRAIN_PUBLISH_DIR"),
+            volume_dir=volume,
+            is_private_backend_allowed=environment.get("WHISPERTRAIN_ALLOW_PRIVATE_BACKEND") == "1",
+            grace_seconds=_read_seconds(environment, "WHISPERTRAIN_GRACE_SECONDS", cls.grace_seconds),
+            flush_seconds=_read_seconds(environment, "WHISPERTRAIN_FLUSH_SECONDS", cls.flush_seconds),
+        )
+
+    @property
+    def delivery_dirs(self) -> tuple[Path, ...]:
+        """The folders below which a job may have its model delivered."""
+        return tuple(folder for folder in (self.runs_dir, self.publish_dir, self.volume_dir) if folder)
+
+
+def _read_folder(environment: Mapping[str, str], name: str) -> Path | None:
+    text = environment.get(name, "").strip()
+    return Path(text).resolve() if text else None
+
+
+def _read_seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= 3600:
+        raise RecipeError(f"{name} is {text!r}; expected a number of seconds from 0 to 3600.")
+    return seconds

@@ -1,0 +1,92 @@
+"""What this machine has and how busy it is: processor, memory, disk and every GPU."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psutil
+
+logger = logging.getLogger(__name__)
+
+MIB = 2**20
+
+
+def system_stats(folder: Path) -> dict[str, Any]:
+    """The contract's `system_stats`: percentages in [0, 100] and GPU memory in MiB.
+
+    Where torch is loaded, its allocator tells what this process holds of its own GPU; else the driver
+    tells what all GPUs hold together.
+
+    Args:
+        folder: A place on the disk to report on.
+    """
+    stats: dict[str, Any] = {
+        "cpu_percent": psutil.cpu_percent(),
+        "memory_percent": psutil.virtual_memory().percent,
+        "disk_usage_percent": psutil.disk_usage(str(folder)).percent,
+        "gpu_available": False,
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        allocated, reserved = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
+        total = torch.cuda.get_device_properties().total_memory
+    else:
+        gpus = gpu_stats()
+        if not gpus:
+            return stats
+        # The driver cannot tell allocated from reserved; only the allocator can.
+        allocated = reserved = sum(gpu.get("memory_used_mb", 0.0) for gpu in gpus) * MIB
+        total = sum(gpu.get("memory_total_mb", 0.0) for gpu in gpus) * MIB
+    return stats | {
+        "gpu_available": True,
+        "gpu_memory_allocated_mb": round(allocated / MIB, 1),
+        "gpu_memory_reserved_mb": round(reserved / MIB, 1),
+        "gpu_memory_total_mb": round(total / MIB, 1),
+    }
+
+
+def gpu_stats() -> list[dict[str, float]]:
+    """For every GPU: memory in MiB, utilisation in percent, power in watts, temperature in degrees Celsius.
+
+    Empty without an NVIDIA driver. A figure that a card does not give is left out.
+    """
+    with _open_nvml() as nvml:
+        if nvml is None:
+            return []
+        return [_stats_of_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+
+
+def _stats_of_gpu(nvml: ModuleType, index: int) -> dict[str, float]:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    stats: dict[str, float] = {"index": index}
+    with suppress(nvml.NVMLError):
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+        stats |= {"memory_used_mb": memory.used / MIB, "memory_total_mb": memory.total / MIB}
+    with suppress(nvml.NVMLError):
+        stats["utilization_percent"] = nvml.nvmlDeviceGetUtilizationRates(handle).gpu
+    with suppress(nvml.NVMLError):
+        stats["power_watts"] = nvml.nvmlDeviceGetPowerUsage(handle) / 1000
+    with suppress(nvml.NVMLError):
+        stats["temperature_celsius"] = nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
+    return stats
+
+
+@contextmanager
+def _open_nvml() -> Iterator[ModuleType | None]:
+    """The NVIDIA management library, or None on a machine without a driver."""
+    import pynvml  # noqa: PLC0415 - not paid for at the worker's start
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        logger.debug("No NVIDIA driver: %s", error)
+        yield None
+        return
+    try:
+        yield pynvml
+    finally:
+        pynvml.nvmlShutdown()

@@ -1,0 +1,1 @@
+"""From the Arrow dataset to a trained checkpoint: model, features, trainer, callbacks."""

@@ -1,0 +1,178 @@
+"""`train.py`'s arguments: flags, or one YAML or JSON file; the recipe's groups and Trainer's own."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from transformers import HfArgumentParser, Seq2SeqTrainingArguments
+
+from recipe.arguments import (
+    DataArguments,
+    ModelArguments,
+    RunArguments,
+    SourceArguments,
+    TrainerOptions,
+    check_arguments,
+    find_problems,
+)
+from recipe.destination import check_destination
+from recipe.errors import JobError
+
+AUTO = -1
+
+
+@dataclass
+class RecipeTrainingArguments(Seq2SeqTrainingArguments):
+    """Trainer's arguments with the recipe's defaults.
+
+    Trainer's own choice of the best model and its batch-size finder stay off: the recipe keeps the
+    checkpoint with the lowest WER itself, and halves micro-batches without starting over.
+    """
+
+    output_dir: str = field(default="runs/default", metadata={"help": "Folder of the run; one run each."})
+    num_train_epochs: float = field(default=1.0, metadata={"help": "Passes over the training windows."})
+    per_device_train_batch_size: int = field(default=2, metadata={"help": "Windows a device takes at once."})
+    learning_rate: float = field(default=2e-5, metadata={"help": "Peak learning rate."})
+    eval_strategy: str = field(default="epoch", metadata={"help": "When loss and WER are measured."})
+    save_strategy: str = field(
+        default="epoch", metadata={"help": "When checkpoints are saved; see save_minutes."}
+    )
+    save_total_limit: int | None = field(
+        default=2, metadata={"help": "Checkpoints kept beside the best; at least 2."}
+    )
+    logging_steps: float = field(
+        default=1, metadata={"help": "Updates between two points of the loss curve."}
+    )
+    logging_nan_inf_filter: bool = field(
+        default=False, metadata={"help": "Leave off: it would hide a loss that is not a number."}
+    )
+    report_to: None | str | list[str] = field(
+        default="tensorboard", metadata={"help": "Where metrics go beside."}
+    )
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Leave off: features are made on the fly."}
+    )
+    dataloader_num_workers: int = field(
+        default=AUTO, metadata={"help": "Processes that make features; -1 chooses by the device."}
+    )
+    bf16: bool | None = field(
+        default=None, metadata={"help": "bfloat16 autocast; by default where a GPU has it."}
+    )
+
+    def __post_init__(self) -> None:
+        """Fill in what depends on the device, then let Trainer check and set up the rest."""
+        has_gpu = torch.cuda.is_available() and not self.use_cpu
+        if self.bf16 is None:
+            self.bf16 = bool(has_gpu and torch.cuda.is_bf16_supported() and not self.fp16)
+        if self.dataloader_num_workers == AUTO:
+            self.dataloader_num_workers = min(8, os.cpu_count() or 1) if has_gpu else 0
+        self.dataloader_pin_memory = self.dataloader_pin_memory and has_gpu
+        if self.ddp_find_unused_parameters is None:
+            self.ddp_find_unused_parameters = False
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(self.output_dir) / "logs"))
+        super().__post_init__()
+
+
+class Arguments(NamedTuple):
+    """All arguments of a run, by group."""
+
+    source: SourceArguments
+    model: ModelArguments
+    data: DataArguments
+    run: RunArguments
+    training: RecipeTrainingArguments
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
+    """The arguments of the command line, or of the one .json, .yaml or .yml file named there.
+
+    Raises:
+        JobError: naming every argument that is unknown or out of bounds.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = HfArgumentParser(Arguments.__annotations__.values())  # type: ignore[arg-type]
+    try:
+        if len(argv) == 1 and argv[0].endswith(".json"):
+            parsed = parser.parse_json_file(argv[0])
+        elif len(argv) == 1 and argv[0].endswith((".yaml", ".yml")):
+            parsed = parser.parse_yaml_file(argv[0])
+        else:
+            parsed = parser.parse_args_into_dataclasses(argv)
+    except (ValueError, OSError) as error:
+        raise JobError(f"The arguments cannot be used: {error}") from error
+    arguments = Arguments(*parsed)
+    check_all(arguments)
+    return arguments
+
+
+def check_all(arguments: Arguments) -> None:
+    """Check all groups before anything costly begins.
+
+    Raises:
+        JobError: naming what is out of bounds, or which arguments contradict each other.
+    """
+    source, model, data, run, training = arguments
+    check_arguments(model, data, run)
+    problems = find_problems(
+        TrainerOptions,
+        {f.name: getattr(training, f.name) for f in fields(TrainerOptions) if f.name != "lr_scheduler_type"},
+    )
+    problems += _find_contradictions(source, training, run)
+    if problems:
+        raise JobError("The arguments cannot be used: " + "; ".join(problems))
+    if run.publish_to:
+        check_destination(run.publish_to)
+
+
+def _find_contradictions(
+    source: SourceArguments, training: RecipeTrainingArguments, run: RunArguments
+) -> list[str]:
+    has_backend_files = bool(source.manifest_file)
+    rules = [
+        (
+            run.self_test + bool(source.data_dir) + has_backend_files == 1,
+            "give exactly one source of recordings: data_dir, or manifest_file with backend_base_url and user_id",
+        ),
+        (
+            not has_backend_files or bool(source.backend_base_url and source.user_id),
+            "manifest_file needs backend_base_url and user_id",
+        ),
+        (not source.backend_base_url or bool(source.job_id), "backend_base_url needs job_id"),
+        (
+            training.num_train_epochs > 0,
+            f"num_train_epochs must be over 0, found {training.num_train_epochs}",
+        ),
+        (0 < training.learning_rate <= 1, f"learning_rate must be in (0, 1], found {training.learning_rate}"),
+        (
+            training.per_device_train_batch_size >= 1,
+            f"per_device_train_batch_size must be at least 1, found {training.per_device_train_batch_size}",
+        ),
+        (
+            training.save_total_limit is None or training.save_total_limit >= 2,
+            "save_total_limit must be at least 2: the older checkpoint goes before the newer one is whole",
+        ),
+        (
+            not training.auto_find_batch_size,
+            "auto_find_batch_size starts over; the recipe halves batches itself",
+        ),
+        (
+            not training.load_best_model_at_end,
+            "load_best_model_at_end is not used; the best WER is kept anyway",
+        ),
+        (not training.push_to_hub, "push_to_hub would upload the run folder; use publish_to hub:owner/name"),
+        (not training.hub_token, "hub_token would be written to disk; use the environment variable HF_TOKEN"),
+        (not training.ignore_data_skip, "ignore_data_skip would train windows twice after a resume"),
+    ]
+    return [problem for is_met, problem in rules if not is_met]
+
+
+def write_arguments(arguments: Arguments, path: Path) -> None:
+    """Write what the run was told, as a JSON file that `train.py` reads again."""
+    own = {f.name: getattr(group, f.name) for group in arguments[:-1] for f in fields(group)}
+    trainer = {f.name: getattr(arguments.training, f.name) for f in fields(TrainerOptions)}
+    path.write_text(json.dumps(own | trainer, indent=1, default=str))

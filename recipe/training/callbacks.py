@@ -1,0 +1,255 @@
+"""What happens beside training: progress for the platform, checkpoints in time, and a stop on request."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from recipe.backend.events import Outbox
+from recipe.errors import TrainingError
+from recipe.job import Stage
+from recipe.system import system_stats
+from recipe.training.interruption import StopSignal, interrupted
+
+PROGRESS_SECONDS = 3.0
+
+
+class ProgressCallback(TrainerCallback):
+    """Tells the platform how training goes, in its own words; only the main process speaks.
+
+    Every event has a key, so that a run that resumes repeats none.
+
+    Args:
+        outbox: Takes the events; never waits for the backend.
+        audio_seconds_per_update: Mean length of the windows of one update, summed.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self, outbox: Outbox, audio_seconds_per_update: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._outbox = outbox
+        self._audio_seconds_per_update = audio_seconds_per_update
+        self._clock = clock
+        self._started = self._last_progress = self._epoch_started = clock()
+        self._first_step = 0
+        self._logs: dict[str, float] = {}
+        self._losses: list[float] = []
+        self._ended_epoch = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """`training_started`."""
+        self._started = self._clock()
+        self._first_step = state.global_step
+        self._append(Stage.TRAINING_STARTED, {"total_epochs": _total_epochs(state)})
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """`epoch_started`."""
+        self._epoch_started = self._clock()
+        self._losses = []
+        epoch = int(state.epoch or 0) + 1
+        self._append(Stage.EPOCH_STARTED, _position(state, epoch), key=str(epoch))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`training_progress`, every few seconds.
+
+        Raises:
+            TrainingError: if the loss is not a number, since nothing good can follow.
+        """
+        if not logs or "loss" not in logs:
+            return
+        self._logs = logs
+        self._losses.append(logs["loss"])
+        if not math.isfinite(logs["loss"]) or not math.isfinite(logs.get("grad_norm", 0.0)):
+            raise TrainingError(
+                f"The loss became {logs['loss']} at update {state.global_step} (gradient norm "
+                f"{logs.get('grad_norm')}). Lower learning_rate (now {args.learning_rate:g}) or add warmup_steps."
+            )
+        if self._clock() - self._last_progress < PROGRESS_SECONDS and state.global_step < state.max_steps:
+            return
+        self._last_progress = self._clock()
+        fields = {
+            "step": state.global_step,
+            "total_steps": state.max_steps,
+            **_position(state, state.epoch or 0.0),
+            "metrics": {name: logs.get(name) for name in ("loss", "grad_norm", "learning_rate")},
+            "audio_seconds_per_second": self._audio_seconds_per_second(state),
+            "eta_seconds": self._eta_seconds(state),
+            "system_stats": system_stats(Path(args.output_dir)),
+        }
+        self._append(Stage.TRAINING_PROGRESS, fields, key=str(state.global_step))
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """`epoch_completed`, unless an evaluation comes first."""
+        self._ended_epoch = round(state.epoch or 0)
+        if not control.should_evaluate:
+            self._complete_epoch(state, {})
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`epoch_completed`, with the held-out loss and error rates."""
+        if self._ended_epoch:
+            self._complete_epoch(state, metrics or {})
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """`checkpoint_saved`."""
+        checkpoint = {
+            "epoch": state.epoch,
+            "step": state.global_step,
+            "save_path": str(Path(args.output_dir) / f"checkpoint-{state.global_step}"),
+            "timestamp": datetime.now(UTC).isoformat(),
+        }
+        self._append(Stage.CHECKPOINT_SAVED, {"checkpoint": checkpoint}, key=str(state.global_step))
+
+    def _complete_epoch(self, state: TrainerState, metrics: Mapping[str, float]) -> None:
+        now = self._clock()
+        fields = {
+            **_position(state, self._ended_epoch),
+            "metrics": {
+                "train_loss": sum(self._losses) / len(self._losses) if self._losses else None,
+                "eval_loss": metrics.get("eval_loss"),
+                "learning_rate": self._logs.get("learning_rate"),
+                "epoch_time_seconds": now - self._epoch_started,
+                "total_time_seconds": now - self._started,
+                **{
+                    name: value
+                    for name, value in metrics.items()
+                    if name.startswith(("eval_wer", "eval_cer"))
+                },
+            },
+            "eta_seconds": self._eta_seconds(state),
+        }
+        self._append(Stage.EPOCH_COMPLETED, fields, key=str(self._ended_epoch))
+        self._ended_epoch = 0
+
+    def _append(self, stage: Stage, fields: Mapping[str, Any], key: str = "") -> None:
+        self._outbox.append(stage, fields, key=f"{stage}:{key}")
+
+    def _seconds_per_update(self, state: TrainerState) -> float:
+        return (self._clock() - self._started) / max(1, state.global_step - self._first_step)
+
+    def _audio_seconds_per_second(self, state: TrainerState) -> float:
+        seconds = self._seconds_per_update(state)
+        return self._audio_seconds_per_update / seconds if seconds else 0.0
+
+    def _eta_seconds(self, state: TrainerState) -> float:
+        return self._seconds_per_update(state) * (state.max_steps - state.global_step)
+
+
+class CheckpointCallback(TrainerCallback):
+    """Saves at the end of an epoch, when enough time has passed, and when the run is asked to stop.
+
+    Args:
+        stop: Whether the run was asked to stop; all processes then stop after the same update.
+        save_seconds: Longest time between two checkpoints.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self, stop: StopSignal, save_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stop = stop
+        self._save_seconds = save_seconds
+        self._clock = clock
+        self._last_save = clock()
+        self._is_stopping = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """From here on a stop waits for the end of the update."""
+        self._stop.defer()
+        self._last_save = self._clock()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Save if any process was asked to stop, or any finds that it is time."""
+        is_due = self._clock() - self._last_save >= self._save_seconds
+        self._is_stopping, is_due = _agree(args, self._stop.is_requested, is_due)
+        if self._is_stopping or is_due:
+            control.should_save = True
+        if self._is_stopping:
+            control.should_training_stop, control.should_evaluate = True, False
+        if control.should_evaluate:
+            self._stop.allow()
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Save what the epoch's evaluation judges, whatever the strategy, unless saving is off."""
+        if args.save_strategy != "no":
+            control.should_save = True
+        if control.should_evaluate:
+            self._stop.allow()
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """An evaluation takes long and has nothing to save, so it may be cut short; what follows may not."""
+        self._stop.defer()
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """End the run once its state is on disk, if it was asked to stop.
+
+        Raises:
+            InterruptedTraining: if so.
+        """
+        self._last_save = self._clock()
+        if self._is_stopping:
+            raise interrupted(state.global_step)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """From here on a stop is immediate again."""
+        self._stop.allow()
+
+
+def _agree(args: TrainingArguments, *wishes: bool) -> list[bool]:
+    """Each wish, true on every process as soon as it is on one of them."""
+    if args.world_size == 1:
+        return list(wishes)
+    flags = torch.tensor(wishes, dtype=torch.int32, device=args.device)
+    torch.distributed.all_reduce(flags, op=torch.distributed.ReduceOp.MAX)
+    return [bool(flag) for flag in flags.tolist()]
+
+
+def _position(state: TrainerState, epoch: float) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "total_epochs": _total_epochs(state),
+        "progress_percent": round(100 * state.global_step / max(1, state.max_steps), 2),
+    }
+
+
+def _total_epochs(state: TrainerState) -> int:
+    return math.ceil(state.num_train_epochs)

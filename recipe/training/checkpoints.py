@@ -1,0 +1,136 @@
+"""Checkpoints that are whole or not used at all.
+
+Trainer writes into the final folder, file by file, and takes the newest name for the newest state. A
+worker killed in between leaves a folder that crashes the resume or, worse, resumes with other weights.
+So a checkpoint counts only once its completion file is there: name, size and sha256 of every file, and
+what the run must have in common to go on from it.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recipe.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+COMPLETION_FILE = "complete.json"
+DAMAGED_DIR = "damaged"
+"""Where checkpoints that do not verify are moved; not named checkpoint-*, which rotation would count."""
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+
+def complete_checkpoint(checkpoint: Path, fingerprint: Mapping[str, Any]) -> None:
+    """Declare a checkpoint whole: every byte is on disk before the completion file appears.
+
+    Args:
+        checkpoint: Folder with all files written by all processes.
+        fingerprint: What a run must have in common with this one to resume from it.
+    """
+    files = {
+        str(path.relative_to(checkpoint)): path for path in sorted(checkpoint.rglob("*")) if path.is_file()
+    }
+    contents = {
+        name: {"bytes": path.stat().st_size, "sha256": _hash_and_sync(path)} for name, path in files.items()
+    }
+    partial = checkpoint / f"{COMPLETION_FILE}.part"
+    with partial.open("w") as file:
+        json.dump({"fingerprint": dict(fingerprint), "files": contents}, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(checkpoint / COMPLETION_FILE)
+    _sync_folder(checkpoint)
+    _sync_folder(checkpoint.parent)
+
+
+def find_checkpoint(output_dir: Path, fingerprint: Mapping[str, Any]) -> Path | None:
+    """The newest whole checkpoint of a run, or None; damaged ones are set aside.
+
+    Raises:
+        CheckpointError: if the checkpoint belongs to a run with other data or settings.
+    """
+    for checkpoint in list_checkpoints(output_dir):
+        problem = verify_checkpoint(checkpoint)
+        if problem:
+            logger.warning("Checkpoint %s is not used: %s.", checkpoint.name, problem)
+            _set_aside(checkpoint)
+            continue
+        _check_fingerprint(checkpoint, fingerprint)
+        return checkpoint
+    return None
+
+
+def list_checkpoints(output_dir: Path) -> list[Path]:
+    """Folders named checkpoint-N, the newest (largest N) first."""
+    matches = [
+        (_CHECKPOINT.fullmatch(path.name), path) for path in output_dir.glob("checkpoint-*") if path.is_dir()
+    ]
+    steps = [(int(match[1]), path) for match, path in matches if match]
+    return [path for _, path in sorted(steps, reverse=True)]
+
+
+def verify_checkpoint(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, or None if every file is as it was when it was completed."""
+    try:
+        completion = json.loads((checkpoint / COMPLETION_FILE).read_text())
+    except FileNotFoundError:
+        return "the worker ended before it was written to the end"
+    except ValueError:
+        return f"its {COMPLETION_FILE} is damaged"
+    for name, expected in completion["files"].items():
+        path = checkpoint / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != expected["bytes"]:
+            return f"{name} has {path.stat().st_size} bytes instead of {expected['bytes']}"
+        if _hash(path) != expected["sha256"]:
+            return f"{name} has changed since it was written"
+    return None
+
+
+def _check_fingerprint(checkpoint: Path, fingerprint: Mapping[str, Any]) -> None:
+    saved = json.loads((checkpoint / COMPLETION_FILE).read_text())["fingerprint"]
+    current = json.loads(json.dumps(dict(fingerprint)))
+    changed = [
+        f"{name} was {saved.get(name)!r} and is {current.get(name)!r}"
+        for name in sorted({*saved, *current})
+        if saved.get(name) != current.get(name)
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{checkpoint.name} in {checkpoint.parent} was made by another run: {'; '.join(changed)}. Going "
+            "on from it would train some windows twice and others never. Use the same data and settings, "
+            "or another output_dir."
+        )
+
+
+def _set_aside(checkpoint: Path) -> None:
+    folder = checkpoint.parent / DAMAGED_DIR
+    folder.mkdir(exist_ok=True)
+    number = 1 + len(list(folder.iterdir()))
+    checkpoint.rename(folder / f"{number:03d}-{checkpoint.name}")
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash_and_sync(path: Path) -> str:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,218 @@
+"""From an example of the Arrow dataset to the model's input, when the example is trained.
+
+Legend of shapes: B batch, M mel bins (80, or 128 for large-v3), F 3000 frames, T decoder positions (<= 448).
+
+How a window is seen (with timestamps or without, with the text before it or without, whole or cut down
+to one cue) is drawn anew each epoch from (seed, epoch, index) alone. Any layout of processes and workers
+and any resume therefore sees the same views.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset as ArrowDataset
+from torch.utils.data import Dataset, Sampler
+from transformers import WhisperFeatureExtractor, WhisperTokenizer
+
+from recipe.data.audio import SAMPLES_PER_MS, decode_flac
+from recipe.data.mel import log_mel
+from recipe.data.windows import MAX_LABEL_TOKENS, MAX_PROMPT_TOKENS, TIMESTAMP_MS, Segment, end_of_words
+
+IGNORED = -100
+"""Label of a position that the loss leaves out."""
+
+PADDING = -1
+"""Index of an example that fills up the last batch and counts for nothing."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How a window is shown to the model.
+
+    Attributes:
+        segments: The texts, in milliseconds from `start_ms`.
+        start_ms: Start of the audio shown, from the start of the window.
+        end_ms: End of the audio shown.
+        prompt: The text before, or "".
+        has_timestamps: Whether timestamp tokens are trained.
+    """
+
+    segments: tuple[Segment, ...]
+    start_ms: int
+    end_ms: int
+    prompt: str = ""
+    has_timestamps: bool = False
+
+
+@dataclass(frozen=True)
+class ViewShares:
+    """Shares of the windows that are shown in each way; see `DataArguments`."""
+
+    timestamps: float = 0.0
+    prompts: float = 0.0
+    single_cues: float = 0.0
+
+    def draw(self, example: Mapping[str, Any], random: np.random.Generator) -> View:
+        """Choose how to show an example; uses the same number of random draws for every example."""
+        timestamps, prompts, single_cues, position = random.random(4)
+        segments = tuple(Segment(**segment) for segment in example["segments"])
+        view = View(segments, 0, example["end_ms"] - example["start_ms"], example["prompt"])
+        whole = [i for i, segment in enumerate(segments) if segment.end_ms is not None]
+        if len(whole) > 1 and single_cues < self.single_cues:
+            view = _show_one_cue(view, whole[int(position * len(whole))])
+        has_timestamps = bool(timestamps < self.timestamps)
+        return View(
+            segments=view.segments
+            if has_timestamps
+            else tuple(s for s in view.segments if s.end_ms is not None),
+            start_ms=view.start_ms,
+            end_ms=view.end_ms if has_timestamps else end_of_words(view.segments, view.end_ms),
+            prompt=view.prompt if prompts < self.prompts else "",
+            has_timestamps=has_timestamps,
+        )
+
+
+def _show_one_cue(view: View, index: int) -> View:
+    """The cue alone, with the audio up to the next one and the text said before it."""
+    segment, following = view.segments[index], view.segments[index + 1 : index + 2]
+    assert segment.end_ms is not None
+    end_ms = min([view.end_ms, *(next_segment.start_ms for next_segment in following)])
+    prompt = " ".join([view.prompt, *(before.text for before in view.segments[:index])]).strip()
+    alone = Segment(0, segment.end_ms - segment.start_ms, segment.text)
+    return View((alone,), segment.start_ms, end_ms, prompt)
+
+
+class LabelEncoder:
+    """Turns a view into the decoder's tokens.
+
+    The sequence is `[<|startofprev|> prompt] <|startoftranscript|> [language task] text <|endoftext|>`, with
+    `<|notimestamps|>` before the text or timestamps around each segment (Radford et al. 2022, figure 1).
+    """
+
+    def __init__(self, tokenizer: WhisperTokenizer, language: str | None, task: str) -> None:
+        """Look up the special tokens; `language` is a code, None for an English-only checkpoint."""
+        self._tokenizer = tokenizer
+        names = ["<|startoftranscript|>"] + ([f"<|{language}|>", f"<|{task}|>"] if language else [])
+        self._prefix = [self._token_id(name) for name in names]
+        self._no_timestamps = self._token_id("<|notimestamps|>")
+        self._first_timestamp = self._token_id("<|0.00|>")
+        self._start_of_previous = self._token_id("<|startofprev|>")
+        self.end_of_text = self._token_id("<|endoftext|>")
+
+    def encode(self, view: View) -> tuple[list[int], int]:
+        """Token ids of a view, at most 448, and how many of them the loss leaves out (the prompt's)."""
+        target = [*self._prefix, *self._encode_segments(view), self.end_of_text]
+        assert len(target) <= MAX_LABEL_TOKENS, "windows are packed to fit the decoder"
+        prompt = self._encode_prompt(view.prompt, MAX_LABEL_TOKENS - len(target))
+        return prompt + target, len(prompt)
+
+    def _encode_segments(self, view: View) -> list[int]:
+        if not view.has_timestamps or not view.segments:
+            return [self._no_timestamps, *self._encode_text(" ".join(s.text for s in view.segments))]
+        ids: list[int] = []
+        for segment in view.segments:
+            ids.append(self._timestamp(segment.start_ms))
+            if segment.end_ms is not None:
+                ids += [*self._encode_text(segment.text), self._timestamp(segment.end_ms)]
+        return ids
+
+    def _encode_prompt(self, text: str, num_free: int) -> list[int]:
+        num_tokens = min(MAX_PROMPT_TOKENS, num_free - 1)
+        if not text or num_tokens < 1:
+            return []
+        return [self._start_of_previous, *self._encode_text(text)[-num_tokens:]]
+
+    def _encode_text(self, text: str) -> list[int]:
+        return self._tokenizer.encode(f" {text}", add_special_tokens=False) if text else []
+
+    def _timestamp(self, time_ms: int) -> int:
+        return self._first_timestamp + round(time_ms / TIMESTAMP_MS)
+
+    def _token_id(self, name: str) -> int:
+        token_id = self._tokenizer.convert_tokens_to_ids(name)
+        assert isinstance(token_id, int), name
+        return token_id
+
+
+class WindowDataset(Dataset[dict[str, Any]]):
+    """Model inputs of windows, made on the fly; indexed by (epoch, index) as `EpochSampler` yields them.
+
+    An item holds `input_features` float32 (M, F), `decoder_input_ids` and `labels`, int lists of equal
+    length: the label at a position is the token that follows it.
+    """
+
+    def __init__(
+        self,
+        examples: ArrowDataset,
+        extractor: WhisperFeatureExtractor,
+        encoder: LabelEncoder,
+        shares: ViewShares,
+        seed: int,
+    ) -> None:
+        """Keep what is needed to show `examples`; nothing is read yet."""
+        self._examples = examples
+        self._extractor = extractor
+        self._encoder = encoder
+        self._shares = shares
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        example = self._examples[max(index, 0)]
+        view = self._shares.draw(example, np.random.default_rng([self._seed, epoch, max(index, 0)]))
+        ids, num_ignored = self._encoder.encode(view)
+        samples = decode_flac(example["audio"]["bytes"])
+        labels = [IGNORED] * num_ignored + ids[num_ignored + 1 :]
+        return {
+            "input_features": log_mel(
+                self._extractor, samples[view.start_ms * SAMPLES_PER_MS : view.end_ms * SAMPLES_PER_MS]
+            ),
+            "decoder_input_ids": ids[:-1],
+            "labels": labels if index != PADDING else [IGNORED] * len(labels),
+        }
+
+
+def collate(items: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """A batch: `input_features` float32 (B, M, F), `decoder_input_ids` and `labels` int64 (B, T)."""
+    length = max(len(item["labels"]) for item in items)
+
+    def pad(name: str, value: int) -> torch.Tensor:
+        return torch.tensor([item[name] + [value] * (length - len(item[name])) for item in items])
+
+    return {
+        "input_features": torch.from_numpy(np.stack([item["input_features"] for item in items])),
+        "decoder_input_ids": pad("decoder_input_ids", pad_token_id),
+        "labels": pad("labels", IGNORED),
+    }
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, index) in an order that depends on the seed and the epoch alone.
+
+    The last batch of an epoch is filled up with `PADDING`, so that every process and every accumulation
+    step has its part of every update and no window is trained twice.
+    """
+
+    def __init__(self, num_examples: int, multiple_of: int, seed: int, epoch_of: Callable[[], int]) -> None:
+        """Order `num_examples`, in a number that is a `multiple_of` the windows of one update."""
+        self._num_examples = num_examples
+        self._length = -(-num_examples // multiple_of) * multiple_of
+        self._seed = seed
+        self._epoch_of = epoch_of
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch = self._epoch_of()
+        order = np.random.default_rng([self._seed, epoch]).permutation(self._num_examples)
+        for index in order.tolist():
+            yield epoch, index
+        for _ in range(self._length - self._num_examples):
+            yield epoch, PADDING

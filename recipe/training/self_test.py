@@ -1,0 +1,47 @@
+"""A run that needs nothing: a tiny random model, synthetic sound, two updates. Proves that a worker works."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from recipe.data.audio import SAMPLE_RATE, encode_flac
+from recipe.data.captions import Cue, format_webvtt
+from recipe.training.arguments import Arguments
+from recipe.training.tiny import build_tiny_whisper
+
+NUM_RECORDINGS = 3
+NUM_CUES = 8
+CUE_MS = 4_000
+
+
+def prepare_self_test(arguments: Arguments) -> Arguments:
+    """The same arguments, on data and a model that are made here, for two updates."""
+    folder = Path(arguments.training.output_dir) / "self_test"
+    data_dir = folder / "recordings"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    for number in range(NUM_RECORDINGS):
+        _write_recording(data_dir / f"tones-{number}", np.random.default_rng(number))
+    arguments.training.max_steps = 2
+    return arguments._replace(
+        source=replace(arguments.source, data_dir=str(data_dir)),
+        model=replace(
+            arguments.model,
+            model_name_or_path=str(build_tiny_whisper(folder / "model")),
+            model_revision=None,
+            language="en",
+        ),
+    )
+
+
+def _write_recording(path: Path, random: np.random.Generator) -> None:
+    """Tones of varying pitch, with captions that name them."""
+    pitches = random.integers(200, 2000, size=NUM_CUES).tolist()
+    times = np.arange(CUE_MS * SAMPLE_RATE // 1000) / SAMPLE_RATE
+    sound = np.concatenate([np.sin(2 * np.pi * pitch * times) for pitch in pitches])
+    path.with_suffix(".flac").write_bytes(encode_flac((sound * 8000).astype(np.int16)))
+    cues = [
+        Cue("", index * CUE_MS, (index + 1) * CUE_MS, text, text)
+        for index, text in enumerate(f"a tone of {pitch} hertz" for pitch in pitches)
+    ]
+    path.with_suffix(".vtt").write_text(format_webvtt(cues))

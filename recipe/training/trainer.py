@@ -1,0 +1,233 @@
+"""The trainer: `Seq2SeqTrainer` with an exact loss, whole checkpoints and room to breathe.
+
+One update is one update: whatever the batch, the accumulation and the number of processes, the gradient
+is that of the mean loss over all label tokens of the update.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers import Seq2SeqTrainer, WhisperForConditionalGeneration
+from transformers.trainer_callback import TrainerCallback
+from transformers.trainer_utils import EvalLoopOutput
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from recipe.errors import CheckpointError, TrainingError
+from recipe.evaluation.report import Evaluation
+from recipe.training.arguments import RecipeTrainingArguments
+from recipe.training.checkpoints import complete_checkpoint, verify_checkpoint
+from recipe.training.features import IGNORED, EpochSampler, WindowDataset, collate
+
+logger = logging.getLogger(__name__)
+
+
+def token_loss(
+    outputs: Mapping[str, Tensor],
+    labels: Tensor,
+    num_items_in_batch: Tensor | int | None = None,
+    *,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """This batch's share of the mean cross-entropy over all label tokens of the update.
+
+    Whisper's own loss is a mean over the batch, which weighs a short label's tokens more than a long
+    one's and makes the gradient grow with accumulation and processes.
+
+    Args:
+        outputs: With `logits`, shape (B, T, V).
+        labels: int64, shape (B, T); `IGNORED` positions do not count.
+        num_items_in_batch: Label tokens of the whole update, over all processes; this batch's if None.
+        label_smoothing: Share of the target spread evenly over the vocabulary.
+    """
+    logits = outputs["logits"].float().flatten(0, 1)
+    total = cross_entropy(
+        logits, labels.flatten(), ignore_index=IGNORED, reduction="sum", label_smoothing=label_smoothing
+    )
+    return total / (num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum())
+
+
+class WhisperTrainer(Seq2SeqTrainer):
+    """Trains Whisper on windows.
+
+    Args:
+        model: In float32; autocast lowers the precision of what gains by it.
+        args: Arguments of the run.
+        train_dataset: Windows to train on.
+        eval_dataset: Held-out windows for the loss, or None.
+        pad_token_id: Fills up the decoder's input.
+        fingerprint: What a run must have in common with this one to resume from its checkpoints.
+        measure: Has the model transcribe held-out windows.
+        callbacks: As in Trainer.
+
+    Attributes:
+        warnings: Sentences for the user.
+        evaluations: What `measure` found, by update.
+    """
+
+    args: RecipeTrainingArguments
+    train_dataset: WindowDataset
+
+    def __init__(
+        self,
+        model: WhisperForConditionalGeneration,
+        args: RecipeTrainingArguments,
+        train_dataset: WindowDataset,
+        eval_dataset: WindowDataset | None,
+        *,
+        pad_token_id: int,
+        fingerprint: Mapping[str, Any],
+        measure: Callable[[WhisperForConditionalGeneration], Evaluation],
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            data_collator=partial(collate, pad_token_id=pad_token_id),
+            compute_loss_func=partial(token_loss, label_smoothing=args.label_smoothing_factor),
+            callbacks=callbacks,
+        )
+        self.fingerprint = fingerprint
+        self.num_splits = 1
+        self.warnings: list[str] = []
+        self.evaluations: dict[int, Evaluation] = {}
+        self._measure = measure
+        self._micro_batches: list[dict[str, Tensor]] = []
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:  # noqa: ARG002 - Trainer's hook
+        return EpochSampler(
+            len(self.train_dataset),
+            self._windows_per_update,
+            self.args.seed,
+            lambda: int(self.state.epoch or 0),
+        )
+
+    @property
+    def _windows_per_update(self) -> int:
+        args = self.args
+        return args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+
+    @property
+    def num_updates(self) -> int:
+        """Updates that the run will make."""
+        if self.args.max_steps > 0:
+            return self.args.max_steps
+        updates_per_epoch = len(self._get_train_sampler()) // self._windows_per_update
+        return math.ceil(self.args.num_train_epochs * updates_per_epoch)
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean of the logged losses over the whole run, a resume's earlier part included."""
+        losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
+        return sum(losses) / len(losses) if losses else math.nan
+
+    @property
+    def best_evaluation(self) -> Evaluation | None:
+        """What was measured on the best weights, if that was in this process."""
+        return self.evaluations.get(self.state.best_global_step or 0)
+
+    def take_best_weights(self) -> None:
+        """Load the checkpoint with the lowest error rate, unless the model has its weights already.
+
+        Raises:
+            CheckpointError: if it is damaged.
+        """
+        best = self.state.best_model_checkpoint
+        if best is None or self.state.best_global_step == self.state.global_step:
+            return
+        problem = verify_checkpoint(Path(best))
+        if problem:
+            raise CheckpointError(f"The best checkpoint {best} cannot be used: {problem}.")
+        load_model(self.accelerator.unwrap_model(self.model), Path(best) / SAFE_WEIGHTS_NAME)
+        logger.info("Took the weights of %s, which hears the held-out windows best.", Path(best).name)
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Loss by Trainer's loop, then the error rates of what the model writes on its own."""
+        output = super().evaluation_loop(*args, **kwargs)
+        evaluation = self._measure(self.accelerator.unwrap_model(self.model))
+        self.evaluations[self.state.global_step] = evaluation
+        rates = {f"eval_{name}": float(value) for name, value in evaluation.scores.as_dict().items()}
+        return output._replace(metrics={**(output.metrics or {}), **rates})
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            complete_checkpoint(self.last_checkpoint, self.fingerprint)
+        self.accelerator.wait_for_everyone()
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Folder of the checkpoint of the current step."""
+        return Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Forward and backward of one micro-batch; in parts, once memory has run out.
+
+        The loss is a sum over tokens divided by the update's number of tokens, so the parts add up to
+        the same gradient: halving the micro-batch and doubling the accumulation, without a restart.
+        """
+        self._micro_batches.append(inputs)
+        try:
+            loss = self._step_in_parts(model, inputs, num_items_in_batch)
+        except torch.OutOfMemoryError as error:
+            loss = self._repeat_update_in_smaller_parts(model, num_items_in_batch, error)
+        if self.accelerator.gradient_state.sync_gradients:  # the update's last micro-batch
+            self._micro_batches = []
+        return loss
+
+    def _step_in_parts(
+        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None
+    ) -> Tensor:
+        batch_size = len(inputs["labels"])
+        part_size = max(1, batch_size // self.num_splits)
+        parts = [
+            {name: tensor[first : first + part_size] for name, tensor in inputs.items()}
+            for first in range(0, batch_size, part_size)
+        ]
+        losses = [
+            super(WhisperTrainer, self).training_step(model, part, num_items_in_batch) for part in parts
+        ]
+        return torch.stack(losses).sum()
+
+    def _repeat_update_in_smaller_parts(
+        self, model: nn.Module, num_items_in_batch: Tensor | int | None, error: torch.OutOfMemoryError
+    ) -> Tensor:
+        """Start the current update anew with half the micro-batch; gradients so far may be half written."""
+        while True:
+            if self.args.world_size > 1:
+                raise TrainingError(
+                    f"Out of memory on process {self.args.process_index}. Halve per_device_train_batch_size "
+                    "and double gradient_accumulation_steps: the result stays the same."
+                ) from error
+            if self.num_splits >= self.args.train_batch_size:
+                raise TrainingError(
+                    "Out of memory with one window at a time. Use a smaller model, gradient_checkpointing or "
+                    "a larger device."
+                ) from error
+            self.num_splits *= 2
+            self.warnings.append(
+                f"Out of memory at update {self.state.global_step + 1}: micro-batches are processed in "
+                f"{self.num_splits} parts from there on; the result is the same."
+            )
+            logger.warning("%s", self.warnings[-1])
+            model.zero_grad()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            try:
+                return [self._step_in_parts(model, part, num_items_in_batch) for part in self._micro_batches][
+                    -1
+                ]
+            except torch.OutOfMemoryError as again:
+                error = again

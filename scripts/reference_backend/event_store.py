@@ -1,0 +1,108 @@
+"""Progress events on disk: each one once, in order."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from progress_event import ProgressEvent
+
+MAX_JOBS_LISTED = 200
+
+# An event of the old worker has no sequence: its place is that of its arrival. Its event_id is NULL, and
+# SQL takes NULLs as distinct, so it is always stored.
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    job_id TEXT NOT NULL,
+    arrival INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    event_id TEXT,
+    status TEXT NOT NULL,
+    received_ms INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (job_id, arrival),
+    UNIQUE (job_id, event_id)
+);
+CREATE INDEX IF NOT EXISTS events_in_place ON events (job_id, place, arrival);
+"""
+
+INSERT = """
+INSERT INTO events
+SELECT :job_id, next_arrival, COALESCE(:sequence, next_arrival), :event_id, :status, :received_ms, :body
+FROM (SELECT COALESCE(MAX(arrival), 0) + 1 AS next_arrival FROM events WHERE job_id = :job_id)
+WHERE true
+ON CONFLICT (job_id, event_id) DO NOTHING
+"""
+
+SELECT_AFTER = "SELECT body FROM events WHERE job_id = ? AND arrival > ? ORDER BY place, arrival"
+
+SELECT_JOBS = """
+SELECT job_id, MAX(arrival) AS num_events,
+    (SELECT body FROM events WHERE job_id = job.job_id AND status = 'initializing'
+     ORDER BY place DESC, arrival DESC LIMIT 1) AS opening,
+    (SELECT body FROM events WHERE job_id = job.job_id
+     AND status IN ('epoch_started', 'epoch_completed', 'training_progress')
+     ORDER BY place DESC, arrival DESC LIMIT 1) AS progress,
+    (SELECT body FROM events WHERE job_id = job.job_id ORDER BY place DESC, arrival DESC LIMIT 1) AS latest
+FROM events AS job GROUP BY job_id ORDER BY MAX(received_ms) DESC LIMIT ?
+"""
+
+
+class EventStore:
+    """The progress events of all jobs, in one SQLite file that several threads may use.
+
+    Args:
+        path: The file; made if it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._connect() as connection:
+            connection.executescript(SCHEMA)
+
+    def add(self, job_id: str, event: ProgressEvent) -> bool:
+        """Store the event and return True, or return False where the job has its `event_id` already."""
+        row = {
+            "job_id": job_id,
+            "sequence": event.sequence,
+            "event_id": event.event_id,
+            "status": event.status,
+            "received_ms": time.time_ns() // 1_000_000,
+            "body": json.dumps(event.model_dump(exclude_unset=True)),
+        }
+        with self._connect() as connection:
+            return connection.execute(INSERT, row).rowcount == 1
+
+    def read(self, job_id: str, num_known: int = 0) -> list[dict[str, Any]]:
+        """Return a job's events as sent, in sequence, without the first `num_known` that arrived."""
+        with self._connect() as connection:
+            rows = connection.execute(SELECT_AFTER, (job_id, num_known)).fetchall()
+        return [json.loads(row["body"]) for row in rows]
+
+    def list_jobs(self) -> list[dict[str, Any]]:
+        """Return what a list of jobs shows of each, the one heard from last first."""
+        with self._connect() as connection:
+            return [summarize(row) for row in connection.execute(SELECT_JOBS, (MAX_JOBS_LISTED,))]
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        # One connection a call: opening costs less than the disk's flush, and threads share nothing.
+        with closing(sqlite3.connect(self._path, timeout=10.0)) as connection, connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
+
+
+def summarize(row: sqlite3.Row) -> dict[str, Any]:
+    """Return a job's summary: its newest status, and what earlier events say of its model and progress."""
+    latest = json.loads(row["latest"])
+    return {
+        "job_id": row["job_id"],
+        "num_events": row["num_events"],
+        "status": latest["status"],
+        "timestamp": latest["timestamp"],
+        "base_model": json.loads(row["opening"] or "{}").get("base_model"),
+        "progress_percent": json.loads(row["progress"] or "{}").get("progress_percent"),
+    }

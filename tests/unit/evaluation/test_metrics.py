@@ -1,0 +1,213 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import evaluate
+import jiwer
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recipe.evaluation.metrics import (
+    ErrorCounts,
+    Scores,
+    bootstrap_interval,
+    count_character_errors,
+    count_word_errors,
+    drop_repeats,
+    load_wer_metric,
+    score_text,
+    score_texts,
+    sum_scores,
+)
+
+REPOSITORY = Path(__file__).parents[3]
+SENTENCE = st.lists(st.sampled_from(["le", "la", "Eau", "eau", "vie,", "été"]), max_size=8).map(" ".join)
+PAIRS = st.lists(st.tuples(SENTENCE, SENTENCE), min_size=1, max_size=8)
+
+
+@pytest.fixture
+def metric() -> evaluate.EvaluationModule:
+    return load_wer_metric()
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "hits", "substitutions", "deletions", "insertions", "rate"),
+    [
+        pytest.param("a b c d", "a b c d", 4, 0, 0, 0, 0.0, id="the same"),
+        pytest.param("a b c d", "a x c d", 3, 1, 0, 0, 1 / 4, id="one substituted"),
+        pytest.param("a b c d", "a c d", 3, 0, 1, 0, 1 / 4, id="one deleted"),
+        pytest.param("a b c d", "a b x c d", 4, 0, 0, 1, 1 / 4, id="one inserted"),
+        pytest.param("a b c d e f", "x b d e f g h", 4, 1, 1, 2, 4 / 6, id="one of each and one more"),
+        pytest.param("a b", "", 0, 0, 2, 0, 2 / 2, id="nothing heard"),
+        pytest.param("", "a b c", 0, 0, 0, 3, 3.0, id="words in silence"),
+        pytest.param("", "", 0, 0, 0, 0, 0.0, id="silence heard as silence"),
+        pytest.param("a", "b c d", 0, 1, 0, 2, 3.0, id="rates may exceed one"),
+    ],
+)
+def test_word_errors_are_those_counted_by_hand(
+    reference: str,
+    hypothesis: str,
+    hits: int,
+    substitutions: int,
+    deletions: int,
+    insertions: int,
+    rate: float,
+) -> None:
+    counts = count_word_errors(reference.split(), hypothesis.split())
+    assert counts == ErrorCounts(hits, substitutions, deletions, insertions)
+    assert counts.rate == rate
+
+
+def test_character_errors_count_spaces() -> None:
+    assert count_character_errors("ab cd", "abcd") == ErrorCounts(num_hits=4, num_deletions=1)
+    assert count_character_errors("", "ab") == ErrorCounts(num_insertions=2)
+
+
+@given(SENTENCE.filter(bool), SENTENCE)
+@settings(deadline=None)
+def test_counts_agree_with_jiwer_and_with_the_lengths(reference: str, hypothesis: str) -> None:
+    counts = count_word_errors(reference.split(), hypothesis.split())
+    assert counts.rate == jiwer.wer(reference, hypothesis)
+    assert counts.num_reference == len(reference.split())
+    assert counts.num_hits + counts.num_substitutions + counts.num_insertions == len(hypothesis.split())
+
+
+@given(PAIRS, PAIRS)
+@settings(deadline=None)
+def test_the_corpus_is_the_sum_of_its_parts(
+    first: list[tuple[str, str]], second: list[tuple[str, str]]
+) -> None:
+    def score(pairs: list[tuple[str, str]]) -> Scores:
+        return score_texts([r for r, _ in pairs], [h for _, h in pairs], language="fr")
+
+    assert score(first + second) == score(first) + score(second)
+    assert score(first) == sum_scores(score_text(*pair, language="fr") for pair in first)
+
+
+def test_the_corpus_rate_weighs_windows_by_their_length() -> None:
+    scores = score_texts(["a", "a b c d e f g h i"], ["x", "a b c d e f g h i"], language=None)
+    assert scores.words.rate == 1 / 10  # the mean of the two rates would be 1/2
+
+
+def test_insertions_in_silence_count_against_the_words_of_the_corpus() -> None:
+    scores = score_texts(
+        ["un deux trois quatre", ""], ["un deux trois quatre", "merci beaucoup"], language="fr"
+    )
+    assert scores.words == ErrorCounts(num_hits=4, num_insertions=2)
+    assert scores.words.rate == 2 / 4
+
+
+def test_scores_are_taken_as_written_and_normalized() -> None:
+    scores = score_texts(["Bonjour, l'eau est là."], ["bonjour l'eau était là"], language="fr")
+    assert scores.as_dict() == {
+        "wer": 3 / 4,  # "Bonjour,", "est" and "là."
+        "cer": 7 / 22,  # the capital, the comma, four of "était" for "est", the full stop
+        "wer_normalized": 1 / 5,  # "l eau" is two words
+        "cer_normalized": 4 / 20,
+        "substitutions": 3,
+        "deletions": 0,
+        "insertions": 0,
+        "reference_words": 4,
+        "substitutions_normalized": 1,
+        "deletions_normalized": 0,
+        "insertions_normalized": 0,
+        "reference_words_normalized": 5,
+    }
+
+
+def test_where_no_spaces_are_written_words_are_characters() -> None:
+    scores = score_texts(["今天 天气很好。"], ["今天天气很坏"], language="zh")
+    assert scores.words.rate == 2 / 7  # a wrong character and the full stop; the space is no error
+    assert scores.characters.rate == 3 / 8  # as written, space included
+    assert scores.words_normalized.rate == scores.characters_normalized.rate == 1 / 6
+
+
+def test_scoring_nothing_or_uneven_lists_is_a_mistake() -> None:
+    with pytest.raises(AssertionError):
+        score_texts([], [], language="fr")
+    with pytest.raises(ValueError, match="shorter"):
+        score_texts(["a", "b"], ["a"], language="fr")
+
+
+def test_the_interval_is_that_of_the_binomial_where_windows_are_right_or_wrong() -> None:
+    windows = [ErrorCounts(num_hits=10)] * 50 + [ErrorCounts(num_substitutions=10)] * 50
+    low, high = bootstrap_interval(windows, num_resamples=4000)
+    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05), abs=0.02)
+    assert bootstrap_interval(windows, confidence=0.5, num_resamples=4000) == pytest.approx(
+        (0.466, 0.534), abs=0.02
+    )
+
+
+def test_the_interval_is_the_same_for_the_same_seed_alone() -> None:
+    windows = [ErrorCounts(num_hits=100 - n, num_substitutions=n) for n in range(20)]
+    assert bootstrap_interval(windows, seed=1) == bootstrap_interval(windows, seed=1)
+    assert bootstrap_interval(windows, seed=1) != bootstrap_interval(windows, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("windows", "expected"),
+    [
+        pytest.param([ErrorCounts(num_hits=3, num_deletions=1)], (0.25, 0.25), id="one window"),
+        pytest.param([ErrorCounts(), ErrorCounts()], (0.0, 0.0), id="silence alone"),
+        pytest.param([ErrorCounts(num_insertions=1)] * 3, (3.0, 3.0), id="words in silence alone"),
+    ],
+)
+def test_the_interval_has_no_width_where_nothing_varies(
+    windows: list[ErrorCounts], expected: tuple[float, float]
+) -> None:
+    assert bootstrap_interval(windows) == expected
+
+
+def test_repeats_are_dropped_by_id_and_order_is_kept() -> None:
+    assert drop_repeats(["b", "a", "b", "c", "a"], [1, 2, 3, 4, 5]) == [1, 2, 4]
+    assert drop_repeats([], []) == []
+
+
+def test_the_metric_answers_what_the_scores_say(metric: evaluate.EvaluationModule) -> None:
+    references, hypotheses = ["The colour is red.", ""], ["the color is red", "thanks"]
+    answer = metric.compute(
+        predictions=hypotheses, references=references, language="en", spellings={"colour": "color"}
+    )
+    scores = score_texts(references, hypotheses, language="en", spellings={"colour": "color"})
+    assert answer == scores.as_dict()
+    assert answer["wer_normalized"] == 1 / 4  # the word in silence
+
+
+def test_the_metric_takes_batches_as_they_come(metric: evaluate.EvaluationModule) -> None:
+    metric.add_batch(predictions=["a b"], references=["a c"])
+    metric.add_batch(predictions=["d"], references=["d e"])
+    assert metric.compute()["wer"] == 2 / 4
+
+
+OFFLINE_SCRIPT = """
+import json, socket
+attempts = []
+
+def refuse(*args, **kwargs):
+    attempts.append(repr(args))
+    raise OSError("no network here")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
+
+from recipe.evaluation.metrics import load_wer_metric
+answer = load_wer_metric().compute(predictions=["un deux"], references=["un trois"], language="fr")
+print(json.dumps({"wer": answer["wer"], "attempts": attempts}))
+"""
+
+
+def test_the_metric_loads_and_computes_without_touching_the_network(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | {
+        "HF_HOME": str(tmp_path)
+    }
+    answer = subprocess.run(
+        [sys.executable, "-c", OFFLINE_SCRIPT],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(answer.stdout.splitlines()[-1]) == {"wer": 0.5, "attempts": []}

@@ -1,0 +1,48 @@
+"""A tiny checkpoint, its facts, and a sealed folder made without a model."""
+
+import pytest
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from recipe.publish.facts import ReleaseFacts
+from recipe.publish.release import REQUIRED_FILES, seal_release
+from recipe.training.tiny import build_tiny_whisper
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    return build_tiny_whisper(tmp_path_factory.mktemp("publish") / "base")
+
+
+@pytest.fixture
+def model(checkpoint):
+    return WhisperForConditionalGeneration.from_pretrained(checkpoint)
+
+
+@pytest.fixture
+def processor(checkpoint):
+    return WhisperProcessor.from_pretrained(checkpoint)
+
+
+@pytest.fixture
+def make_facts():
+    def make(**changes):
+        facts = {
+            "base_model": "openai/whisper-tiny",
+            "language": "fr",
+            "task": "transcribe",
+            "job_id": "job-1",
+        }
+        return ReleaseFacts(**(facts | {"num_steps": 10, "max_steps": 10, "epochs": 1.0} | changes))
+
+    return make
+
+
+@pytest.fixture
+def make_sealed():
+    def make(folder, content="content"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in REQUIRED_FILES:
+            (folder / name).write_text(f"{content} of {name}")
+        return seal_release(folder)
+
+    return make

@@ -1,0 +1,83 @@
+"""Only a folder that works, and is the trained model, is sealed."""
+
+import json
+
+import pytest
+import torch
+
+from recipe.errors import PublishError
+from recipe.publish.release import SEAL_FILE, load_release
+from recipe.publish.staging import stage_model
+from recipe.publish.verification import verify_release
+
+
+@pytest.fixture
+def staging(model, processor, make_facts, tmp_path):
+    return stage_model(model, processor, make_facts(), tmp_path / "staging")
+
+
+def edit_json(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def lose_last_special_tokens(config):
+    del config["extra_special_tokens"][-8:]
+
+
+DAMAGES = {
+    "weights gone": (lambda folder: (folder / "model.safetensors").unlink(), "cannot be loaded"),
+    "weights cut short": (
+        lambda folder: (folder / "model.safetensors").write_bytes(b"0" * 100),
+        "cannot be loaded",
+    ),
+    "generation config gone": (
+        lambda folder: (folder / "generation_config.json").unlink(),
+        "generation config",
+    ),
+    "tokenizer config without the last special tokens": (
+        lambda folder: edit_json(folder / "tokenizer_config.json", lose_last_special_tokens),
+        "decodes the timestamp",
+    ),
+    "tokenizer config gone": (lambda folder: (folder / "tokenizer_config.json").unlink(), "staged"),
+    "old processor form gone": (
+        lambda folder: (folder / "preprocessor_config.json").unlink(),
+        "mel bins|lacks",
+    ),
+    "other mel bins in the old form": (
+        lambda folder: edit_json(
+            folder / "preprocessor_config.json", lambda config: config.update(feature_size=128)
+        ),
+        "128 mel bins",
+    ),
+    "foreign file": (lambda folder: (folder / "optimizer.pt").write_text("x"), r"optimizer\.pt"),
+    "card gone": (lambda folder: (folder / "README.md").unlink(), r"lacks README\.md"),
+}
+
+
+def test_a_good_folder_is_sealed(staging, model):
+    verify_release(staging, model)
+    assert load_release(staging).num_bytes == sum(
+        path.stat().st_size for path in staging.iterdir() if path.name != SEAL_FILE
+    )
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_folder_is_refused_and_not_sealed(damage, message, staging, model):
+    damage(staging)
+    with pytest.raises(PublishError, match=message):
+        verify_release(staging, model)
+    assert not (staging / SEAL_FILE).exists()
+
+
+def test_one_other_weight_is_noticed(staging, model):
+    with torch.no_grad():
+        model.model.decoder.layers[0].fc2.bias[0] += 1e-7
+    with pytest.raises(PublishError, match=r"decoder\.layers\.0\.fc2\.bias differ"):
+        verify_release(staging, model)
+
+
+def test_another_precision_is_noticed(staging, model):
+    with pytest.raises(PublishError, match="differ"):
+        verify_release(staging, model.half())

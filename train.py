@@ -1,0 +1,455 @@
+#!/usr/bin/env python
+"""Fine-tune Whisper on people's recordings and captions.
+
+    accelerate launch --config_file accelerate_configs/single_gpu.yaml train.py \
+        --data_dir recordings/ --model_name_or_path openai/whisper-small --language fr --output_dir runs/fr
+
+One GPU: single_gpu.yaml; several: multi_gpu.yaml; none: cpu.yaml. Instead of flags, one .yaml or .json
+file. Run the same command again after any interruption: it goes on from the last whole checkpoint.
+"""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import transformers
+from tqdm.auto import tqdm
+from transformers import WhisperForConditionalGeneration, WhisperProcessor, set_seed
+
+from recipe.data.audio import AudioLimits
+from recipe.data.download import DownloadProgress, FileRequest, download_files, local_name
+from recipe.data.manifest import LocalFile, ManifestEntry, Recording, list_folder, pair_recordings
+from recipe.data.preparation import PreparedDataset, prepare_dataset
+from recipe.data.recording import PreparationSettings
+from recipe.errors import JobError, TrainingError
+from recipe.evaluation.report import (
+    Evaluation,
+    choose_example,
+    compare,
+    evaluate_model,
+    evaluate_once,
+    write_report,
+)
+from recipe.evaluation.transcription import Decoding
+from recipe.job import Stage
+from recipe.processes import die_with_parent
+from recipe.publish.delivery import check_delivery, default_destination, deliver
+from recipe.publish.facts import ReleaseFacts
+from recipe.publish.staging import stage_model
+from recipe.publish.verification import verify_release
+from recipe.system import system_stats
+from recipe.training.arguments import Arguments, parse_arguments
+from recipe.training.callbacks import CheckpointCallback, ProgressCallback
+from recipe.training.checkpoints import find_checkpoint
+from recipe.training.features import LabelEncoder, ViewShares, WindowDataset
+from recipe.training.model import (
+    check_language,
+    detect_language,
+    is_multilingual,
+    load_model,
+    suppressed_symbols,
+)
+from recipe.training.self_test import prepare_self_test
+from recipe.training.run import Run, configure_logging, local_main_first
+from recipe.training.telemetry import TelemetryCallback
+from recipe.training.trainer import WhisperTrainer
+
+logger = logging.getLogger("train")
+
+
+def main() -> None:
+    """Run the whole pipeline on this process; every process that Accelerate starts does the same."""
+    try:
+        arguments = parse_arguments()
+    except JobError as error:
+        sys.exit(f"{error}")
+    if (
+        "ACCELERATE_MIXED_PRECISION" in os.environ
+    ):  # under a launcher, which does not end us when it is killed
+        die_with_parent(signal.SIGTERM)
+    configure_logging()
+    with Run(Path(arguments.training.output_dir), arguments.source, os.environ) as run:
+        run_pipeline(prepare_self_test(arguments) if arguments.run.self_test else arguments, run)
+
+
+def run_pipeline(arguments: Arguments, run: Run) -> None:
+    """From arguments to a delivered model: the stages in order, data flowing downwards."""
+    set_seed(arguments.training.seed)
+    announce(arguments, run)
+    model, processor = load(arguments, run)
+    recordings = collect_recordings(arguments, run, processor)
+    data, decoding = prepare(arguments, run, model, processor, recordings)
+    trainer = build_trainer(arguments, run, model, processor, data, decoding)
+    before = measure_before(run, trainer, processor, data, decoding)
+    train(arguments, run, trainer)
+    after = measure_after(run, trainer, before, data, decoding, processor)
+    model_path = publish(arguments, run, trainer, processor, data, decoding, before, after)
+    run.finish(build_result(arguments, run, trainer, data, before, after, model_path))
+
+
+def announce(arguments: Arguments, run: Run) -> None:
+    """Tell that the run begins, and refuse a destination that cannot work before anything is paid for."""
+    fields = {
+        "base_model": arguments.model.model_name_or_path,
+        "epochs": arguments.training.num_train_epochs,
+        "system_stats": system_stats(run.output_dir),
+    }
+    run.report(Stage.INITIALIZING, fields)
+    if run.is_main:
+        default_dir, _ = default_destination(run.output_dir)
+        check_delivery(arguments.run.publish_to, default_dir=default_dir)
+
+
+def load(arguments: Arguments, run: Run) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
+    """The base model and its processor."""
+    with run.timed("load_model"), local_main_first():
+        run.report(Stage.LOADING_MODEL)
+        model, processor = load_model(arguments.model)
+    fields = {"model_parameters": model.num_parameters(), "system_stats": system_stats(run.output_dir)}
+    run.report(Stage.MODEL_LOADED, fields)
+    return model, processor
+
+
+def collect_recordings(arguments: Arguments, run: Run, processor: WhisperProcessor) -> list[Recording]:
+    """The recordings: files of the folder, or of the manifest once they are downloaded."""
+    run.report(Stage.PREPARING_DATASET)
+    source = arguments.source
+    with run.timed("download"):
+        if source.data_dir:
+            folder = Path(source.data_dir)
+            entries = list_folder(folder)
+            files = {entry.filename: LocalFile(folder / entry.filename) for entry in entries}
+        else:
+            assert source.manifest_file
+            manifest = json.loads(Path(source.manifest_file).read_text())
+            entries = [ManifestEntry(**entry) for entry in manifest]
+            with local_main_first():
+                files = download(arguments, run, entries)
+    return pair_recordings(entries, files, check_language(arguments.model.language, processor))
+
+
+def download(arguments: Arguments, run: Run, entries: list[ManifestEntry]) -> dict[str, LocalFile]:
+    """Where each file of the manifest is on disk, or why it could not be had."""
+    assert run.backend
+    folder = run.output_dir / "downloads"
+    requests = [
+        FileRequest(entry.filename, entry.file_type, folder / local_name(entry.filename)) for entry in entries
+    ]
+    with tqdm(total=len(requests), desc="download", unit="file", disable=not run.is_main) as bar:
+
+        def show(progress: DownloadProgress) -> None:
+            bar.update(progress.num_files_done + progress.num_files_failed - bar.n)
+            run.report(Stage.DOWNLOAD_PROGRESS, vars(progress), repeats=True)
+
+        downloads = download_files(
+            run.backend,
+            arguments.source.user_id,
+            requests,
+            max_bytes_per_file=round(arguments.data.max_file_gib * 2**30),
+            on_progress=show,
+        )
+    return {item.filename: LocalFile(item.path, item.error or "") for item in downloads}
+
+
+def prepare(
+    arguments: Arguments,
+    run: Run,
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    recordings: list[Recording],
+) -> tuple[PreparedDataset, Decoding]:
+    """The Arrow dataset, split, and the language and task that the model is told."""
+    folder = run.output_dir / "prepared"
+    folder.mkdir(exist_ok=True)
+    language = choose_language(arguments, model, processor, recordings)
+    with run.timed("prepare"), local_main_first():
+        if run.is_main:
+            processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+        settings = PreparationSettings(
+            tokenizer_file=folder / "tokenizer.json",
+            language=language,
+            empty_transcript=arguments.data.empty_transcript,
+            suppressed_symbols=suppressed_symbols(model, processor),
+            limits=AudioLimits(max_seconds=arguments.data.max_audio_hours * 3600),
+        )
+        with tqdm(total=len(recordings), desc="prepare", unit="recording", disable=not run.is_main) as bar:
+            data = prepare_dataset(
+                recordings, settings, arguments.data, folder, on_recording=lambda _: bar.update()
+            )
+        if is_multilingual(model) and language is None:
+            language = detect_language(model, processor, data.train)
+            run.warnings.append(f"No language was given; the base model heard {language!r}.")
+    run.warnings += data.warnings
+    fields = {"train_samples": len(data.train), "eval_samples": len(data.held_out)}
+    run.report(Stage.DATASET_READY, fields)
+    code = language if is_multilingual(model) else None
+    return data, Decoding(code, arguments.model.task, arguments.run.eval_batch_size)
+
+
+def choose_language(
+    arguments: Arguments,
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    recordings: list[Recording],
+) -> str | None:
+    """The language given, else the one that all tags of caption files agree on; None if neither is there."""
+    tags = {recording.language_tag.lower().split("-")[0] for recording in recordings} - {""}
+    language = arguments.model.language or (tags.pop() if len(tags) == 1 else None)
+    return check_language(language, processor) or (None if is_multilingual(model) else "en")
+
+
+def build_trainer(
+    arguments: Arguments,
+    run: Run,
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    data: PreparedDataset,
+    decoding: Decoding,
+) -> WhisperTrainer:
+    """The trainer, with everything that it shows, saves and obeys."""
+    training = arguments.training
+    encoder = LabelEncoder(processor.tokenizer, decoding.language, decoding.task)
+    shares = ViewShares(
+        arguments.data.timestamp_fraction, arguments.data.prompt_fraction, arguments.data.single_cue_fraction
+    )
+    windows = partial(
+        WindowDataset, extractor=processor.feature_extractor, encoder=encoder, seed=training.seed
+    )
+    selection = data.held_out.select(range(min(len(data.held_out), arguments.run.max_selection_windows)))
+    if len(selection):
+        training.metric_for_best_model, training.greater_is_better = "wer_normalized", False
+    else:
+        training.eval_strategy = "no"
+    mean_seconds = (sum(data.train["end_ms"]) - sum(data.train["start_ms"])) / 1000 / len(data.train)
+    windows_per_update = (
+        training.train_batch_size * training.gradient_accumulation_steps * training.world_size
+    )
+    callbacks: list[transformers.TrainerCallback] = [
+        CheckpointCallback(run.stop, arguments.run.save_minutes * 60),
+        TelemetryCallback(run.output_dir / "logs"),
+    ]
+    if run.is_main:
+        callbacks.append(ProgressCallback(run.outbox, mean_seconds * windows_per_update))
+    return WhisperTrainer(
+        model,
+        training,
+        windows(data.train, shares=shares),
+        windows(selection, shares=ViewShares()) if len(selection) else None,
+        pad_token_id=encoder.end_of_text,
+        fingerprint=fingerprint(arguments, data, decoding),
+        measure=partial(evaluate_model, processor=processor, examples=selection, decoding=decoding),
+        callbacks=callbacks,
+    )
+
+
+def fingerprint(arguments: Arguments, data: PreparedDataset, decoding: Decoding) -> dict[str, Any]:
+    """What must stay the same for a checkpoint to be gone on from."""
+    training = arguments.training
+    return {
+        "dataset": data.fingerprint,
+        "model": arguments.model.model_name_or_path,
+        "language": decoding.language,
+        "task": decoding.task,
+        "num_processes": training.world_size,
+        "batch_size": training.per_device_train_batch_size,
+        "gradient_accumulation_steps": training.gradient_accumulation_steps,
+        "epochs": training.num_train_epochs,
+        "max_steps": training.max_steps,
+        "learning_rate": training.learning_rate,
+        "seed": training.seed,
+        "shares": [
+            arguments.data.timestamp_fraction,
+            arguments.data.prompt_fraction,
+            arguments.data.single_cue_fraction,
+        ],
+    }
+
+
+def measure_before(
+    run: Run, trainer: WhisperTrainer, processor: WhisperProcessor, data: PreparedDataset, decoding: Decoding
+) -> Evaluation | None:
+    """How the base model hears all held-out windows; None if there are none. Kept for a resume."""
+    if not len(data.held_out):
+        return None
+    path = run.output_dir / "heard_before.json"
+    with run.timed("evaluate_before"):
+        return evaluate_once(
+            path, trainer.fingerprint, lambda: measure(run, "base model", trainer, processor, data, decoding)
+        )
+
+
+def measure(
+    run: Run,
+    name: str,
+    trainer: WhisperTrainer,
+    processor: WhisperProcessor,
+    data: PreparedDataset,
+    decoding: Decoding,
+) -> Evaluation:
+    """How the trainer's model, as it is now, hears all held-out windows."""
+    with tqdm(
+        total=len(data.held_out), desc=f"listen ({name})", unit="window", disable=not run.is_main
+    ) as bar:
+        return evaluate_model(trainer.model, processor, data.held_out, decoding, on_batch=bar.update)
+
+
+def train(arguments: Arguments, run: Run, trainer: WhisperTrainer) -> None:
+    """Train, from the last whole checkpoint if there is one, and take up the weights with the lowest WER."""
+    with local_main_first():
+        checkpoint = find_checkpoint(run.output_dir, trainer.fingerprint)
+    if checkpoint:
+        run.report(Stage.RESUMED, {"checkpoint": checkpoint.name}, repeats=True)
+        logger.info("Going on from %s.", checkpoint)
+    training = arguments.training
+    configuration = {
+        "epochs": training.num_train_epochs,
+        "batch_size": training.per_device_train_batch_size,
+        "learning_rate": training.learning_rate,
+        "max_steps": trainer.num_updates,
+    }
+    fields = {"configuration": configuration, "system_stats": system_stats(run.output_dir)}
+    run.report(Stage.STARTING_TRAINING, fields)
+    with run.timed("train"):
+        outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step < trainer.state.max_steps:
+        raise TrainingError(
+            f"Training ended at update {trainer.state.global_step} of {trainer.state.max_steps}; "
+            "run the same command again to go on."
+        )
+    run.warnings += trainer.warnings
+    fields = {
+        "train_runtime": outcome.metrics["train_runtime"],
+        "train_samples_per_second": outcome.metrics["train_samples_per_second"],
+        "final_train_loss": trainer.mean_loss,
+    }
+    run.report(Stage.TRAINING_COMPLETED, fields)
+    trainer.take_best_weights()
+
+
+def measure_after(
+    run: Run,
+    trainer: WhisperTrainer,
+    before: Evaluation | None,
+    data: PreparedDataset,
+    decoding: Decoding,
+    processor: WhisperProcessor,
+) -> Evaluation | None:
+    """How the trained model hears the same windows; reports both."""
+    if before is None:
+        return None
+    with run.timed("evaluate_after"):
+        after = trainer.best_evaluation
+        if after is None or len(after.transcripts) < len(data.held_out):
+            after = measure(run, "trained model", trainer, processor, data, decoding)
+    figures = compare(before, after)
+    run.report(Stage.EVALUATION_COMPLETED, figures)
+    if figures["wer_normalized_after"] > figures["wer_normalized_before"]:
+        run.warnings.append("The trained model hears the held-out recordings worse than the base model.")
+    if run.is_main:
+        facts = {"language": decoding.language, "task": decoding.task, "batch_size": decoding.batch_size}
+        write_report(run.output_dir / "report.json", before, after, facts)
+    return after
+
+
+def publish(
+    arguments: Arguments,
+    run: Run,
+    trainer: WhisperTrainer,
+    processor: WhisperProcessor,
+    data: PreparedDataset,
+    decoding: Decoding,
+    before: Evaluation | None,
+    after: Evaluation | None,
+) -> str:
+    """Where the released model is; only the main process releases it."""
+    if not run.is_main:
+        return ""
+    run.report(Stage.SAVING_MODEL)
+    figures = compare(before, after) if before and after else {}
+    facts = ReleaseFacts(
+        base_model=arguments.model.model_name_or_path,
+        base_revision=arguments.model.model_revision,
+        language=decoding.language,
+        task=decoding.task,
+        job_id=arguments.source.job_id,
+        project_id=arguments.source.project_id,
+        num_steps=trainer.state.global_step,
+        max_steps=trainer.state.max_steps,
+        epochs=arguments.training.num_train_epochs,
+        figures=figures,
+        dataset={name: value for name, value in data.report.items() if isinstance(value, int | float)},
+        settings=trainer.fingerprint,
+        versions={module.__name__: module.__version__ for module in (transformers, datasets)},
+        num_warnings=len(run.warnings),
+    )
+    staging = run.output_dir / "staging"
+    default_dir, warning = default_destination(run.output_dir)
+    with run.timed("publish"):
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        stage_model(model, processor, facts, staging)
+        verify_release(staging, model)
+        with tqdm(desc="deliver", unit="B", unit_scale=True) as bar:
+
+            def show(num_done: int, num_bytes: int) -> None:
+                bar.total = num_bytes
+                bar.update(num_done - bar.n)
+
+            delivery = deliver(staging, arguments.run.publish_to, default_dir=default_dir, on_progress=show)
+    if warning and not arguments.run.publish_to:
+        run.warnings.append(warning)
+    run.warnings += delivery.warnings
+    shutil.rmtree(staging)
+    return delivery.uri
+
+
+def build_result(
+    arguments: Arguments,
+    run: Run,
+    trainer: WhisperTrainer,
+    data: PreparedDataset,
+    before: Evaluation | None,
+    after: Evaluation | None,
+    model_path: str,
+) -> dict[str, Any]:
+    """The `result` of the answer, as the platform reads it."""
+    events = run.outbox.events() if run.is_main else []
+    evaluation: dict[str, Any] = {"wer_before": None, "wer_after": None}
+    if before and after:
+        evaluation = {
+            **compare(before, after),
+            "num_windows": len(after.transcripts),
+            "example": choose_example(before, after),
+        }
+    dataset = {name: value for name, value in data.report.items() if name != "recordings"}
+    return {
+        "status": "completed",
+        "job_id": arguments.source.job_id,
+        "message": f"Trained on {len(data.train)} windows from {dataset['audio_hours']} hours of recordings.",
+        "artifacts": {
+            "model_path": model_path,
+            "report_path": str(run.output_dir / "report.json"),
+            "base_model": arguments.model.model_name_or_path,
+            "epochs": arguments.training.num_train_epochs,
+            "project_id": arguments.source.project_id,
+            "user_id": arguments.source.user_id,
+            "training_metrics": [e["metrics"] for e in events if e["status"] == Stage.EPOCH_COMPLETED],
+            "checkpoints": [e["checkpoint"] for e in events if e["status"] == Stage.CHECKPOINT_SAVED],
+            "final_loss": trainer.mean_loss,
+            "total_training_time": run.seconds["train"],
+        },
+        "evaluation": evaluation,
+        "dataset": dataset,
+        "seconds_by_stage": run.seconds,
+        "warnings": run.warnings,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest import mock
 
+import cpuinfo
 import psutil
-import runpod
-from runpod.serverless.modules.rp_logger import RunPodLogger
 
 from recipe.answer import describe_failure, describe_success, seal_answer
 from recipe.attempt import Attempt, JobEvents, Outcome
@@ -35,6 +35,11 @@ from recipe.launch import build_train_command, count_gpus
 from recipe.redaction import Redactor
 from recipe.run_folder import RunFolder, open_run
 from recipe.settings import OperatorSettings
+
+# The SDK measures the processor for a debugger that is off, 1.1 s of a cold start; no answer will do.
+with mock.patch.object(cpuinfo, "get_cpu_info", dict):
+    import runpod
+    from runpod.serverless.modules.rp_logger import RunPodLogger
 
 logger = logging.getLogger("handler")
 

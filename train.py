@@ -51,13 +51,14 @@ from recipe.training.checkpoints import find_checkpoint
 from recipe.training.features import LabelEncoder, ViewShares, WindowDataset
 from recipe.training.model import (
     check_language,
-    detect_language,
+    choose_language,
     is_multilingual,
     load_model,
+    save_tokenizer,
     suppressed_symbols,
 )
-from recipe.training.self_test import prepare_self_test
 from recipe.training.run import Run, configure_logging, local_main_first
+from recipe.training.self_test import prepare_self_test
 from recipe.training.telemetry import TelemetryCallback
 from recipe.training.trainer import WhisperTrainer
 
@@ -167,13 +168,10 @@ def prepare(
 ) -> tuple[PreparedDataset, Decoding]:
     """The Arrow dataset, split, and the language and task that the model is told."""
     folder = run.output_dir / "prepared"
-    folder.mkdir(exist_ok=True)
-    language = choose_language(arguments, model, processor, recordings)
     with run.timed("prepare"), local_main_first():
-        if run.is_main:
-            processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+        language, remark = choose_language(arguments.model.language, model, processor, recordings)
         settings = PreparationSettings(
-            tokenizer_file=folder / "tokenizer.json",
+            tokenizer_file=save_tokenizer(processor, folder),
             language=language,
             empty_transcript=arguments.data.empty_transcript,
             suppressed_symbols=suppressed_symbols(model, processor),
@@ -183,26 +181,11 @@ def prepare(
             data = prepare_dataset(
                 recordings, settings, arguments.data, folder, on_recording=lambda _: bar.update()
             )
-        if is_multilingual(model) and language is None:
-            language = detect_language(model, processor, data.train)
-            run.warnings.append(f"No language was given; the base model heard {language!r}.")
-    run.warnings += data.warnings
+    run.warnings += [remark] * bool(remark) + data.warnings
     fields = {"train_samples": len(data.train), "eval_samples": len(data.held_out)}
     run.report(Stage.DATASET_READY, fields)
     code = language if is_multilingual(model) else None
     return data, Decoding(code, arguments.model.task, arguments.run.eval_batch_size)
-
-
-def choose_language(
-    arguments: Arguments,
-    model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    recordings: list[Recording],
-) -> str | None:
-    """The language given, else the one that all tags of caption files agree on; None if neither is there."""
-    tags = {recording.language_tag.lower().split("-")[0] for recording in recordings} - {""}
-    language = arguments.model.language or (tags.pop() if len(tags) == 1 else None)
-    return check_language(language, processor) or (None if is_multilingual(model) else "en")
 
 
 def build_trainer(
@@ -297,7 +280,8 @@ def measure(
     with tqdm(
         total=len(data.held_out), desc=f"listen ({name})", unit="window", disable=not run.is_main
     ) as bar:
-        return evaluate_model(trainer.model, processor, data.held_out, decoding, on_batch=bar.update)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        return evaluate_model(model, processor, data.held_out, decoding, on_batch=bar.update)
 
 
 def train(arguments: Arguments, run: Run, trainer: WhisperTrainer) -> None:
@@ -314,8 +298,8 @@ def train(arguments: Arguments, run: Run, trainer: WhisperTrainer) -> None:
         "learning_rate": training.learning_rate,
         "max_steps": trainer.num_updates,
     }
-    fields = {"configuration": configuration, "system_stats": system_stats(run.output_dir)}
-    run.report(Stage.STARTING_TRAINING, fields)
+    stats = system_stats(run.output_dir)
+    run.report(Stage.STARTING_TRAINING, {"configuration": configuration, "system_stats": stats})
     with run.timed("train"):
         outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.global_step < trainer.state.max_steps:

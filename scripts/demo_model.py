@@ -166,8 +166,8 @@ def save_processor(tokenizer: dict[str, Any], spelling: bytes, output_dir: Path)
     settings |= {"model_max_length": 1024, "clean_up_tokenization_spaces": False}
     (output_dir / "tokenizer_config.json").write_text(json.dumps(settings, indent=2))
     saved: WhisperTokenizer = WhisperTokenizer.from_pretrained(output_dir)
-    features = WhisperFeatureExtractor()  # type: ignore[no-untyped-call] # transformers leaves it untyped
-    WhisperProcessor(features, saved).save_pretrained(output_dir)  # type: ignore[no-untyped-call]
+    features = WhisperFeatureExtractor()
+    WhisperProcessor(features, saved).save_pretrained(output_dir)
     features.save_pretrained(output_dir)  # other runtimes look for preprocessor_config.json
     return saved
 
@@ -275,7 +275,7 @@ def describe_generation(decoding: dict[str, Any], tokenizer: WhisperTokenizer) -
         "task_to_id": {"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]},
     }
     is_multilingual = len(tokenizer) >= MULTILINGUAL_VOCABULARY
-    return GenerationConfig(  # type: ignore[no-untyped-call] # transformers leaves it untyped
+    return GenerationConfig(
         max_length=448,
         max_initial_timestamp_index=50,
         return_timestamps=False,

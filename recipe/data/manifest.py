@@ -15,8 +15,8 @@ from recipe.errors import DataError
 
 TRANSCRIPT_EXTENSIONS = frozenset({".vtt", ".srt"})
 AUDIO_EXTENSIONS = frozenset(
-    (".aac", ".aif", ".aiff", ".avi", ".flac", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2", ".mp3")
-    + (".mp4", ".mpga", ".oga", ".ogg", ".opus", ".wav", ".weba", ".webm", ".wma")
+    [".aac", ".aif", ".aiff", ".avi", ".flac", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2"]
+    + [".mp3", ".mp4", ".mpga", ".oga", ".ogg", ".opus", ".wav", ".weba", ".webm", ".wma"]
 )
 
 _LANGUAGE_TAG = re.compile(r"(?P<name>.+)\.(?P<tag>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)")

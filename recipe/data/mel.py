@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.data.audio import SAMPLE_RATE
+from recipe.data.timeline import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from transformers import WhisperFeatureExtractor

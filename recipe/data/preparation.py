@@ -1,4 +1,4 @@
-"""The dataset of a run: shards of all recordings, split into windows to train on and windows to measure on."""
+"""The dataset of a run: the shards of all recordings, split into what is trained and what is held out."""
 
 import hashlib
 import json
@@ -61,9 +61,9 @@ def prepare_dataset(
     if not held_out_names:
         train, held_out = split_by_time(train, arguments.eval_fraction)
         warnings += _explain_split(arguments.eval_fraction, len(held_out))
-    report = build_report(reports, len(train), len(held_out))
-    (output_dir / "dataset_report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
-    return PreparedDataset(train, held_out, report, warnings, _fingerprint(shards, report))
+    dataset_report = build_report(reports, len(train), len(held_out))
+    (output_dir / "dataset_report.json").write_text(json.dumps(dataset_report, indent=1, ensure_ascii=False))
+    return PreparedDataset(train, held_out, dataset_report, warnings, _fingerprint(shards, dataset_report))
 
 
 def _explain_split(eval_fraction: float, num_held_out: int) -> list[str]:

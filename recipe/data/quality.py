@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
-from recipe.data.audio import SAMPLE_RATE
+from recipe.data.timeline import SAMPLE_RATE
 
 SILENCE_DBFS = -50.0
 """Level under which a tenth of a second counts as silent; telephone line noise lies near -60 dBFS."""
@@ -36,6 +36,6 @@ def chars_per_second(text: str, duration_ms: int) -> float:
 
 
 def compression_ratio(text: str) -> float:
-    """How many times shorter zlib makes the text: over 2.4 the text repeats itself (openai/whisper); 0 if empty."""
+    """How many times shorter zlib makes the text; over 2.4 it repeats itself (openai/whisper). 0 if empty."""
     data = text.encode()
     return len(data) / len(zlib.compress(data)) if data else 0.0

@@ -1,4 +1,4 @@
-"""One recording, read whole: its samples, its windows and what became of the rest, by the rules for bad data."""
+"""One recording read whole: its samples, its windows, and what became of the rest by the rules for bad data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -87,7 +87,7 @@ def _read_audio(recording: Recording, limits: AudioLimits, report: RecordingRepo
 def _read_transcript(
     recording: Recording, settings: PreparationSettings, audio: Audio | None, report: RecordingReport
 ) -> Captions:
-    """The captions; without any cue if the file is missing, unreadable or empty, which the report then says."""
+    """The captions; without any cue if the file is missing, unreadable or empty, as the report then says."""
     problem = recording.transcript.error
     captions = Captions(cues=(), notes=(), language=None, source_format="", num_cues_in=0)
     if recording.transcript.path is not None:

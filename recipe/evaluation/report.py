@@ -166,7 +166,7 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
 
 
 def write_report(path: Path, before: Evaluation, after: Evaluation, facts: Mapping[str, Any]) -> None:
-    """Write the full comparison as JSON: figures, both evaluations, and every window as heard before and after."""
+    """Write the comparison as JSON: figures, both evaluations, every window as heard before and after."""
     windows = [
         {**_describe(first), "before": first.hypothesis, "after": second.hypothesis}
         for first, second in zip(before.transcripts, after.transcripts, strict=True)

@@ -1,4 +1,4 @@
-"""What a model writes when it hears windows: greedy, without timestamps, the same on any number of processes."""
+"""What a model writes when it hears windows: greedy, untimed, the same on any number of processes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,9 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from recipe.data.audio import SAMPLES_PER_MS, decode_flac
+from recipe.data.audio import decode_flac
 from recipe.data.mel import log_mel
+from recipe.data.timeline import SAMPLES_PER_MS
 from recipe.data.windows import Segment, end_of_words
 
 MAX_NEW_TOKENS = 224
@@ -77,7 +78,9 @@ def _transcribe_batch(
     decoding: Decoding,
 ) -> list[str]:
     features = np.stack([_features_of(processor, example) for example in examples])
-    options = {"language": decoding.language, "task": decoding.task} if decoding.language else {}
+    options: dict[str, Any] = (
+        {"language": decoding.language, "task": decoding.task} if decoding.language else {}
+    )
     with torch.inference_mode(), autocast(model.device):
         ids = model.generate(
             torch.from_numpy(features).to(model.device),
@@ -100,6 +103,6 @@ def _features_of(processor: WhisperProcessor, example: Mapping[str, Any]) -> Any
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """The precision that a model is measured in, before and after training alike: bfloat16 where it is native."""
+    """The precision that a model is measured in, before and after alike: bfloat16 where it is native."""
     has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bf16)

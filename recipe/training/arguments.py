@@ -51,7 +51,7 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "Leave off: it would hide a loss that is not a number."}
     )
-    report_to: None | str | list[str] = field(
+    report_to: str | list[str] | None = field(
         default="tensorboard", metadata={"help": "Where metrics go beside."}
     )
     remove_unused_columns: bool = field(
@@ -60,7 +60,7 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
     dataloader_num_workers: int = field(
         default=AUTO, metadata={"help": "Processes that make features; -1 chooses by the device."}
     )
-    bf16: bool | None = field(
+    bf16: bool | None = field(  # type: ignore[assignment]  # None: not decided yet
         default=None, metadata={"help": "bfloat16 autocast; by default where a GPU has it."}
     )
 
@@ -75,7 +75,7 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
         if self.ddp_find_unused_parameters is None:
             self.ddp_find_unused_parameters = False
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(self.output_dir) / "logs"))
-        super().__post_init__()
+        super().__post_init__()  # type: ignore[no-untyped-call]
 
 
 class Arguments(NamedTuple):
@@ -95,7 +95,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
         JobError: naming every argument that is unknown or out of bounds.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = HfArgumentParser(Arguments.__annotations__.values())  # type: ignore[arg-type]
+    parser = HfArgumentParser(Arguments.__annotations__.values())
     try:
         if len(argv) == 1 and argv[0].endswith(".json"):
             parsed = parser.parse_json_file(argv[0])
@@ -158,7 +158,7 @@ def _find_contradictions(
         ),
         (
             not training.auto_find_batch_size,
-            "auto_find_batch_size starts over; the recipe halves batches itself",
+            "auto_find_batch_size starts over; batches are halved anyway",
         ),
         (
             not training.load_best_model_at_end,

@@ -79,7 +79,7 @@ class ProgressCallback(TrainerCallback):
         if not math.isfinite(logs["loss"]) or not math.isfinite(logs.get("grad_norm", 0.0)):
             raise TrainingError(
                 f"The loss became {logs['loss']} at update {state.global_step} (gradient norm "
-                f"{logs.get('grad_norm')}). Lower learning_rate (now {args.learning_rate:g}) or add warmup_steps."
+                f"{logs.get('grad_norm')}). Lower learning_rate ({args.learning_rate:g}) or add warmup_steps."
             )
         if self._clock() - self._last_progress < PROGRESS_SECONDS and state.global_step < state.max_steps:
             return
@@ -91,7 +91,7 @@ class ProgressCallback(TrainerCallback):
             "metrics": {name: logs.get(name) for name in ("loss", "grad_norm", "learning_rate")},
             "audio_seconds_per_second": self._audio_seconds_per_second(state),
             "eta_seconds": self._eta_seconds(state),
-            "system_stats": system_stats(Path(args.output_dir)),
+            "system_stats": system_stats(Path(str(args.output_dir))),
         }
         self._append(Stage.TRAINING_PROGRESS, fields, key=str(state.global_step))
 
@@ -122,7 +122,7 @@ class ProgressCallback(TrainerCallback):
         checkpoint = {
             "epoch": state.epoch,
             "step": state.global_step,
-            "save_path": str(Path(args.output_dir) / f"checkpoint-{state.global_step}"),
+            "save_path": str(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"),
             "timestamp": datetime.now(UTC).isoformat(),
         }
         self._append(Stage.CHECKPOINT_SAVED, {"checkpoint": checkpoint}, key=str(state.global_step))

@@ -17,8 +17,9 @@ from datasets import Dataset as ArrowDataset
 from torch.utils.data import Dataset, Sampler
 from transformers import WhisperFeatureExtractor, WhisperTokenizer
 
-from recipe.data.audio import SAMPLES_PER_MS, decode_flac
+from recipe.data.audio import decode_flac
 from recipe.data.mel import log_mel
+from recipe.data.timeline import SAMPLES_PER_MS
 from recipe.data.windows import MAX_LABEL_TOKENS, MAX_PROMPT_TOKENS, TIMESTAMP_MS, Segment, end_of_words
 
 IGNORED = -100

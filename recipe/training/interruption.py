@@ -61,5 +61,5 @@ def interrupted(step: int | None = None) -> InterruptedTraining:
     """The error of a run that was asked to stop, right after it saved update `step` if one is given."""
     saved = f"update {step} was saved" if step else "its last checkpoint stands"
     return InterruptedTraining(
-        f"The run was asked to stop before it was done; {saved}. Run the same command again to go on from there."
+        f"The run was asked to stop before it was done; {saved}. Run the same command again to go on."
     )

@@ -2,22 +2,27 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from datasets import Dataset
+from numpy.typing import NDArray
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
 
 from recipe.arguments import ModelArguments
-from recipe.data.audio import decode_flac
+from recipe.data.audio import iter_audio_blocks
+from recipe.data.manifest import Recording
 from recipe.data.mel import log_mel
-from recipe.errors import JobError, TrainingError
+from recipe.data.timeline import SAMPLES_PER_MS
+from recipe.data.windows import WINDOW_MS
+from recipe.errors import AudioError, DataError, JobError, TrainingError
 
 logger = logging.getLogger(__name__)
 
-NUM_DETECTION_WINDOWS = 16
-"""Windows that the base model listens to when nobody says what language is spoken."""
+NUM_DETECTION_RECORDINGS = 8
+"""Recordings that the base model listens to, half a minute each, when nobody says what is spoken."""
 
 
 def load_model(arguments: ModelArguments) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
@@ -29,7 +34,7 @@ def load_model(arguments: ModelArguments) -> tuple[WhisperForConditionalGenerati
     Raises:
         TrainingError: if it cannot be had or is no Whisper checkpoint.
     """
-    name, revision = arguments.model_name_or_path, arguments.model_revision
+    name, revision = arguments.model_name_or_path, arguments.model_revision or "main"
     try:
         processor = WhisperProcessor.from_pretrained(name, revision=revision)
         model = WhisperForConditionalGeneration.from_pretrained(
@@ -38,8 +43,8 @@ def load_model(arguments: ModelArguments) -> tuple[WhisperForConditionalGenerati
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         where = "the folder" if Path(name).is_dir() else "the model hub"
         raise TrainingError(
-            f"The model {name!r} could not be loaded from {where}: {error}. Expected a Whisper checkpoint with "
-            "safetensors weights, such as openai/whisper-tiny."
+            f"The model {name!r} could not be loaded from {where}: {error}. Expected a Whisper checkpoint "
+            "with safetensors weights, such as openai/whisper-tiny."
         ) from error
     if arguments.freeze_encoder:
         model.freeze_encoder()
@@ -73,28 +78,76 @@ def check_language(language: str | None, processor: WhisperProcessor) -> str | N
     return code
 
 
-def detect_language(
-    model: WhisperForConditionalGeneration, processor: WhisperProcessor, examples: Dataset
+def choose_language(
+    given: str | None,
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    recordings: Sequence[Recording],
+) -> tuple[str, str]:
+    """Code of the language spoken, and a remark for the user if nobody said it.
+
+    That is the language given, else the one that all tags of caption files agree on, else what the base
+    model hears in most of some recordings. English-only checkpoints hear English.
+
+    Raises:
+        JobError: if the language is not known to the checkpoint.
+        DataError: if no recording can be listened to.
+    """
+    tags = {recording.language_tag.lower().split("-")[0] for recording in recordings} - {""}
+    code = check_language(given or (tags.pop() if len(tags) == 1 else None), processor)
+    if code or not is_multilingual(model):
+        return code or "en", ""
+    code = _detect_language(model, processor, recordings)
+    return code, f"No language was given; the base model heard {LANGUAGES[code].title()} ({code})."
+
+
+def _detect_language(
+    model: WhisperForConditionalGeneration, processor: WhisperProcessor, recordings: Sequence[Recording]
 ) -> str:
-    """Code of the language that the base model hears in most of some windows spread over the examples."""
-    step = max(1, len(examples) // NUM_DETECTION_WINDOWS)
+    step = max(1, len(recordings) // NUM_DETECTION_RECORDINGS)
     votes: Counter[str] = Counter()
-    for index in range(0, len(examples), step):
-        samples = decode_flac(examples[index]["audio"]["bytes"])
-        features = torch.from_numpy(log_mel(processor.feature_extractor, samples))
-        token_id = model.detect_language(features[None].to(model.device))[0]
-        votes[processor.tokenizer.decode(token_id)[2:-2]] += 1
-    language, num_votes = votes.most_common(1)[0]
-    logger.info("Heard %s in %d of %d windows.", language, num_votes, votes.total())
-    return language
+    for recording in recordings[::step]:
+        samples = _read_excerpt(recording)
+        if len(samples):
+            features = torch.from_numpy(log_mel(processor.feature_extractor, samples))
+            token_id = model.detect_language(features[None].to(model.device))[0]
+            votes[processor.tokenizer.decode(token_id)[2:-2]] += 1
+    if not votes:
+        raise DataError("No language was given and no recording can be listened to; set the option language.")
+    return votes.most_common(1)[0][0]
+
+
+def _read_excerpt(recording: Recording) -> NDArray[np.float32]:
+    """Up to 30 s after the first half minute, where a jingle may be; the beginning of a shorter recording."""
+    blocks: list[NDArray[np.int16]] = []
+    try:
+        if recording.audio.path:
+            for block in iter_audio_blocks(recording.audio.path):
+                blocks.append(block)
+                if sum(map(len, blocks)) >= 2 * WINDOW_MS * SAMPLES_PER_MS:
+                    break
+    except AudioError as error:
+        logger.debug("Not listened to: %s", error)
+    samples = np.concatenate([np.zeros(0, np.int16), *blocks])[: 2 * WINDOW_MS * SAMPLES_PER_MS]
+    return samples[-WINDOW_MS * SAMPLES_PER_MS :].astype(np.float32) / np.float32(32768)
 
 
 def suppressed_symbols(model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> frozenset[str]:
-    """Symbols that generation never writes (`suppress_tokens`), such as brackets and notes.
+    """Symbols that generation never writes (`suppress_tokens`), such as brackets and music notes.
 
-    A label that holds one would teach what can never be said.
+    A label that holds one would teach what can never be said. Tokens with a space before the symbol are
+    left out: Whisper suppresses hyphens and apostrophes at the start of a word only.
     """
     token_ids = [i for i in model.generation_config.suppress_tokens or [] if i >= 0]
     special = set(processor.tokenizer.all_special_ids)
-    texts = {processor.tokenizer.decode([i]).strip() for i in token_ids if i not in special}
+    texts = {processor.tokenizer.decode([i]) for i in token_ids if i not in special}
     return frozenset(text for text in texts if len(text) == 1 and not text.isalnum() and text != "\ufffd")
+
+
+def save_tokenizer(processor: WhisperProcessor, folder: Path) -> Path:
+    """The tokenizer as one file in `folder`, with which the preparation counts tokens without the model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial, path = folder / "tokenizer.part", folder / "tokenizer.json"
+    processor.tokenizer.backend_tokenizer.save(str(partial))
+    partial.replace(path)
+    return path

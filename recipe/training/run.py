@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
+import transformers
 from accelerate import PartialState
 
 from recipe.arguments import SourceArguments
@@ -86,8 +87,8 @@ class Run:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        """Tell how the attempt ended and deliver what still waits; the error, if any, has been dealt with."""
+    ) -> NoReturn:
+        """Tell how the attempt ended deliver what still waits, and end the process."""
         if error is not None:
             self._tell_error(error)
         if self._sender and not self._sender.stop(self._flush_seconds):
@@ -151,9 +152,10 @@ def configure_logging() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", force=True)
     logging.getLogger("recipe").setLevel(level)
     logging.getLogger("train").setLevel(level)
+    transformers.utils.logging.set_verbosity_error()  # it warns of what every Whisper generation does
 
 
-def exit_now(code: int) -> None:
+def exit_now(code: int) -> NoReturn:
     """End the process without the shutdown of libraries: gloo can abort after the result is durable."""
     logging.shutdown()
     sys.stdout.flush()

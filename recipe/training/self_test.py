@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recipe.data.audio import SAMPLE_RATE, encode_flac
+from recipe.data.audio import encode_flac
 from recipe.data.captions import Cue, format_webvtt
+from recipe.data.timeline import SAMPLE_RATE
 from recipe.training.arguments import Arguments
 from recipe.training.tiny import build_tiny_whisper
 

@@ -114,7 +114,7 @@ class WhisperTrainer(Seq2SeqTrainer):
     @property
     def _windows_per_update(self) -> int:
         args = self.args
-        return args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        return int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
 
     @property
     def num_updates(self) -> int:

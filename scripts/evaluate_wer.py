@@ -1,0 +1,147 @@
+#!/usr/bin/env python
+"""Word and character error rates of any Whisper model on any folder of audio and captions.
+
+python scripts/evaluate_wer.py --model openai/whisper-small --data_dir recordings --language fr --json wer.json
+
+With --report RUN/report.json only the windows that this run held out are judged, in the same batches, so
+that a released model gets the very figure that the report says.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+from datasets import Dataset
+from tqdm import tqdm
+
+from recipe.arguments import ModelArguments
+from recipe.data.dataset import build_shards, load_examples
+from recipe.data.manifest import LocalFile, Recording, list_folder, pair_recordings
+from recipe.data.recording import PreparationSettings
+from recipe.errors import DataError, RecipeError
+from recipe.evaluation.report import Evaluation, evaluate_model
+from recipe.evaluation.transcription import Decoding
+from recipe.training.model import (
+    check_language,
+    choose_language,
+    is_multilingual,
+    load_model,
+    save_tokenizer,
+    suppressed_symbols,
+)
+
+
+def main() -> None:
+    """Evaluate, print a table and write the JSON."""
+    arguments = parse_arguments()
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        evaluation, decoding = evaluate(arguments)
+    except RecipeError as error:
+        sys.exit(str(error))
+    print_table(evaluation)
+    if arguments.json:
+        content = {"model": arguments.model, "language": decoding.language, "task": decoding.task}
+        content |= evaluation.as_dict()
+        Path(arguments.json).write_text(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="hub id or folder of a Whisper checkpoint")
+    parser.add_argument("--data_dir", required=True, type=Path, help="folder of audio files with captions")
+    parser.add_argument("--language", help="code or name; by default what the model hears")
+    parser.add_argument("--task", choices=["transcribe", "translate"], default="transcribe")
+    parser.add_argument("--batch_size", type=int, default=8, help="windows at once (default 8)")
+    parser.add_argument("--report", type=Path, help="report.json of a run: judge only what it held out")
+    parser.add_argument("--json", help="file for all figures")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, Decoding]:
+    """Judge the model on the folder, by the code that training uses."""
+    report = json.loads(arguments.report.read_text()) if arguments.report else {}
+    model, processor = load_model(ModelArguments(model_name_or_path=arguments.model))
+    model.to(arguments.device)
+    given = check_language(arguments.language or report.get("language"), processor)
+    entries = list_folder(arguments.data_dir)
+    files = {entry.filename: LocalFile(arguments.data_dir / entry.filename) for entry in entries}
+    recordings = pair_recordings(entries, files, given)
+    language, remark = choose_language(given, model, processor, recordings)
+    if remark:
+        print(remark, file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = PreparationSettings(
+            tokenizer_file=save_tokenizer(processor, Path(folder)),
+            language=language,
+            suppressed_symbols=suppressed_symbols(model, processor),
+        )
+        examples = choose_examples(read_speech(recordings, settings, Path(folder)), report)
+        decoding = Decoding(
+            language if is_multilingual(model) else None,
+            report.get("task", arguments.task),
+            report.get("batch_size", arguments.batch_size),
+        )
+        with tqdm(total=len(examples), desc="listen", unit="window") as bar:
+            return evaluate_model(model, processor, examples, decoding, on_batch=bar.update), decoding
+
+
+def read_speech(recordings: Sequence[Recording], settings: PreparationSettings, folder: Path) -> Dataset:
+    """The recordings' speech as examples, in order of their names."""
+    shards = build_shards(recordings, settings, folder / "shards")
+    for shard in shards:
+        if shard.report.reason:
+            print(f"{shard.report.name}: not judged: {shard.report.reason}", file=sys.stderr)
+    return load_examples([shard for shard in shards if shard.report.outcome == "speech"])
+
+
+def choose_examples(examples: Dataset, report: dict[str, Any]) -> Dataset:
+    """All examples, or those that a run held out.
+
+    Raises:
+        DataError: if there is none.
+    """
+    if report:
+        held_out = {(w["recording"], w["start_ms"], w["end_ms"]) for w in report["windows"]}
+        keys = zip(examples["recording"], examples["start_ms"], examples["end_ms"], strict=True)
+        examples = examples.select([index for index, key in enumerate(keys) if key in held_out])
+    if len(examples) == 0:
+        raise DataError("No speech with captions was found to judge the model on.")
+    return examples
+
+
+def print_table(evaluation: Evaluation) -> None:
+    """Print the figures that matter."""
+    figures = evaluation.as_dict()
+    print(f"{'':24}{'WER':>9}{'CER':>9}{'sub':>7}{'del':>7}{'ins':>7}")
+    for name, suffix in (("as written", ""), ("normalised", "_normalized")):
+        counts = "".join(
+            f"{figures[kind + suffix]:7}" for kind in ("substitutions", "deletions", "insertions")
+        )
+        print(f"{name:24}{figures['wer' + suffix]:9.2%}{figures['cer' + suffix]:9.2%}{counts}")
+    print(
+        f"\n{figures['num_windows']} windows, {figures['audio_seconds']:.0f} s of audio, "
+        f"{figures['audio_seconds_per_second']} x real time"
+    )
+    for name, scores in figures["recordings"].items():
+        print(f"  {name:40} {scores['wer_normalized']:7.2%}")
+    print("\nWorst windows (normalised word errors):")
+    for window in figures["worst_windows"][:3]:
+        print(f"  {window['recording']} at {window['start_ms'] / 1000:.1f} s: {window['num_errors']} errors")
+        print(f"    said:  {window['reference']}\n    heard: {window['hypothesis']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any
 from unittest import mock
 
-import cpuinfo
+import cpuinfo  # type: ignore[import-untyped] # has none
 import psutil
 
 from recipe.answer import describe_failure, describe_success, seal_answer
@@ -273,7 +273,8 @@ def main(worker: Worker | None = None) -> None:
     """Serve jobs until RunPod ends the worker, or answer the one of `--test_input`."""
     # The SDK's debug lines hold whole jobs, tokens included, and its local mode turns them on by default.
     vars(RunPodLogger())["debug"] = lambda *_: None
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(name)s: %(message)s")
+    log_format = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format=log_format, force=True)  # not the SDK's
     logging.getLogger("httpx").setLevel(logging.WARNING)
     worker = worker or Worker(OperatorSettings.from_environment(os.environ))
     runpod.serverless.start({"handler": worker.handle})

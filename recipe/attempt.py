@@ -144,7 +144,7 @@ class Attempt:
         finally:
             process.kill()
             echo.finish()
-        outcome = self._judge(process, echo.last_line, stop_requested, has_ended_in_time=has_ended_in_time)
+        outcome = self._judge(process, echo, stop_requested, has_ended_in_time=has_ended_in_time)
         await self._tell_end(outcome)
         return outcome
 
@@ -167,7 +167,7 @@ class Attempt:
     def _judge(
         self,
         process: TrainingProcess,
-        last_line: str,
+        echo: LogEcho,
         stop_requested: asyncio.Event,
         *,
         has_ended_in_time: bool,
@@ -185,7 +185,7 @@ class Attempt:
             return Outcome(
                 None, f"The worker was asked to stop{how}; {advice}.", InterruptedTraining.__name__
             )
-        return Outcome(None, _describe_death(process.exit_code, last_line), TrainingError.__name__)
+        return Outcome(None, _describe_death(process.exit_code, echo.explain_death()), TrainingError.__name__)
 
     async def _tell_end(self, outcome: Outcome) -> None:
         if outcome.result is not None:
@@ -221,14 +221,11 @@ async def _see_through(work: Coroutine[Any, Any, object]) -> None:
     task.result()
 
 
-def _describe_death(exit_code: int | None, last_line: str) -> str:
+def _describe_death(exit_code: int | None, reason: str) -> str:
     how = (
         f"by signal {-exit_code}"
         if exit_code is not None and exit_code < 0
         else f"with exit code {exit_code}"
     )
-    said = f" Its last words: {last_line[:300]}" if last_line else ""
-    return (
-        f"The training process died {how} without a result or an error of its own; when it is killed from "
-        f"outside (signal 9), memory has most often run out: try a smaller batch_size or model.{said}"
-    )
+    reason = reason or "see train.log in the run's folder"
+    return f"The training process died {how} without a result: {reason}."

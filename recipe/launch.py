@@ -10,10 +10,12 @@ import asyncio
 import itertools
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -28,6 +30,9 @@ child_output = logging.getLogger("train")
 
 REPOSITORY_DIR = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.25
+
+_EXCEPTION = re.compile(r"[\w.]+(?:Error|Exception)\b")
+_LAUNCHER_ERROR = re.compile(r"CalledProcessError|ChildFailedError")
 
 # The wait between fork and exec is no place for Python code in a process with threads, so the child
 # asks for the kernel's help after its first exec, and then becomes the launcher.
@@ -164,7 +169,7 @@ class LogEcho:
         self._path = path
         self._redactor = redactor
         self._offset = path.stat().st_size if path.exists() else 0
-        self.last_line = ""
+        self._last_lines: deque[str] = deque(maxlen=100)
 
     def finish(self) -> None:
         """Log the rest, and take secrets out of the file should the training have printed one."""
@@ -189,8 +194,18 @@ class LogEcho:
         self._offset += end
         for line in content[:end].decode(errors="replace").splitlines():
             if line.strip():
-                self.last_line = self._redactor.redact(line.strip())
-                child_output.info("%s", self.last_line)
+                self._last_lines.append(self._redactor.redact(line.rstrip()))
+                child_output.info("%s", self._last_lines[-1])
+
+    def explain_death(self) -> str:
+        """What the last lines tell about a training that left neither result nor error; "" if nothing."""
+        killed = [line for line in self._last_lines if "SIGKILL" in line]
+        if killed:
+            return "it was killed, most often because memory ran out: try a smaller batch_size or model"
+        own = [
+            line for line in self._last_lines if _EXCEPTION.match(line) and not _LAUNCHER_ERROR.search(line)
+        ]
+        return f"its last error was {own[-1][:300]}" if own else ""
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -3,8 +3,8 @@
 
 python scripts/evaluate_wer.py --model openai/whisper-small --data_dir recordings --language fr --json wer.json
 
-With --report RUN/report.json only the windows that this run held out are judged, in the same batches, so
-that a released model gets the very figure that the report says.
+With --report RUN/report.json only the windows that this run held out are judged, in the same batches,
+so that a released model gets the very figure that the report says.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is run from its checkout
 
 import torch
 from datasets import Dataset

@@ -160,7 +160,7 @@ class BackendClient:
             RefusedError: Any other answer but 2xx.
         """
         path = self._build_path("api", "training", "progress", job_id=job_id)
-        body = json.dumps(event, ensure_ascii=False, allow_nan=False).encode()
+        body = json.dumps(event, allow_nan=False).encode()
         call = f"POST {path}"
         with self._send("POST", httpx.URL(self._base_url + path), call, body=body) as response:
             self._check(response, call)

@@ -105,6 +105,8 @@ class Outbox:
             damaged = path.with_name(path.name + ".damaged")
             logger.warning("%s is damaged (%s): set aside as %s", path, error, damaged.name)
             path.replace(damaged)
+            # SQLite would play a left-over journal back into whatever bears its name.
+            path.with_name(path.name + "-journal").unlink(missing_ok=True)
             self._create()
 
     def begin_attempt(self) -> int:
@@ -210,7 +212,7 @@ class Outbox:
             return [self._plain(item) for item in value]
         if callable(getattr(value, "item", None)):  # a number of NumPy or torch
             return self._plain(value.item())
-        return self._redact(str(value))
+        return self._redact(str(value).encode(errors="replace").decode())  # lone surrogates are no JSON
 
     def _mark(self, sequence: int, state: int) -> None:
         with self._transaction() as database:
@@ -322,6 +324,7 @@ class EventSender:
             self._deliver(waiting[0])
         except (AuthenticationError, MissingFileError) as error:
             self._give_up(error)
+            return 0.0
         except (BackendError, sqlite3.Error) as error:
             return self._choose_pause(error)
         if self._num_failures:

@@ -114,7 +114,10 @@ class _CueTextReader:
 
 def decode_references(text: str) -> str:
     """Return the text with HTML's character references decoded, with or without their semicolon."""
-    return _REFERENCE.sub(_decode_reference, text) if "&" in text else text
+    if "&" not in text:
+        return text
+    text = text.replace("&lt;", "<").replace("&gt;", ">")  # by far the most frequent, so without the pattern
+    return _REFERENCE.sub(_decode_reference, text)
 
 
 def _decode_reference(match: re.Match[str]) -> str:

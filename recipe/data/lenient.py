@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 from recipe.data.cue_text import CueText, format_timestamp, read_cue_text
@@ -29,9 +30,9 @@ _NESTED_TIMINGS = re.compile(rf"(?:(?<!\S)[0-9]{{1,6}}\s{{1,3}})?{_TIME}[ \t]*--
 _SETTINGS = frozenset({"vertical", "line", "position", "size", "align", "region", "x1", "x2", "y1", "y2"})
 _WEBVTT_BLOCKS = re.compile(r"(?:NOTE|STYLE|REGION|WEBVTT)(?![^\s:])")
 
-# Markup that the W3C's rules would misread: a break between words, SubRip's `{\an8}`, a comma in an inline
+# What the W3C's rules would misread: HTML's breaks between words, SubRip's `{\an8}`, a comma in an inline
 # time, a reference broken by spaces, and a `<` that opens nothing, from which on the text would be lost.
-_BREAK = re.compile(r"<br[ \t]?/?>", re.IGNORECASE)
+_BREAK = re.compile(r"</?(?:br|p|div)\b[^<>]*>", re.IGNORECASE)
 _OVERRIDE = re.compile(r"\{\\[^{}]{0,99}\}")
 _COMMA_TIME = re.compile(r"<([0-9:]{5,12}),([0-9]{3})>")
 _SPACED_REFERENCE = re.compile(r"&[ \t]?(amp|lt|gt|quot|apos|nbsp|#39)[ \t]?;", re.IGNORECASE)
@@ -72,8 +73,8 @@ def read_blocks(lines: list[str], position: int, *, is_subrip: bool) -> Reading:
     for block in blocks:
         cue = to_cue(_take_text_off_timing_line(block, notes), read_loosely)
         if cue is None:
-            reason = f"its timing line cannot be read: {shorten(block.timing_line or '')!r}"
-            notes.append(Note(block.line, Action.DROPPED, reason, shorten(block.payload)))
+            excerpt = shorten(f"{block.timing_line}\n{block.payload}")
+            notes.append(Note(block.line, Action.DROPPED, "its timing line cannot be read", excerpt))
         else:
             cues.extend(_split_nested(cue, notes))
     num_dropped = sum(note.action is Action.DROPPED for note in notes)
@@ -127,15 +128,12 @@ def _to_milliseconds(fields: tuple[str | None, ...]) -> int | None:
 def _mend_timing_lines(lines: list[str], *, is_subrip: bool) -> tuple[list[str], list[Note]]:
     mended_lines, notes = list(lines), []
     for index, line in enumerate(lines):
-        if not line.lstrip(" \t")[:1].isdigit() or to_cue(Block(0, "", line, "")) is not None:
-            continue
         mended = mend_timing_line(line)
-        if mended is None:
+        if mended is None or to_cue(Block(0, "", line, "")) is not None:
             continue
         mended_lines[index] = mended
         if not (is_subrip and _SUBRIP_TIMINGS.match(line)):
-            reason = f"its timing line was mended: {shorten(line)!r}"
-            notes.append(Note(index + 1, Action.REPAIRED, reason))
+            notes.append(Note(index + 1, Action.REPAIRED, "its timing line was mended", shorten(line)))
     return mended_lines, notes
 
 
@@ -146,7 +144,7 @@ def _move_leaked_numbers(blocks: list[Block]) -> list[Block]:
     payload that is a number alone is text, unless its cue encloses the next: then it encloses a whole file.
     """
     moved = list(blocks)
-    for index, (block, following) in enumerate(zip(blocks, blocks[1:], strict=False)):
+    for index, (block, following) in enumerate(pairwise(blocks)):
         head, _, last = block.payload.rpartition("\n")
         num_lines = block.payload.count("\n") + 1
         is_adjacent = following.line == block.line + num_lines + (block.timing_line is not None)
@@ -166,7 +164,7 @@ def _encloses(outer: Block, inner: Block) -> bool:
 
 
 def _join_split_payloads(blocks: list[Block], notes: list[Note]) -> list[Block]:
-    """Give SubRip text below a blank line back to its cue; the line above a timing line is a number or text."""
+    """Give SubRip text below a blank line back to its cue; above a timing line, all but a number is text."""
     joined: list[Block] = []
     for block in blocks:
         text = block.payload if block.timing_line is None else block.identifier
@@ -201,7 +199,7 @@ def _take_text_off_timing_line(block: Block, notes: list[Note]) -> Block:
 
 
 def _split_nested(cue: Cue, notes: list[Note]) -> list[Cue]:
-    """Return the cues of a SubRip file pasted into one cue's payload, when their times are those of the cue."""
+    """Return the cues of a SubRip file pasted into a cue's payload, when their times lie within the cue."""
     matches = list(_NESTED_TIMINGS.finditer(cue.text)) if ARROW in cue.text else []
     if not matches:
         return [cue]

@@ -170,6 +170,8 @@ def _with_lines(cue: Cue, lines: Sequence[_Line]) -> Cue:
 
 
 def _split_lines(cue: Cue) -> list[_Line]:
+    if cue.text.count("\n") > 2 * ROLL_WINDOW:
+        return []  # no screen shows as many
     if not cue.words:
         return [_Line(" ".join(text.split()), ()) for text in cue.text.split("\n")]
     lines: list[list[Word]] = [[]]

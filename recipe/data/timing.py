@@ -1,9 +1,10 @@
-"""Cue times that windows can be cut by: in order, apart, inside the audio, with time enough to say the text."""
+"""Cue times that windows can be cut by: in order, apart, inside the audio, long enough for the text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from recipe.data.cues import Action, Cue, Note, note_on
 
@@ -27,7 +28,7 @@ def sort_cues(cues: Sequence[Cue]) -> tuple[list[Cue], list[Note]]:
     """Return the cues in order of their start, and without exact repeats."""
     notes = [
         note_on(cue, Action.REPAIRED, "it starts before the cue above it, so the cues were sorted")
-        for previous, cue in zip(cues, cues[1:], strict=False)
+        for previous, cue in pairwise(cues)
         if cue.start_ms < previous.start_ms
     ]
     kept: list[Cue] = []
@@ -70,7 +71,7 @@ def _find_fault(cue: Cue) -> str | None:
     if length_ms == 0:
         return "it lasts no time"
     if len(cue.text) - ABSURD_FREE_CHARS > ABSURD_CHARS_PER_SECOND * length_ms / 1000:
-        return f"{len(cue.text)} characters cannot be said in {length_ms / 1000:.2f} s"
+        return "it has more text than can be said in its time"
     return None
 
 
@@ -95,14 +96,10 @@ def _end_with_audio(cues: Sequence[Cue], duration_ms: int, notes: list[Note]) ->
         if cue.end_ms <= duration_ms:
             kept.append(cue)
         elif _fits(cue, duration_ms):
-            notes.append(
-                note_on(cue, Action.REPAIRED, f"it ended after the audio, which lasts {duration_ms} ms")
-            )
+            notes.append(note_on(cue, Action.REPAIRED, "it ended after the audio"))
             kept.append(replace(cue, end_ms=duration_ms))
         else:
-            notes.append(
-                note_on(cue, Action.DROPPED, f"it is past the end of the audio, which lasts {duration_ms} ms")
-            )
+            notes.append(note_on(cue, Action.DROPPED, "it is past the end of the audio"))
     last_ms = max((cue.end_ms for cue in cues), default=0)
     if len(cues) - len(kept) > len(cues) // 2 and last_ms > 2 * duration_ms:
         reason = (

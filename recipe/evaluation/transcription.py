@@ -1,4 +1,9 @@
-"""What a model writes when it hears windows: greedy, untimed, the same on any number of processes."""
+"""What a model writes when it hears windows: greedy, the same on any number of processes.
+
+Timestamps are decoded too, and left out of the text, as every long-form decoder does: without them an
+untrained model tends to stop after the first sentences of a full window, and training would seem to gain
+more than it does (whisper-base on two French recordings: 46 to 57 % without, 22 to 24 % with them).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +93,7 @@ def _transcribe_batch(
             use_cache=True,
             num_beams=1,
             do_sample=False,
-            return_timestamps=False,
+            return_timestamps=True,
             **options,
         )
     texts: list[str] = processor.batch_decode(ids, skip_special_tokens=True)

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from progress_event import EventError, ProgressEvent, find_missing_fields, parse_event
+from starlette.requests import ClientDisconnect
 
 MAX_EVENT_BYTES = 256 * 1024
 
@@ -107,12 +108,14 @@ def build_progress_routes(store: EventStore) -> APIRouter:
 async def read_event(request: Request) -> ProgressEvent:
     """Return the progress event in the request's body, refused with 413 or 422 and a sentence."""
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_EVENT_BYTES:
-            raise HTTPException(413, f"The progress event is longer than {MAX_EVENT_BYTES} bytes.")
     try:
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_EVENT_BYTES:
+                raise HTTPException(413, f"The progress event is longer than {MAX_EVENT_BYTES} bytes.")
         return parse_event(bytes(body))
+    except ClientDisconnect as error:  # a worker that was killed: nobody reads the answer
+        raise HTTPException(400, "The progress event ended early.") from error
     except EventError as error:
         raise HTTPException(422, str(error)) from error
 

@@ -14,7 +14,7 @@ class ControlPlane:
         progress_delay: Seconds that it takes to receive a progress update, as over a slow network.
     """
 
-    def __init__(self, progress_delay: float = 0.0) -> None:
+    def __init__(self, progress_delay: float = 0.0) -> None:  # noqa: C901 - routes, one branch each
         self.jobs: queue.Queue = queue.Queue()
         self.stops: list[str] = []
         self.posts: list[tuple[float, dict]] = []

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from recipe.processes import die_with_parent
 NUM_STEPS = {"finish": 10, "quick": 0, "leak": 3}
 STEP_SECONDS = 0.2
 
-is_stopping = False
+stop_requested = threading.Event()
 
 
 def main(behaviour: str, arguments_file: Path) -> int:
@@ -29,6 +30,9 @@ def main(behaviour: str, arguments_file: Path) -> int:
     if behaviour == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    if os.environ.get("RANK", "0") != "0":  # the other ranks of a training on several GPUs
+        stop_requested.wait(60)
+        return 143
     if behaviour == "self-test" or arguments.get("self_test"):
         return finish(run, arguments, None, 2)
     outbox = Outbox(run / "events.sqlite", arguments["job_id"])
@@ -58,7 +62,7 @@ def train(behaviour: str, run: Path, arguments: dict, outbox: Outbox) -> int:
         outbox.append("training_progress", {"step": step, "total_steps": num_steps, "not_relayed": "x"})
         if behaviour == "die" and step == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        if is_stopping:
+        if stop_requested.is_set():
             checkpoint.write_text(json.dumps({"step": step}))
             error = {"error": f"Asked to stop; step {step} was saved.", "error_type": "InterruptedTraining"}
             (run / "error.json").write_text(json.dumps(error))
@@ -75,14 +79,9 @@ def finish(run: Path, arguments: dict, outbox: Outbox | None, step: int) -> int:
     return 0
 
 
-def stop(number: int, frame: object) -> None:
-    global is_stopping
-    is_stopping = True
-
-
 if __name__ == "__main__":
     if "--rank" in sys.argv:
         die_with_parent(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGTERM, lambda number, frame: stop_requested.set())
         sys.exit(main(sys.argv[1], Path(sys.argv[2])))
-    sys.exit(subprocess.Popen([sys.executable, *sys.argv, "--rank"]).wait())
+    subprocess.run([sys.executable, *sys.argv, "--rank"], check=True)

@@ -106,6 +106,12 @@ def read(backend: httpx.Client, job_id: str, **query: int) -> dict[str, Any]:
     return dict(answer.json())
 
 
+def connect(backend: httpx.Client) -> socket.socket:
+    """A bare connection, for what an HTTP client would tidy or refuse to send."""
+    assert backend.base_url.port
+    return socket.create_connection((backend.base_url.host, backend.base_url.port), timeout=10)
+
+
 # Files
 
 
@@ -178,8 +184,7 @@ def test_a_range_past_the_end_is_refused(backend: httpx.Client, uploads: Path) -
 def test_an_address_that_is_no_file_of_the_user_is_not_found(
     backend: httpx.Client, uploads: Path, path: str
 ) -> None:
-    # Written by hand: an HTTP client would tidy the path before it sends it.
-    with socket.create_connection((backend.base_url.host, backend.base_url.port or 80), timeout=10) as raw:
+    with connect(backend) as raw:
         raw.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
         status_line = raw.makefile("rb").readline()
     assert status_line.split()[1] == b"404"
@@ -319,6 +324,14 @@ def test_an_event_over_the_limit_is_refused(backend: httpx.Client, is_chunked: b
     answer = backend.post(f"/api/training/progress/{job_id}", content=content)
     assert answer.status_code == 413
     assert read(backend, job_id)["events"] == []
+
+
+def test_a_worker_that_dies_while_it_sends_leaves_no_event(backend: httpx.Client, job_id: str) -> None:
+    head = f"POST /api/training/progress/{job_id} HTTP/1.1\r\nHost: test\r\nContent-Length: 999\r\n\r\n"
+    with connect(backend) as raw:
+        raw.sendall(head.encode() + json.dumps(make_event(1)).encode())
+    assert post(backend, job_id, make_event(2)).status_code == 200
+    assert [event["sequence"] for event in read(backend, job_id)["events"]] == [2]
 
 
 def test_what_the_platform_would_not_find_in_an_event_is_named(backend: httpx.Client, job_id: str) -> None:

@@ -71,6 +71,7 @@ function fold(job, event) {
   job.status = event.status;
   job.firstTime ??= event.timestamp;
   job.lastTime = event.timestamp;
+  job.error = null; // what goes on after a failure has not failed
   if (event.status === "initializing") job.lastOf.clear(); // a new attempt: the stepper starts again
   job.lastOf.delete(event.status); // so that the map's order is that of the newest
   job.lastOf.set(event.status, event);
@@ -88,7 +89,6 @@ const readers = {
   initializing(job, event) {
     job.baseModel = text(event.base_model) ?? job.baseModel;
     job.totalEpochs = number(event.epochs) ?? job.totalEpochs;
-    job.error = null;
   },
   model_loaded(job, event) {
     job.parameters = number(event.model_parameters);
@@ -128,6 +128,7 @@ const readers = {
       step: number(event.step),
       trainLoss: number(metrics.train_loss),
       evalLoss: number(metrics.eval_loss),
+      evalWer: number(metrics.eval_wer),
       learningRate: number(metrics.learning_rate),
       seconds: number(metrics.epoch_time_seconds),
     };
@@ -189,6 +190,13 @@ function positionOf(job, { epoch, step }) {
   return Math.round((epoch / (job.totalEpochs || epoch || 1)) * (job.totalSteps ?? job.loss.at(-1)?.[0] ?? 0));
 }
 
+/** The single values of the setup and the dataset as [name, value]; an object's values go under its name. */
+export function readFacts({ configuration, dataset }) {
+  return Object.entries({ ...configuration, ...dataset })
+    .flatMap(([name, value]) => [[name, value], ...Object.entries(object(value)).map(([key, inner]) => [`${name}: ${key}`, inner])])
+    .filter(([, value]) => number(value) !== null || text(value) !== null || typeof value === "boolean");
+}
+
 /** Each step of the stepper with its state ("done", "current", "stopped", "skipped" or "") and a note. */
 export function readSteps(job) {
   const seen = STEPS.map(({ statuses }) => statuses.filter((status) => job.lastOf.has(status)));
@@ -208,11 +216,13 @@ function latestOf(job, statuses) {
   return last === undefined ? "skipped" : wordsOf(last);
 }
 
-/** Word and character error rate before and after, as fractions; only rates that were measured. */
+const RATES = { wer: "WER", cer: "CER", wer_normalized: "WER, normalized text", cer_normalized: "CER, normalized text" };
+
+/** Word and character error rates before and after, as fractions; only those that were measured. */
 export function readRates({ evaluation }) {
-  return ["wer", "cer"]
-    .map((key) => ({
-      name: key.toUpperCase(),
+  return Object.entries(RATES)
+    .map(([key, name]) => ({
+      name,
       before: number(evaluation[`${key}_before`]),
       after: number(evaluation[`${key}_after`]),
     }))

@@ -1,7 +1,7 @@
 // One job on the page. Everything that comes from events is set as text, never as markup.
 
 import { Chart } from "./chart.js";
-import { number, readJob, readRates, readSteps, readTime, text, toneOf, wordsOf } from "./job_state.js";
+import { number, readFacts, readJob, readRates, readSteps, readTime, text, toneOf, wordsOf } from "./job_state.js";
 
 const EVENTS_SHOWN = 200;
 const SILENT_SECONDS = 60;
@@ -86,11 +86,13 @@ function showPace(job) {
 
 function describeDownload(download) {
   if (download === null) return null;
-  const done = number(download.files_done ?? download.num_files_done ?? download.num_files);
-  const total = number(download.files_total ?? download.num_files_total ?? download.total_files);
-  if (done !== null) return total === null ? `${done} files` : `${done} of ${total} files`;
-  const percent = number(download.progress_percent);
-  return percent === null ? null : `${formatFixed(percent, 0)} %`;
+  const done = number(download.num_files_done);
+  if (done === null) return null;
+  const failed = number(download.num_files_failed);
+  const bytes = number(download.num_bytes);
+  return [
+    `${done} of ${number(download.num_files) ?? "?"} files`, failed && `${failed} failed`, bytes && `${formatFixed(bytes / 1e6, 1)} MB`,
+  ].filter(Boolean).join(", ");
 }
 
 function describeSilence(job) {
@@ -115,6 +117,11 @@ function showRates(job) {
     values.append(make("span", { class: "rate-after", text: formatPercent(after) }));
     return make("div", {}, make("p", { class: "note", text: name }), values, makeChange(before, after));
   }));
+  const example = job.evaluation.example ?? {};
+  const lines = [["Said", example.reference], ["Heard before", example.before], ["Heard after", example.after]];
+  find("example").replaceChildren(...lines.filter(([, words]) => text(words) !== null).flatMap(([name, words]) => (
+    [make("dt", { text: name }), make("dd", { text: words })]
+  )));
 }
 
 function makeChange(before, after) {
@@ -156,21 +163,21 @@ function showEpochs(epochs) {
   find("epochs").hidden = epochs.length === 0;
   find("epoch-rows").replaceChildren(...epochs.map((row) => make(
     "tr", {}, make("th", { scope: "row", text: formatShort(row.epoch) }),
-    ...[row.trainLoss, row.evalLoss, row.learningRate].map((value) => make("td", { text: formatShort(value) })),
+    make("td", { text: formatShort(row.trainLoss) }),
+    make("td", { text: formatShort(row.evalLoss) }),
+    make("td", { text: formatPercent(row.evalWer) }),
+    make("td", { text: formatShort(row.learningRate) }),
     make("td", { text: formatDuration(row.seconds) }),
   )));
 }
 
 function showFacts(job) {
-  const scalars = Object.entries({ ...job.configuration, ...job.dataset })
-    .filter(([, value]) => number(value) !== null || text(value) !== null || typeof value === "boolean")
-    .map(([name, value]) => [wordsOf(name), typeof value === "number" ? formatShort(value) : value]);
   const count = showFigures("facts", [
     ["model parameters", job.parameters?.toLocaleString("en")],
     ["training windows", job.trainSamples?.toLocaleString("en")],
     ["evaluation windows", job.evalSamples?.toLocaleString("en")],
     ["training time", job.runtime && formatDuration(job.runtime)],
-    ...scalars,
+    ...readFacts(job).map(([name, value]) => [wordsOf(name), typeof value === "number" ? formatShort(value) : value]),
     ["model", job.modelPath],
   ]);
   find("facts-card").hidden = count === 0;

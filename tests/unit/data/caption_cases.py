@@ -407,7 +407,7 @@ TIMES = [
         "all_in_one_short_cue_and_empty_ones_after",
         f"{HEAD}00:00.000 --> 00:01.830\n{'The whole talk is in here. ' * 40}\n\n00:01.830 --> 00:05.000\n\n00:05.000 --> 02:50:00.000\n \n",
         (),
-        ("dropped 3 cannot be said in 1.83 s", "dropped 6 says nothing", "dropped 8 says nothing"),
+        ("dropped 3 more text than can be said", "dropped 6 says nothing", "dropped 8 says nothing"),
     ),
     Case("starts_after_the_audio", f"{HEAD}{ONE}Hello.\n\n{TWO}Lost.\n", ("1000 3000 Hello.",), ("dropped 6 past the end",), duration_ms=3500),
     Case("ends_after_the_audio", f"{HEAD}{ONE}Hello.\n\n{TWO}World.\n", ("1000 3000 Hello.", "4000 5500 World."), ("repaired 6 after the audio",), duration_ms=5500),

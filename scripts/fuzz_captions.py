@@ -1,0 +1,145 @@
+"""Read mutated caption files and say whether the reader kept its promises.
+
+    python scripts/fuzz_captions.py --num_files 100000 --seed 0
+
+The files are the reproductions of the tests, with bytes flipped, cut, doubled, spliced and filled with
+what captions are made of. Promises: no exception but CaptionError, the counts add up, cues are in order
+and apart and say something, no text reads as a control token, and no file takes long. Exit status 1: one
+of them was broken; each broken file is saved beside the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import runpy
+import sys
+import tempfile
+import time
+from collections import Counter
+from functools import partial
+from itertools import pairwise
+from multiprocessing import Pool
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the project is run from its checkout
+
+from recipe.data.captions import Captions, read_captions
+from recipe.errors import CaptionError
+
+MAX_SECONDS = 2.0
+CONTROL_TOKEN = re.compile(r"<\|[^<>|]*\|>")
+TOKENS = (
+    b"-->", b"\n", b"\n\n", b"\r", b"\0", b" ", b"<", b">", b"</", b"<c>", b"<v ", b"<00:00:01.000>", b"<|", b"|>",
+    b"&", b"&amp;", b"&lt;", b"&#", b"&#x110000;", b"WEBVTT\n", b"NOTE\n", b"STYLE\n", b"00:00:01.000 --> 00:00:02.000\n",
+    b"00:00:01,000 --> 00:00:02,000\n", b"99999999999:00:00.000", b"1\n", b"[", b"]", b"(", b")", b">> ", b"A: ", b"- ",
+    b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", "\u266a\u0301\u200d\u202e".encode(), b"{\\an8}", b"<|endoftext|>",
+)  # fmt: skip
+
+
+class Outcome(NamedTuple):
+    """What one file did: how it ended, how long it took, and which promise it broke, if any."""
+
+    kind: str
+    seconds: float
+    fault: str
+    data: bytes
+
+
+def main() -> int:
+    """Fuzz, print a report, and return the exit status."""
+    arguments = parse_arguments()
+    cases = runpy.run_path(str(ROOT / "tests" / "unit" / "data" / "caption_cases.py"))["CASES"]
+    seeds = [(case.data, case.suffix) for case in cases]
+    kinds: Counter[str] = Counter()
+    slowest, faults = 0.0, []
+    with Pool(arguments.num_processes) as pool:
+        work = partial(fuzz_one, seeds=seeds, seed=arguments.seed)
+        for outcome in pool.imap_unordered(work, range(arguments.num_files), chunksize=100):
+            kinds[outcome.kind] += 1
+            slowest = max(slowest, outcome.seconds)
+            if outcome.fault:
+                faults.append(outcome)
+    print(
+        f"{arguments.num_files} files: {dict(kinds)}; slowest {slowest:.3f} s; {len(faults)} broken promises"
+    )
+    for number, outcome in enumerate(faults[:20]):
+        path = Path(tempfile.gettempdir()) / f"fuzz_captions_{number}.vtt"
+        path.write_bytes(outcome.data)
+        print(f"{outcome.fault}: {path}")
+    return 1 if faults else 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--num_files", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--num_processes", type=int, default=2)
+    return parser.parse_args()
+
+
+def fuzz_one(index: int, *, seeds: list[tuple[bytes, str]], seed: int) -> Outcome:
+    """Return what the reader does with the file that `seed` and `index` define."""
+    generator = random.Random(f"{seed}-{index}")  # noqa: S311 - reproducible, not secret
+    data, suffix = generator.choice(seeds)
+    for _ in range(generator.randint(1, 6)):
+        data = mutate(data, generator, generator.choice(seeds)[0])
+    symbols = frozenset('"()[]:-') if generator.random() < 0.3 else frozenset()
+    duration_ms = generator.choice([None, 0, 5_000, 3_600_000])
+    with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+        Path(file.name).write_bytes(data)
+        started = time.perf_counter()
+        try:
+            captions = read_captions(Path(file.name), duration_ms=duration_ms, suppressed_symbols=symbols)
+            kind, fault = "read", find_fault(captions, duration_ms)
+        except CaptionError:
+            kind, fault = "refused", ""
+        except Exception as error:  # noqa: BLE001 - any other exception is what the fuzzer looks for
+            kind, fault = "raised", f"{type(error).__name__}: {error}"
+        seconds = time.perf_counter() - started
+    return Outcome(
+        kind, seconds, fault or ("too slow" if seconds > MAX_SECONDS else ""), data if fault else b""
+    )
+
+
+def mutate(data: bytes, generator: random.Random, other: bytes) -> bytes:
+    """Return the data with one thing wrong that was not wrong before."""
+    at = generator.randint(0, len(data))
+    end = min(len(data), at + generator.randint(1, 30))
+    token = generator.choice(TOKENS)
+    insertion = {
+        "token": token,
+        "many tokens": token * generator.randint(1, 300),
+        "noise": generator.randbytes(generator.randint(1, 4)),
+        "doubled": data[at:end] * 2,
+        "cut": b"",
+        "spliced": other[generator.randint(0, len(other)) :],
+        "torn": other[: generator.randint(0, len(other))],
+    }
+    kind = generator.choice(list(insertion))
+    return data[:at] + insertion[kind] + data[at if kind in {"token", "many tokens"} else end :]
+
+
+def find_fault(captions: Captions, duration_ms: int | None) -> str:
+    """Return the promise that the captions break, or an empty string."""
+    cues = captions.cues
+    if captions.num_cues_in != len(cues) + captions.num_merged + captions.num_dropped:
+        return "the counts do not add up"
+    if any(earlier.end_ms > later.start_ms for earlier, later in pairwise(cues)):
+        return "cues overlap"
+    for cue in cues:
+        if not 0 <= cue.start_ms < cue.end_ms <= (cue.end_ms if duration_ms is None else duration_ms):
+            return "a cue has no length or lies outside the audio"
+        if not cue.text or cue.text != " ".join(cue.text.split()) or CONTROL_TOKEN.search(cue.text):
+            return "a text is empty, not folded or holds a control token"
+        if cue.words and " ".join(word.text for word in cue.words) != cue.text:
+            return "the timed words are not the text"
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

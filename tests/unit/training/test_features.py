@@ -1,0 +1,180 @@
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import WhisperProcessor
+
+from recipe.data.audio import encode_flac
+from recipe.data.dataset import FEATURES
+from recipe.data.windows import MAX_LABEL_TOKENS, Segment
+from recipe.training.features import (
+    IGNORED,
+    PADDING,
+    EpochSampler,
+    LabelEncoder,
+    View,
+    ViewShares,
+    WindowDataset,
+    collate,
+)
+from recipe.training.tiny import build_tiny_whisper
+
+
+@pytest.fixture(scope="module")
+def processor(tmp_path_factory) -> WhisperProcessor:
+    return WhisperProcessor.from_pretrained(build_tiny_whisper(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture(scope="module")
+def english_processor(tmp_path_factory) -> WhisperProcessor:
+    folder = tmp_path_factory.mktemp("tiny-en")
+    return WhisperProcessor.from_pretrained(build_tiny_whisper(folder, is_multilingual=False))
+
+
+SEGMENTS = (Segment(0, 1_230, "Bonjour."), Segment(2_000, 3_000, "Ça va ?"), Segment(29_000, None, ""))
+EXAMPLE = {
+    "start_ms": 10_000,
+    "end_ms": 40_000,
+    "segments": [{"start_ms": s.start_ms, "end_ms": s.end_ms, "text": s.text} for s in SEGMENTS],
+    "prompt": "Hier.",
+}
+
+
+def read(processor: WhisperProcessor, ids: list[int]) -> str:
+    return processor.tokenizer.decode(ids, decode_with_timestamps=False, skip_special_tokens=False)
+
+
+def names(processor: WhisperProcessor, ids: list[int]) -> list[str]:
+    return processor.tokenizer.convert_ids_to_tokens(ids)
+
+
+def test_labels_without_timestamps_hold_the_words_between_prefix_and_end(processor):
+    ids, num_ignored = LabelEncoder(processor.tokenizer, "fr", "transcribe").encode(
+        View(SEGMENTS[:2], 0, 29_000)
+    )
+    assert names(processor, ids[:4]) == [
+        "<|startoftranscript|>",
+        "<|fr|>",
+        "<|transcribe|>",
+        "<|notimestamps|>",
+    ]
+    assert processor.tokenizer.decode(ids[4:-1]) == " Bonjour. Ça va ?"
+    assert names(processor, ids[-1:]) == ["<|endoftext|>"]
+    assert num_ignored == 0
+
+
+def test_labels_with_timestamps_round_to_two_hundredths_and_end_with_a_crossing_cues_start(processor):
+    encoder = LabelEncoder(processor.tokenizer, "fr", "translate")
+    ids, _ = encoder.encode(View(SEGMENTS, 0, 30_000, has_timestamps=True))
+    tokens = names(processor, ids)
+    assert tokens[2] == "<|translate|>"
+    assert [token for token in tokens if token.startswith("<|") and token[2].isdigit()] == [
+        "<|0.00|>",
+        "<|1.24|>",
+        "<|2.00|>",
+        "<|3.00|>",
+        "<|29.00|>",
+    ]
+    assert tokens[-2:] == ["<|29.00|>", "<|endoftext|>"]
+
+
+def test_an_english_only_checkpoint_has_neither_language_nor_task(english_processor):
+    ids, _ = LabelEncoder(english_processor.tokenizer, None, "transcribe").encode(
+        View(SEGMENTS[:1], 0, 2_000)
+    )
+    assert names(english_processor, ids[:2]) == ["<|startoftranscript|>", "<|notimestamps|>"]
+
+
+def test_silence_is_labelled_with_special_tokens_only(processor):
+    encoder = LabelEncoder(processor.tokenizer, "fr", "transcribe")
+    for has_timestamps in (False, True):
+        ids, _ = encoder.encode(View((), 0, 30_000, has_timestamps=has_timestamps))
+        assert all(token.startswith("<|") for token in names(processor, ids))
+        assert len(ids) == 5
+
+
+def test_a_long_prompt_keeps_its_end_and_fits_with_the_label(processor):
+    encoder = LabelEncoder(processor.tokenizer, "fr", "transcribe")
+    view = View((Segment(0, 20_000, "x" * 300),), 0, 20_000, prompt="long ago " * 100 + "just now")
+    ids, num_ignored = encoder.encode(view)
+    assert len(ids) == MAX_LABEL_TOKENS
+    assert names(processor, ids[:1]) == ["<|startofprev|>"]
+    assert processor.tokenizer.decode(ids[1:num_ignored]).endswith("just now")
+    assert names(processor, ids[num_ignored : num_ignored + 1]) == ["<|startoftranscript|>"]
+
+
+def test_a_view_with_one_cue_ends_before_the_next_and_takes_the_earlier_words_as_prompt():
+    shares = ViewShares(timestamps=1.0, prompts=1.0, single_cues=1.0)
+    views = [shares.draw(EXAMPLE, np.random.default_rng(seed)) for seed in range(20)]
+    assert {view.segments[0].text for view in views} == {"Bonjour.", "Ça va ?"}
+    second = next(view for view in views if view.segments[0].text == "Ça va ?")
+    assert (second.start_ms, second.end_ms, second.prompt) == (2_000, 29_000, "Hier. Bonjour.")
+    assert second.segments == (Segment(0, 1_000, "Ça va ?"),)
+
+
+def test_without_timestamps_the_audio_ends_where_the_crossing_cue_begins():
+    view = ViewShares().draw(EXAMPLE, np.random.default_rng(0))
+    assert (view.end_ms, view.prompt, len(view.segments)) == (29_000, "", 2)
+
+
+def test_shares_are_met():
+    shares = ViewShares(timestamps=0.5, prompts=0.25, single_cues=0.1)
+    views = [shares.draw(EXAMPLE, np.random.default_rng([7, seed])) for seed in range(2_000)]
+    assert sum(view.has_timestamps for view in views) / 2_000 == pytest.approx(0.5, abs=0.04)
+    assert sum(bool(view.prompt) for view in views) / 2_000 == pytest.approx(0.25, abs=0.04)
+    assert sum(len(view.segments) == 1 for view in views) / 2_000 == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.fixture(scope="module")
+def windows(processor) -> WindowDataset:
+    samples = np.random.default_rng(0).integers(-3_000, 3_000, 30 * 16_000).astype(np.int16)
+    example = EXAMPLE | {"recording": "r", "audio": {"bytes": encode_flac(samples), "path": None}}
+    example |= {"chars_per_second": 1.0, "compression_ratio": 1.0}
+    examples = Dataset.from_list([example] * 6, features=FEATURES)
+    encoder = LabelEncoder(processor.tokenizer, "fr", "transcribe")
+    return WindowDataset(examples, processor.feature_extractor, encoder, ViewShares(0.5, 0.5, 0.3), seed=3)
+
+
+def test_a_label_is_the_token_that_follows_and_the_prompt_is_left_out(windows, processor):
+    item = next(windows[epoch, 0] for epoch in range(9) if windows[epoch, 0]["labels"][0] == IGNORED)
+    num_prompt = item["labels"].count(IGNORED)
+    inputs = item["decoder_input_ids"]
+    assert names(processor, inputs[num_prompt : num_prompt + 1]) == ["<|startoftranscript|>"]
+    assert item["labels"][num_prompt:-1] == inputs[num_prompt + 1 :]
+    assert names(processor, item["labels"][-1:]) == ["<|endoftext|>"]
+
+
+def test_an_item_depends_on_seed_epoch_and_index_alone(windows):
+    assert windows[1, 2]["decoder_input_ids"] == windows[1, 2]["decoder_input_ids"]
+    seen = {tuple(windows[epoch, index]["decoder_input_ids"]) for epoch in range(4) for index in range(6)}
+    assert len(seen) > 3
+
+
+def test_padding_counts_for_nothing(windows):
+    assert set(windows[0, PADDING]["labels"]) == {IGNORED}
+
+
+def test_a_batch_is_padded_to_its_longest_label(windows):
+    batch = collate([windows[0, index] for index in range(4)], pad_token_id=9)
+    length = max(len(windows[0, index]["labels"]) for index in range(4))
+    assert batch["input_features"].shape == (4, 80, 3_000)
+    assert batch["input_features"].dtype == torch.float32
+    assert batch["labels"].shape == batch["decoder_input_ids"].shape == (4, length)
+    short = min(range(4), key=lambda index: len(windows[0, index]["labels"]))
+    size = len(windows[0, short]["labels"])
+    assert (batch["labels"][short, size:] == IGNORED).all()
+    assert (batch["decoder_input_ids"][short, size:] == 9).all()
+
+
+@pytest.mark.parametrize(("num_examples", "multiple_of", "length"), [(10, 4, 12), (8, 4, 8), (1, 8, 8)])
+def test_an_epoch_has_every_window_once_and_is_filled_up(num_examples, multiple_of, length):
+    sampler = EpochSampler(num_examples, multiple_of, seed=1, epoch_of=lambda: 3)
+    keys = list(sampler)
+    assert len(keys) == len(sampler) == length
+    assert sorted(index for _, index in keys if index != PADDING) == list(range(num_examples))
+    assert {epoch for epoch, _ in keys} == {3}
+
+
+def test_epochs_have_different_orders():
+    orders = [list(EpochSampler(20, 1, 1, lambda epoch=epoch: epoch)) for epoch in (0, 1)]
+    assert [index for _, index in orders[0]] != [index for _, index in orders[1]]

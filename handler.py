@@ -33,7 +33,7 @@ from recipe.errors import RecipeError
 from recipe.job import SECRET_FIELDS, AcceptedJob, Job, read_job
 from recipe.launch import build_train_command, count_gpus
 from recipe.redaction import Redactor
-from recipe.run_folder import RunFolder, open_run
+from recipe.run_folder import RunFolder, open_run, write_json
 from recipe.settings import OperatorSettings
 
 # The SDK measures the processor for a debugger that is off, 1.1 s of a cold start; no answer will do.
@@ -96,6 +96,8 @@ class Worker:
             sentence = f"The worker failed unexpectedly ({error!r}); see its log."
             answer = describe_failure(sentence, type(error).__name__, _name_job(event, request))
         sealed = seal_answer(answer, redactor)
+        if self._settings.answer_file:
+            write_json(self._settings.answer_file, sealed)
         logger.info("Answer: %s", sealed.get("error", "success"))
         return sealed
 

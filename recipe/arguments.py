@@ -149,7 +149,7 @@ class TrainerOptions:
     max_grad_norm: Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 1.0
     label_smoothing_factor: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)] = 0.0
     gradient_accumulation_steps: Annotated[int, Field(ge=1, le=4096)] = 1
-    gradient_checkpointing: bool = False
+    activation_checkpointing: bool = False
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     save_steps: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 500
 

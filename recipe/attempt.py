@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import sqlite3
 import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -22,6 +23,8 @@ from recipe.system import system_stats
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
+HURRIED_FLUSH_SECONDS = 2.0
+"""Time for the last events of a worker that was asked to stop: its answer must be out before it is killed."""
 
 OnEvent = Callable[[Mapping[str, Any]], None]
 
@@ -79,8 +82,8 @@ class JobEvents:
             self._outbox.begin_attempt()  # the training died before it could; the last one has ended already
         self._outbox.append(stage, fields)
 
-    def deliver(self) -> None:
-        """Send what waits in the outbox, for as long as the operator's patience lasts."""
+    def deliver(self, max_seconds: float = math.inf) -> None:
+        """Send what waits in the outbox, for as long as the operator's patience lasts or `max_seconds`."""
         if not self._outbox.pending(limit=1):
             return
         client = BackendClient(
@@ -92,7 +95,7 @@ class JobEvents:
         with client:
             sender = EventSender(self._outbox, client)
             sender.start()
-            if not sender.stop(self._settings.flush_seconds):
+            if not sender.stop(min(max_seconds, self._settings.flush_seconds)):
                 logger.warning("Some progress events could not be delivered; they wait in the run's folder")
 
 
@@ -202,7 +205,8 @@ class Attempt:
             return
         try:
             self._events.close(stage, fields)
-            await asyncio.to_thread(self._events.deliver)
+            hurry = HURRIED_FLUSH_SECONDS if stage == Stage.INTERRUPTED else math.inf
+            await asyncio.to_thread(self._events.deliver, hurry)
         except Exception:  # noqa: BLE001 - progress is never worth a training run
             logger.warning("The end was not told: %s", self._redactor.redact(traceback.format_exc()))
 

@@ -21,6 +21,7 @@ class OperatorSettings:
         models_dir: Local base models that a job may name; none are allowed without it.
         publish_dir: Folder below which a job may have its model delivered, beside `runs_dir` and the volume.
         volume_dir: The network volume, if one is mounted.
+        answer_file: Where the answer to the newest job is kept, for whoever started the worker by hand.
         is_private_backend_allowed: Whether a backend may be plain http or at a private address.
         grace_seconds: Time that a stopped training has to write its checkpoint before it is killed.
         flush_seconds: Time spent on delivering the last progress events before the answer.
@@ -30,6 +31,7 @@ class OperatorSettings:
     models_dir: Path | None = None
     publish_dir: Path | None = None
     volume_dir: Path | None = None
+    answer_file: Path | None = None
     is_private_backend_allowed: bool = False
     grace_seconds: float = 60.0
     flush_seconds: float = 30.0
@@ -45,10 +47,11 @@ class OperatorSettings:
         volume = volume_dir if volume_dir.is_mount() else None
         default_runs_dir = volume / "whispertrain" / "runs" if volume else Path("runs").resolve()
         return cls(
-            runs_dir=_read_folder(environment, "WHISPERTRAIN_RUNS_DIR") or default_runs_dir,
-            models_dir=_read_folder(environment, "WHISPERTRAIN_MODELS_DIR"),
-            publish_dir=_read_folder(environment, "WHISPERTRAIN_PUBLISH_DIR"),
+            runs_dir=_read_path(environment, "WHISPERTRAIN_RUNS_DIR") or default_runs_dir,
+            models_dir=_read_path(environment, "WHISPERTRAIN_MODELS_DIR"),
+            publish_dir=_read_path(environment, "WHISPERTRAIN_PUBLISH_DIR"),
             volume_dir=volume,
+            answer_file=_read_path(environment, "WHISPERTRAIN_ANSWER_FILE"),
             is_private_backend_allowed=environment.get("WHISPERTRAIN_ALLOW_PRIVATE_BACKEND") == "1",
             grace_seconds=_read_seconds(environment, "WHISPERTRAIN_GRACE_SECONDS", cls.grace_seconds),
             flush_seconds=_read_seconds(environment, "WHISPERTRAIN_FLUSH_SECONDS", cls.flush_seconds),
@@ -60,7 +63,7 @@ class OperatorSettings:
         return tuple(folder for folder in (self.runs_dir, self.publish_dir, self.volume_dir) if folder)
 
 
-def _read_folder(environment: Mapping[str, str], name: str) -> Path | None:
+def _read_path(environment: Mapping[str, str], name: str) -> Path | None:
     text = environment.get(name, "").strip()
     return Path(text).resolve() if text else None
 

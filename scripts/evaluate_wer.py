@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Word and character error rates of any Whisper model on any folder of audio and captions.
 
-python scripts/evaluate_wer.py --model openai/whisper-small --data_dir recordings --language fr --json wer.json
+    python scripts/evaluate_wer.py --model openai/whisper-small --data_dir recordings --language fr
 
 With --report RUN/report.json only the windows that this run held out are judged, in the same batches,
 so that a released model gets the very figure that the report says.

@@ -27,17 +27,20 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the project is run from its checkout
 
-from recipe.data.captions import Captions, read_captions
-from recipe.errors import CaptionError
+from recipe.data.captions import Captions, read_captions  # noqa: E402 - needs the path above
+from recipe.errors import CaptionError  # noqa: E402
 
 MAX_SECONDS = 2.0
 CONTROL_TOKEN = re.compile(r"<\|[^<>|]*\|>")
+TIMINGS = b"00:00:01.000 --> 00:00:02.000\n"
 TOKENS = (
-    b"-->", b"\n", b"\n\n", b"\r", b"\0", b" ", b"<", b">", b"</", b"<c>", b"<v ", b"<00:00:01.000>", b"<|", b"|>",
-    b"&", b"&amp;", b"&lt;", b"&#", b"&#x110000;", b"WEBVTT\n", b"NOTE\n", b"STYLE\n", b"00:00:01.000 --> 00:00:02.000\n",
-    b"00:00:01,000 --> 00:00:02,000\n", b"99999999999:00:00.000", b"1\n", b"[", b"]", b"(", b")", b">> ", b"A: ", b"- ",
-    b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", "\u266a\u0301\u200d\u202e".encode(), b"{\\an8}", b"<|endoftext|>",
-)  # fmt: skip
+    *(b"-->", b"\n", b"\n\n", b"\r", b"\0", b" ", b"1\n", b"WEBVTT\n", b"NOTE\n", b"STYLE\n"),
+    *(TIMINGS, TIMINGS.replace(b".", b","), b"99999999999:00:00.000", b"<00:00:01.000>"),
+    *(b"<", b">", b"</", b"<c>", b"<v ", b"<|", b"|>", b"<|endoftext|>", b"{\\an8}"),
+    *(b"&", b"&amp;", b"&lt;", b"&#", b"&#x110000;"),
+    *(b"[", b"]", b"(", b")", b">> ", b"A: ", b"- "),
+    *(b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", "\u266a\u0301\u200d\u202e".encode()),
+)
 
 
 class Outcome(NamedTuple):

@@ -325,7 +325,7 @@ def _describe(error: Exception) -> str:
 def _drain(response: httpx.Response) -> None:
     """Read the rest of an answer whose status has said all, as far as that is cheap."""
     num_bytes = 0
-    with suppress(httpx.HTTPError):
+    with suppress(httpx.HTTPError, httpx.StreamError):
         for chunk in response.iter_raw():
             num_bytes += len(chunk)
             if num_bytes > MAX_ANSWER_BYTES:

@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import av
 import numpy as np
-import soundfile  # type: ignore[import-untyped]  # it ships no types
+import soundfile
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec.codec import UnknownCodecError
@@ -270,7 +270,7 @@ def _describe_content(head: bytes) -> str:
 
 
 def _choose_stream(container: InputContainer, notes: list[str]) -> AudioStream:
-    """The first audio stream, set to decode the same way on every machine; all other streams are skipped."""
+    """The first audio stream, to be decoded by one thread; all other streams are skipped unread."""
     if not container.streams.audio:
         found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise AudioError(f"it has no audio stream, only {found}; upload a file with sound")

@@ -76,7 +76,7 @@ def clean_cues(
     notes: list[Note] = []
     for cue in cues:
         speaker = cue.speaker or (marks.speaker_of(cue.text) if cleaning.speaker_marks else "")
-        cleaned = replace(_clean_cue(cue, rules, notes), speaker=speaker)
+        cleaned = _clean_cue(cue, speaker, rules, notes)
         if not _WORD_CHARACTER.search(cleaned.text):
             notes.append(note_on(cue, Action.DROPPED, NO_SPEECH))
         elif "\ufffd" in cleaned.text:
@@ -86,7 +86,7 @@ def clean_cues(
     return _settle_capitals(kept, cleaning, language, notes), notes
 
 
-def _clean_cue(cue: Cue, rules: Iterable[_Rule], notes: list[Note]) -> Cue:
+def _clean_cue(cue: Cue, speaker: str, rules: Iterable[_Rule], notes: list[Note]) -> Cue:
     text, applied = cue.text, []
     for rule in rules:
         changed = rule.apply(text)
@@ -99,7 +99,7 @@ def _clean_cue(cue: Cue, rules: Iterable[_Rule], notes: list[Note]) -> Cue:
     words = _fold_words(cue.words, applied)
     if " ".join(word.text for word in words) != text:
         words = ()  # a mark spanned several runs, so it is not known which time goes with which word
-    return replace(cue, text=text, words=words)
+    return replace(cue, text=text, speaker=speaker, words=words)
 
 
 def _fold_words(words: Iterable[Word], rules: Iterable[_Rule]) -> tuple[Word, ...]:

@@ -67,9 +67,10 @@ class _CueTextReader:
             self.pieces.append(text)
 
     def add_tag(self, tag: str) -> None:
-        if tag.startswith("/"):
+        first = tag[:1]
+        if first == "/":
             self._close(tag[1:])
-        elif tag[:1].isascii() and tag[:1].isdigit():
+        elif "0" <= first <= "9":
             self._start_run(parse_timestamp(tag))
         else:
             self._open(tag)

@@ -69,8 +69,8 @@ class DownloadProgress:
 
 def local_name(filename: str) -> str:
     """A file name of ours for a name of the job's: a hash, and the extension where it is harmless."""
-    digest = hashlib.sha256(filename.encode()).hexdigest()[:24]
-    extension = re.search(r"\.[A-Za-z0-9]{1,8}$", filename)
+    digest = hashlib.sha256(filename.encode(errors="surrogatepass")).hexdigest()[:24]
+    extension = re.search(r"\.[A-Za-z0-9]{1,8}\Z", filename)
     return digest + (extension[0].lower() if extension else "")
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from recipe.data.cue_text import CueText, format_timestamp, read_cue_text
 from recipe.data.cues import Action, Cue, Note, note_on, shorten
-from recipe.data.webvtt import ARROW, Block, collect_blocks, split_lines, to_cue
+from recipe.data.webvtt import ARROW, Block, collect_blocks, parse_timings, split_lines, to_cue
 
 _TIME = (
     r"(?:([0-9]{1,9})[ \t]{0,2}:[ \t]{0,2})?([0-9]{1,3})[ \t]{0,2}:[ \t]{0,2}([0-9]{1,2})"
@@ -128,8 +128,8 @@ def _to_milliseconds(fields: tuple[str | None, ...]) -> int | None:
 def _mend_timing_lines(lines: list[str], *, is_subrip: bool) -> tuple[list[str], list[Note]]:
     mended_lines, notes = list(lines), []
     for index, line in enumerate(lines):
-        mended = mend_timing_line(line)
-        if mended is None or to_cue(Block(0, "", line, "")) is not None:
+        mended = mend_timing_line(line) if parse_timings(line) is None else None
+        if mended is None:
             continue
         mended_lines[index] = mended
         if not (is_subrip and _SUBRIP_TIMINGS.match(line)):
@@ -157,10 +157,10 @@ def _move_leaked_numbers(blocks: list[Block]) -> list[Block]:
 
 
 def _encloses(outer: Block, inner: Block) -> bool:
-    outer_cue, inner_cue = to_cue(outer), to_cue(inner)
-    if outer_cue is None or inner_cue is None:
+    outer_times, inner_times = parse_timings(outer.timing_line or ""), parse_timings(inner.timing_line or "")
+    if outer_times is None or inner_times is None:
         return False
-    return outer_cue.start_ms <= inner_cue.start_ms and inner_cue.end_ms <= outer_cue.end_ms
+    return outer_times[0] <= inner_times[0] and inner_times[1] <= outer_times[1]
 
 
 def _join_split_payloads(blocks: list[Block], notes: list[Note]) -> list[Block]:

@@ -64,18 +64,20 @@ class SpeakerMarks:
         labels: Counter[str] = Counter()
         lower_words: set[str] = set()
         for text in texts:
-            labels.update(match["label"] for match in _LABEL.finditer(text))
+            if ":" in text:
+                labels.update(match["label"] for match in _LABEL.finditer(text))
             lower_words.update(word for word in re.findall(r"\w+", text) if word[0].islower())
         self._names = {label for label, count in labels.items() if _is_name(label, count, lower_words)}
 
     def remove(self, text: str) -> str:
         """Return the text without marks of speakers."""
-        text = _LABEL.sub(lambda match: "" if match["label"] in self._names else match[0], text)
+        if self._names and ":" in text:
+            text = _LABEL.sub(lambda match: "" if match["label"] in self._names else match[0], text)
         return _TURN_MARK.sub("", text)
 
     def speaker_of(self, text: str) -> str:
         """Return the first name that labels the text, or an empty string."""
-        labels = (match["label"] for match in _LABEL.finditer(text))
+        labels = (match["label"] for match in _LABEL.finditer(text)) if self._names and ":" in text else ()
         return next((label for label in labels if label in self._names), "")
 
 

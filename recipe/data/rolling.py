@@ -26,7 +26,7 @@ ROLL_WINDOW = 3
 """Lines that scrolling captions show at once, at most."""
 
 _MIN_SHARE = 0.5  # of a file's cues must roll for a lone repeat to count as rolling
-_MIN_RUN = 4  # rolling cues in a row speak for themselves, whatever the rest of the file does
+_MIN_RUN = 4  # cues in a row that roll speak for themselves, whatever the rest of the file does
 
 
 class _Kind(Enum):
@@ -57,14 +57,14 @@ def undo_rolling(cues: Sequence[Cue]) -> tuple[list[Cue], list[Note]]:
     Args:
         cues: In order of time.
     """
-    by_lines = _compare_by_lines(cues)
-    rolls = _find_rolling(by_lines, _MIN_RUN, min_steps=2)
+    steps = _compare_by_lines(cues)
+    rolls = _find_rolling(steps, min_evidence=2)
     if not any(rolls):
-        joined = _compare_as_joined(cues)
-        joined_rolls = _find_rolling(joined, _MIN_RUN, min_steps=3)
+        joined_steps = _compare_as_joined(cues)
+        joined_rolls = _find_rolling(joined_steps, min_evidence=3)
         if any(joined_rolls):
-            by_lines, rolls = joined, joined_rolls
-    return _keep_new_lines(by_lines, rolls)
+            steps, rolls = joined_steps, joined_rolls
+    return _keep_new_lines(steps, rolls)
 
 
 def _compare_by_lines(cues: Iterable[Cue]) -> list[_Step]:
@@ -123,23 +123,26 @@ def _compare_as_joined(cues: Iterable[Cue]) -> list[_Step]:
     return steps
 
 
-def _find_rolling(steps: list[_Step], min_run: int, min_steps: int) -> list[bool]:
-    """Tell for each step whether it belongs to captions that roll.
+def _find_rolling(steps: Sequence[_Step], min_evidence: int) -> list[bool]:
+    """Tell for each step whether it belongs to captions that roll: the whole file, or a run within it.
 
     A carry whose new lines are timed word by word is proof enough; without inline times it takes several.
     """
-    is_evidence = [step.kind in {_Kind.CARRY, _Kind.FILLER} for step in steps]
-    num_carries = sum(step.kind is _Kind.CARRY for step in steps)
     is_timed = any(step.kind is _Kind.CARRY and any(map(_is_timed, step.new_lines)) for step in steps)
-    is_mostly = sum(is_evidence) >= _MIN_SHARE * max(len(steps) - 1, 1)
-    if num_carries and is_mostly and (is_timed or sum(is_evidence) >= min_steps):
+    evidence = _count_evidence(steps)
+    if evidence >= (1 if is_timed else min_evidence) and evidence >= _MIN_SHARE * (len(steps) - 1):
         return [True] * len(steps)
     rolls: list[bool] = []
-    for is_same, group in groupby(steps, key=lambda step: step.kind is not _Kind.FRESH):
+    for _, group in groupby(steps, key=lambda step: step.kind is _Kind.FRESH):
         run = list(group)
-        has_carry = any(step.kind is _Kind.CARRY for step in run)
-        rolls.extend([is_same and has_carry and len(run) >= min_run] * len(run))
+        rolls += [_count_evidence(run) >= _MIN_RUN] * len(run)
     return rolls
+
+
+def _count_evidence(steps: Sequence[_Step]) -> int:
+    """Count the cues that only rolling explains; fillers alone do not, and a line said twice never does."""
+    num_carries = sum(step.kind is _Kind.CARRY for step in steps)
+    return num_carries and num_carries + sum(step.kind is _Kind.FILLER for step in steps)
 
 
 def _keep_new_lines(steps: Iterable[_Step], rolls: Iterable[bool]) -> tuple[list[Cue], list[Note]]:

@@ -83,7 +83,7 @@ class Timeline:
         if frame.pts is None or frame.time_base is None:
             return None
         unit = frame.time_base
-        return frame.pts * unit.numerator * SAMPLE_RATE // unit.denominator - self._origin
+        return round(frame.pts * unit.numerator * SAMPLE_RATE / unit.denominator) - self._origin
 
     def _begin_run(
         self, frame: AudioFrame, position: int | None, *, is_first: bool

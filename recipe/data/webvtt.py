@@ -95,14 +95,21 @@ def collect_blocks(lines: list[str], position: int = 0) -> Iterator[Block]:
 
 def to_cue(block: Block, read_payload: Callable[[str, int], CueText] = read_cue_text) -> Cue | None:
     """Return the block's cue, or None when it has no timing line or one that cannot be read."""
-    match = _TIMINGS.match(block.timing_line or "")
+    timings = parse_timings(block.timing_line or "")
+    if timings is None:
+        return None
+    start_ms, end_ms = timings
+    text, speaker, words = read_payload(block.payload, start_ms)
+    return Cue(block.identifier, start_ms, end_ms, block.payload, text, speaker, words, block.line)
+
+
+def parse_timings(line: str) -> tuple[int, int] | None:
+    """Return the start and end, in milliseconds, that a timing line says; None when it cannot be read."""
+    match = _TIMINGS.match(line)
     if match is None:
         return None
     start_ms, end_ms = parse_timestamp(match[1]), parse_timestamp(match[2])
-    if start_ms is None or end_ms is None:
-        return None
-    text, speaker, words = read_payload(block.payload, start_ms)
-    return Cue(block.identifier, start_ms, end_ms, block.payload, text, speaker, words, block.line)
+    return None if start_ms is None or end_ms is None else (start_ms, end_ms)
 
 
 def _end_of_payload(lines: list[str], position: int) -> int:

@@ -1,6 +1,5 @@
 """`train.py`'s arguments: flags, or one YAML or JSON file; the recipe's groups and Trainer's own."""
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -51,7 +50,7 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "Leave off: it would hide a loss that is not a number."}
     )
-    report_to: str | list[str] | None = field(
+    report_to: None | str | list[str] = field(  # noqa: RUF036 - the argument parser wants None first
         default="tensorboard", metadata={"help": "Where metrics go beside."}
     )
     remove_unused_columns: bool = field(
@@ -162,17 +161,10 @@ def _find_contradictions(
         ),
         (
             not training.load_best_model_at_end,
-            "load_best_model_at_end is not used; the best WER is kept anyway",
+            "load_best_model_at_end is off: the best WER is kept anyway",
         ),
         (not training.push_to_hub, "push_to_hub would upload the run folder; use publish_to hub:owner/name"),
         (not training.hub_token, "hub_token would be written to disk; use the environment variable HF_TOKEN"),
         (not training.ignore_data_skip, "ignore_data_skip would train windows twice after a resume"),
     ]
     return [problem for is_met, problem in rules if not is_met]
-
-
-def write_arguments(arguments: Arguments, path: Path) -> None:
-    """Write what the run was told, as a JSON file that `train.py` reads again."""
-    own = {f.name: getattr(group, f.name) for group in arguments[:-1] for f in fields(group)}
-    trainer = {f.name: getattr(arguments.training, f.name) for f in fields(TrainerOptions)}
-    path.write_text(json.dumps(own | trainer, indent=1, default=str))

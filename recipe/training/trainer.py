@@ -213,8 +213,8 @@ class WhisperTrainer(Seq2SeqTrainer):
                 ) from error
             if self.num_splits >= self.args.train_batch_size:
                 raise TrainingError(
-                    "Out of memory with one window at a time. Use a smaller model, gradient_checkpointing or "
-                    "a larger device."
+                    "Out of memory with one window at a time. Use a smaller model, activation_checkpointing "
+                    "or a larger device."
                 ) from error
             self.num_splits *= 2
             self.warnings.append(

@@ -259,6 +259,16 @@ def test_sigterm_reaches_the_ranks_below_the_real_launchers(
     assert_gone(family)
 
 
+def test_sigterm_is_answered_within_seconds_though_the_backend_is_down(start, plane: ControlPlane) -> None:
+    worker = start("slow", WHISPERTRAIN_FLUSH_SECONDS="30")
+    plane.submit("event-1", make_request(plane, backend_base_url="http://127.0.0.1:9"))
+    wait_until(lambda: is_training(worker, plane))
+    asked = time.monotonic()
+    worker.process.send_signal(signal.SIGTERM)
+    assert plane.wait_for_answer()["output"]["error_type"] == "InterruptedTraining"
+    assert time.monotonic() - asked < 8
+
+
 def test_a_training_that_does_not_stop_is_killed_with_its_helpers(start, plane: ControlPlane) -> None:
     worker = start("deaf")
     plane.submit("event-1", make_request(plane))

@@ -273,20 +273,9 @@ def test_the_operator_may_allow_a_private_backend() -> None:
 
 def test_the_stages_are_the_contracts_statuses_in_order() -> None:
     contract = [
-        "initializing",
-        "loading_model",
-        "model_loaded",
-        "preparing_dataset",
-        "dataset_ready",
-        "starting_training",
-        "training_started",
-        "epoch_started",
-        "epoch_completed",
-        "checkpoint_saved",
-        "training_completed",
-        "saving_model",
-        "completed",
-        "failed",
+        *("initializing", "loading_model", "model_loaded", "preparing_dataset", "dataset_ready"),
+        *("starting_training", "training_started", "epoch_started", "epoch_completed", "checkpoint_saved"),
+        *("training_completed", "saving_model", "completed", "failed"),
     ]
     ours = [str(stage) for stage in Stage]
     assert [name for name in ours if name in contract] == contract

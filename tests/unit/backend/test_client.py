@@ -209,12 +209,16 @@ def test_the_token_is_preferred_to_the_key(arguments, expected):
     with exchange.client(**arguments) as client:
         client.post_progress("job", {"status": "failed"})
     (request,) = exchange.requests
-    sent = {name: request.headers[name] for name in ("authorization", "x-worker-key") if name in request.headers}
+    sent = {
+        name: request.headers[name] for name in ("authorization", "x-worker-key") if name in request.headers
+    }
     assert sent == expected
 
 
 @pytest.mark.parametrize("field", ["auth_token", "worker_api_key"])
-@pytest.mark.parametrize("secret", ["s3cret\n", "s3cret\r\nX: y", "s3\x00cret", "s3crét", " s3cret", "s3cret "])
+@pytest.mark.parametrize(
+    "secret", ["s3cret\n", "s3cret\r\nX: y", "s3\x00cret", "s3crét", " s3cret", "s3cret "]
+)
 def test_a_credential_that_is_no_header_value_is_refused_without_showing_it(field, secret):
     with pytest.raises(JobError, match=field) as raised:
         BackendClient(ORIGIN, **{field: secret})
@@ -438,7 +442,9 @@ CHANGED = bytes(reversed(AUDIO)) + b"longer"
 @pytest.mark.parametrize(
     "second",
     [
-        pytest.param(answer(content=CHANGED, headers={"ETag": '"v2"'}), id="if_range_answered_with_all_of_it"),
+        pytest.param(
+            answer(content=CHANGED, headers={"ETag": '"v2"'}), id="if_range_answered_with_all_of_it"
+        ),
         pytest.param(rest_of(CHANGED, {"ETag": '"v2"'}), id="if_range_ignored_but_etag_told"),
         pytest.param(rest_of(CHANGED, STRONG, start=10), id="wrong_content_range"),
         pytest.param(lambda _: httpx.Response(206, stream=Body(CHANGED)), id="no_content_range"),

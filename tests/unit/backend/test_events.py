@@ -1,0 +1,415 @@
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from recipe.backend.client import BackendClient
+from recipe.backend.events import MAX_FINAL_BACKLOG, EventSender, Outbox, shrink_event
+from recipe.errors import JobError
+from recipe.job import Stage
+
+NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    return Outbox(tmp_path / "events.sqlite", "job-1", clock=lambda: NOON)
+
+
+def sequences(events):
+    return [event["sequence"] for event in events]
+
+
+# The outbox
+
+
+def test_an_event_carries_its_envelope_in_front_and_its_fields_behind(outbox):
+    assert outbox.append(Stage.DATASET_READY, {"train_samples": 9, "sequence": 77, "status": "x"}) == 1
+    (event,) = outbox.events()
+    assert list(event)[:5] == ["status", "timestamp", "event_id", "sequence", "job_id"]
+    assert event | {"event_id": ""} == {
+        "status": "dataset_ready",
+        "timestamp": "2026-03-03T12:00:00.000+00:00",
+        "event_id": "",
+        "sequence": 1,
+        "job_id": "job-1",
+        "train_samples": 9,
+    }
+    assert len(event["event_id"]) == 36
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (float("nan"), None),
+        (float("-inf"), None),
+        (np.float32("inf"), None),
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (True, True),
+        (10**30, 10**30),
+        ({"loss": [1.0, float("nan")]}, {"loss": [1.0, None]}),
+        ({1: (2, 3)}, {"1": [2, 3]}),
+        (Path("/runs/x"), "/runs/x"),
+        (Stage.FAILED, "failed"),
+        ("half a \ud83d smile", "half a ? smile"),
+        (None, None),
+    ],
+    ids=repr,
+)
+def test_any_value_becomes_one_that_json_has(outbox, value, expected):
+    outbox.append("training_progress", {"value": value})
+    (event,) = outbox.events()
+    assert event["value"] == expected
+    assert type(event["value"]) is type(expected)
+    json.dumps(event, allow_nan=False).encode()
+
+
+def test_secrets_are_removed_from_every_text_before_it_reaches_the_disk(tmp_path):
+    path = tmp_path / "events.sqlite"
+    outbox = Outbox(path, "job", redact=lambda text: text.replace("s3cret", "***"))
+    outbox.append("failed", {"error": "s3cret", "deep": [{"s3cret": ("as3cretb",)}]})
+    assert b"s3cret" not in path.read_bytes()
+    (event,) = outbox.events()
+    assert event["deep"] == [{"***": ["a***b"]}]
+
+
+def test_the_sequence_goes_on_after_a_resume(tmp_path, outbox):
+    outbox.append("initializing")
+    outbox.append("loading_model")
+    again = Outbox(tmp_path / "events.sqlite", "job-1")
+    assert again.append("resumed") == 3
+    assert [event["status"] for event in again.events(after=1)] == ["loading_model", "resumed"]
+
+
+def test_an_event_with_a_key_is_told_once_in_the_life_of_the_job(tmp_path, outbox):
+    assert outbox.append("loading_model", key="loading_model") == 1
+    assert Outbox(tmp_path / "events.sqlite", "job-1").append("loading_model", key="loading_model") is None
+    assert sequences(outbox.events()) == [1]
+
+
+@pytest.mark.parametrize("terminal", ["completed", "failed", "cancelled"])
+def test_an_attempt_ends_once(outbox, terminal, caplog):
+    outbox.append(terminal)
+    assert outbox.append("failed") is None
+    assert outbox.append("training_progress") is None
+    assert "already ended" in caplog.text
+    assert outbox.begin_attempt() == 2
+    assert outbox.append("completed") == 2
+
+
+def test_an_attempt_that_has_told_nothing_is_still_the_current_one(outbox):
+    assert [outbox.begin_attempt(), outbox.begin_attempt()] == [1, 1]
+    outbox.append("initializing")
+    assert [outbox.begin_attempt(), outbox.begin_attempt()] == [2, 2]
+
+
+def test_what_is_delivered_no_longer_waits_and_stays_readable(outbox):
+    for status in ("initializing", "loading_model", "model_loaded"):
+        outbox.append(status)
+    outbox.mark_delivered(1)
+    outbox.mark_dropped(2)
+    assert sequences(outbox.pending()) == [3]
+    assert [outbox.is_delivered(number) for number in (1, 2, 3, 4)] == [True, False, False, False]
+    assert sequences(outbox.events()) == [1, 2, 3]
+
+
+def test_only_the_oldest_of_the_frequent_progress_is_dropped(outbox):
+    for number in range(6):
+        outbox.append("training_progress", {"step": number})
+    outbox.append("epoch_completed")
+    outbox.append("download_progress")
+    assert outbox.drop_superseded(3) == 4
+    assert sequences(outbox.pending()) == [5, 6, 7, 8]
+    assert outbox.drop_superseded(3) == 0
+
+
+def test_a_damaged_file_is_set_aside_and_does_not_stop_the_run(tmp_path):
+    path = tmp_path / "events.sqlite"
+    path.write_bytes(b"not a database, " * 100)
+    (tmp_path / "events.sqlite-journal").write_bytes(b"old journal")
+    assert Outbox(path, "job").append("initializing") == 1
+    assert (tmp_path / "events.sqlite.damaged").read_bytes().startswith(b"not a database")
+
+
+def test_a_disk_that_cannot_be_written_costs_the_event_and_nothing_else(outbox, tmp_path, caplog):
+    (tmp_path / "events.sqlite").unlink()
+    (tmp_path / "events.sqlite").mkdir()
+    assert outbox.append("training_progress") is None
+    assert "is lost" in caplog.text
+
+
+def append_many(path, name, num_events):
+    outbox = Outbox(path, "job")
+    for number in range(num_events):
+        outbox.append("training_progress", {"writer": name, "number": number})
+
+
+def test_many_processes_and_threads_share_one_sequence_without_gap_or_loss(tmp_path):
+    path = tmp_path / "events.sqlite"
+    Outbox(path, "job")
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=append_many, args=(path, f"process {n}", 40)) for n in range(2)]
+    writers += [threading.Thread(target=append_many, args=(path, f"thread {n}", 40)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    events = Outbox(path, "job").events()
+    assert sequences(events) == list(range(1, 201))
+    for name in {event["writer"] for event in events}:
+        assert [event["number"] for event in events if event["writer"] == name] == list(range(40))
+
+
+def test_events_survive_a_writer_that_is_killed_at_work(tmp_path):
+    path = tmp_path / "events.sqlite"
+    program = (
+        "import sys; from pathlib import Path; from recipe.backend.events import Outbox\n"
+        "outbox = Outbox(Path(sys.argv[1]), 'job')\n"
+        "while True: print(outbox.append('training_progress'), flush=True)"
+    )
+    num_expected = 0
+    for _ in range(3):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+        )
+        assert writer.stdout is not None
+        for _ in range(20):
+            num_expected = int(writer.stdout.readline())
+        os.kill(writer.pid, signal.SIGKILL)
+        rest = writer.communicate(timeout=30)[0].splitlines(keepends=True)
+        num_expected = max([num_expected, *(int(line) for line in rest if line.endswith("\n"))])
+    events = Outbox(path, "job").events()
+    assert sequences(events) == list(range(1, len(events) + 1))
+    assert len(events) >= num_expected >= 60
+
+
+# The sender
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.pauses = []
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+class Backend:
+    """A backend that answers by rule and keeps what it was sent."""
+
+    def __init__(self, rule=lambda event, num_calls: 200):
+        self.calls = []
+        self.accepted = []
+        self._rule = rule
+
+    def __call__(self, request):
+        event = json.loads(request.content)
+        self.calls.append(event)
+        answer = self._rule(event, len(self.calls))
+        if isinstance(answer, Exception):
+            raise answer
+        status, headers = answer if isinstance(answer, tuple) else (answer, {})
+        if status < 300:
+            self.accepted.append(event)
+        return httpx.Response(status, headers=headers)
+
+    def client(self):
+        return BackendClient("https://backend.example", transport=httpx.MockTransport(self))
+
+
+def flush(outbox, backend, seconds=60.0):
+    """Whether a sender that begins and stops at once has delivered everything; and its clock."""
+    clock = Time()
+    with backend.client() as client:
+        sender = EventSender(outbox, client, clock=clock, sleep=clock.sleep)
+        sender.start()
+        return sender.stop(seconds), clock
+
+
+def fill(outbox, *statuses):
+    for status in statuses:
+        outbox.append(status)
+
+
+def test_events_arrive_once_and_in_order(outbox):
+    fill(outbox, "initializing", "loading_model", "training_progress", "completed")
+    backend = Backend()
+    assert flush(outbox, backend)[0]
+    assert backend.calls == outbox.events()
+    assert outbox.pending() == []
+
+
+def test_a_failing_backend_gets_the_same_event_again_before_any_later_one(outbox):
+    fill(outbox, "initializing", "loading_model", "completed")
+    failures = {1: 503, 2: httpx.ReadTimeout(""), 4: httpx.ConnectError(""), 5: 500}
+    backend = Backend(lambda event, num_calls: failures.get(num_calls, 200))
+    assert flush(outbox, backend)[0]
+    assert sequences(backend.calls) == [1, 1, 1, 2, 2, 2, 3]
+    assert len({event["event_id"] for event in backend.calls[:3]}) == 1
+
+
+def test_the_terminal_event_is_tried_to_the_end_of_the_time_given_and_then_kept(outbox):
+    fill(outbox, "completed")
+    backend = Backend(lambda event, num_calls: 503)
+    is_delivered, clock = flush(outbox, backend, seconds=30.0)
+    assert not is_delivered
+    assert 30.0 <= clock.now < 31.0
+    assert len(backend.calls) > 5
+    assert sequences(outbox.pending()) == [1]
+    assert flush(outbox, Backend())[0]
+
+
+def test_a_long_retry_after_is_tried_before_the_time_is_over(outbox):
+    fill(outbox, "completed")
+    backend = Backend(lambda event, num_calls: (429, {"Retry-After": "3600"}) if num_calls < 3 else 200)
+    is_delivered, clock = flush(outbox, backend, seconds=40.0)
+    assert is_delivered
+    assert clock.pauses == [20.0, 10.0]
+
+
+def test_a_short_retry_after_is_honoured(outbox):
+    fill(outbox, "completed")
+    backend = Backend(lambda event, num_calls: (503, {"Retry-After": "4"}) if num_calls == 1 else 200)
+    is_delivered, clock = flush(outbox, backend, seconds=60.0)
+    assert is_delivered
+    # The first pause may have been cut short by the stop itself.
+    assert all(4.0 <= pause <= 5.0 for pause in clock.pauses)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 409, 410])
+def test_a_refusing_backend_is_left_alone_after_one_warning(outbox, status, caplog):
+    fill(outbox, "initializing", "completed")
+    backend = Backend(lambda event, num_calls: status)
+    with caplog.at_level(logging.INFO, logger="recipe.backend.events"):
+        assert not flush(outbox, backend)[0]
+    assert len(backend.calls) == 1
+    assert len(caplog.records) == 1
+    assert sequences(outbox.pending()) == [1, 2]
+
+
+@pytest.mark.parametrize("status", [400, 422, 307])
+def test_an_event_that_is_refused_for_itself_does_not_hold_up_the_rest(outbox, status):
+    fill(outbox, "initializing", "loading_model", "completed")
+    backend = Backend(lambda event, num_calls: status if event["sequence"] == 2 else 200)
+    assert flush(outbox, backend)[0]
+    assert sequences(backend.accepted) == [1, 3]
+    assert not outbox.is_delivered(2)
+
+
+def test_an_event_that_is_too_large_is_sent_without_its_bulk(outbox):
+    outbox.append(
+        "failed", {"error": "e" * 5000, "traceback": "t" * 5000, "system_stats": {"cpu_percent": 1.0}}
+    )
+    backend = Backend(lambda event, num_calls: 413 if len(json.dumps(event)) > 1000 else 200)
+    assert flush(outbox, backend)[0]
+    (event,) = backend.accepted
+    assert event["error"].startswith("eee")
+    assert not {"traceback", "system_stats"} & set(event)
+    assert event["event_id"] == outbox.events()[0]["event_id"]
+
+
+def test_an_event_that_is_too_large_even_so_is_given_up(outbox, caplog):
+    fill(outbox, "initializing", "completed")
+    backend = Backend(lambda event, num_calls: 413 if event["sequence"] == 1 else 200)
+    assert flush(outbox, backend)[0]
+    assert sequences(backend.calls) == [1, 1, 2]
+    assert "given up" in caplog.text
+
+
+def test_a_shortened_event_keeps_its_shape():
+    event = {"status": "completed", "final_result": {"artifacts": {"checkpoints": list(range(50))}}, "x": 1.5}
+    shortened = shrink_event(event)
+    assert shortened["final_result"]["artifacts"]["checkpoints"] == list(range(30, 50))
+    assert shortened | {"final_result": None, "is_shortened": None} == {
+        "status": "completed",
+        "final_result": None,
+        "x": 1.5,
+        "is_shortened": None,
+    }
+
+
+def test_after_a_long_outage_the_terminal_event_does_not_queue_behind_old_progress(outbox):
+    outbox.append("initializing")
+    for _ in range(MAX_FINAL_BACKLOG * 3):
+        outbox.append("training_progress")
+    outbox.append("completed")
+    backend = Backend(lambda event, num_calls: 503 if num_calls < 3 else 200)
+    assert flush(outbox, backend)[0]
+    statuses = [event["status"] for event in backend.accepted]
+    assert (statuses[0], statuses[-1]) == ("initializing", "completed")
+    assert MAX_FINAL_BACKLOG <= statuses.count("training_progress") <= MAX_FINAL_BACKLOG + 2
+    assert sequences(backend.accepted) == sorted(set(sequences(backend.accepted)))
+
+
+def test_events_that_another_process_appends_are_delivered_while_the_run_lasts(outbox):
+    backend = Backend()
+    with backend.client() as client:
+        sender = EventSender(outbox, client)
+        sender.start()
+        append_many(outbox._path, "trainer", 3)
+        deadline = time.monotonic() + 10
+        while len(backend.accepted) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert sequences(backend.accepted) == [1, 2, 3]
+        assert sender.stop(5.0)
+
+
+def test_a_backend_that_hangs_delays_neither_append_nor_the_end_beyond_the_time_given(outbox):
+    released = threading.Event()
+
+    def hang(request):
+        released.wait(30)
+        return httpx.Response(200)
+
+    with BackendClient("https://backend.example", transport=httpx.MockTransport(hang)) as client:
+        sender = EventSender(outbox, client)
+        outbox.append("initializing")
+        sender.start()
+        started = time.monotonic()
+        append_many(outbox._path, "trainer", 20)
+        assert time.monotonic() - started < 5.0
+        assert not sender.stop(0.2)
+        assert time.monotonic() - started < 6.0
+        released.set()
+        sender._thread.join(10)
+
+
+def test_a_locked_outbox_pauses_the_sender_and_does_not_end_it(outbox, tmp_path):
+    fill(outbox, "completed")
+    blocker = sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None, check_same_thread=False)
+    blocker.execute("BEGIN EXCLUSIVE")
+    threading.Timer(5.5, lambda: blocker.execute("COMMIT")).start()
+    backend = Backend()
+    with backend.client() as client:
+        sender = EventSender(outbox, client)
+        sender.start()
+        assert sender.stop(20.0)
+    blocker.close()
+    assert sequences(backend.accepted) == [1]
+
+
+def test_a_job_id_that_is_no_segment_is_refused_at_once(tmp_path):
+    with Backend().client() as client, pytest.raises(JobError, match="job_id"):
+        EventSender(Outbox(tmp_path / "events.sqlite", "../admin"), client)

@@ -1,0 +1,92 @@
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recipe.arguments import TrainerOptions, option_names
+from recipe.errors import JobError
+from recipe.training.arguments import Arguments, RecipeTrainingArguments, parse_arguments
+
+
+@pytest.fixture
+def flags(tmp_path) -> list[str]:
+    return ["--data_dir", str(tmp_path), "--output_dir", str(tmp_path / "run"), "--use_cpu", "true"]
+
+
+def test_flags_json_and_yaml_say_the_same(tmp_path, flags):
+    values = {name[2:]: value for name, value in zip(flags[::2], flags[1::2], strict=True)}
+    values |= {"use_cpu": True, "language": "fr", "num_train_epochs": 3}
+    json_file, yaml_file = tmp_path / "a.json", tmp_path / "a.yaml"
+    json_file.write_text(json.dumps(values))
+    yaml_file.write_text(yaml.safe_dump(values))
+    by_flags = parse_arguments([*flags, "--language", "fr", "--num_train_epochs", "3"])
+    for other in (parse_arguments([str(json_file)]), parse_arguments([str(yaml_file)])):
+        assert other.model == by_flags.model
+        assert other.data == by_flags.data
+        assert other.training.num_train_epochs == by_flags.training.num_train_epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("eval_fraction", "nan", "eval_fraction"),
+        ("eval_fraction", "0.9", "eval_fraction"),
+        ("prompt_fraction", "-0.1", "prompt_fraction"),
+        ("learning_rate", "0", "learning_rate"),
+        ("learning_rate", "inf", "learning_rate"),
+        ("num_train_epochs", "0", "num_train_epochs"),
+        ("num_train_epochs", "-1", "num_train_epochs"),
+        ("per_device_train_batch_size", "-2", "per_device_train_batch_size"),
+        ("seed", str(2**64), "seed"),
+        ("save_total_limit", "1", "save_total_limit"),
+        ("auto_find_batch_size", "true", "auto_find_batch_size"),
+        ("push_to_hub", "true", "push_to_hub"),
+        ("hub_token", "hf_secret", "HF_TOKEN"),
+        ("ignore_data_skip", "true", "ignore_data_skip"),
+        ("publish_to", "ftp://x/y", "ftp"),
+        ("max_audio_hours", "0", "max_audio_hours"),
+    ],
+)
+def test_an_odd_value_is_refused_by_name(flags, name, value, named):
+    with pytest.raises(JobError) as caught:
+        parse_arguments([*flags, f"--{name}", value])
+    assert named in str(caught.value)
+    assert "hf_secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [["--manifest_file", "m.json"], ["--backend_base_url", "https://x.example"], ["--self_test", "true"]],
+)
+def test_contradicting_sources_are_refused(flags, extra):
+    with pytest.raises(JobError):
+        parse_arguments([*flags, *extra])
+
+
+def test_no_source_is_refused(tmp_path):
+    with pytest.raises(JobError, match="exactly one source of recordings"):
+        parse_arguments(["--output_dir", str(tmp_path), "--use_cpu", "true"])
+
+
+def test_an_unknown_name_is_refused(flags):
+    with pytest.raises(JobError, match="no_such_flag"):
+        parse_arguments([*flags, "--no_such_flag", "1"])
+
+
+def test_a_jobs_options_are_names_of_train_pys_arguments():
+    assert option_names() <= {f.name for group in Arguments.__annotations__.values() for f in fields(group)}
+
+
+def test_trainer_options_have_trainers_own_defaults():
+    theirs = {f.name: f.default for f in fields(RecipeTrainingArguments)}
+    for ours in fields(TrainerOptions):
+        assert (theirs[ours.name] or 0) == (ours.default or 0), ours.name
+
+
+def test_the_cpu_gets_neither_bfloat16_nor_workers(flags, tmp_path):
+    training = parse_arguments(flags).training
+    assert training.bf16 is False
+    assert training.dataloader_num_workers == 0
+    assert Path(training.output_dir) == tmp_path / "run"

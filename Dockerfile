@@ -6,7 +6,6 @@
 FROM python:3.11.14-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_NO_INPUT=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -15,7 +14,7 @@ ENV PYTHONUNBUFFERED=1 \
 
 WORKDIR /worker
 COPY requirements.txt constraints.txt ./
-RUN pip install -r requirements.txt && python -m compileall -q /usr/local/lib/python3.11/site-packages || true
+RUN pip install -r requirements.txt
 
 # The SDK's own checks would import torch in the handler and hold memory on every GPU; `self_test` does more.
 # A folder that does not exist yet is made; with a network volume the base models stay there between workers.
@@ -28,6 +27,7 @@ ENV RUNPOD_LOG_LEVEL=INFO \
 COPY accelerate_configs accelerate_configs
 COPY recipe recipe
 COPY handler.py train.py ./
+RUN python -m compileall -q handler.py train.py recipe
 
 # Exec form: the handler is process 1, gets RunPod's SIGTERM itself, and takes the container down with it.
 CMD ["python", "-u", "handler.py"]

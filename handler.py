@@ -278,6 +278,8 @@ def main(worker: Worker | None = None) -> None:
     log_format = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format=log_format, force=True)  # not the SDK's
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # One of the SDK's own checks imports torch here, and keeps memory on every GPU for as long as we live.
+    os.environ.setdefault("RUNPOD_SKIP_AUTO_SYSTEM_CHECKS", "true")
     worker = worker or Worker(OperatorSettings.from_environment(os.environ))
     runpod.serverless.start({"handler": worker.handle})
 

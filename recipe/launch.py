@@ -32,6 +32,7 @@ REPOSITORY_DIR = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.25
 
 _EXCEPTION = re.compile(r"[\w.]+(?:Error|Exception)\b")
+_TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LAUNCHER_ERROR = re.compile(r"CalledProcessError|ChildFailedError")
 
 # The wait between fork and exec is no place for Python code in a process with threads, so the child
@@ -153,8 +154,19 @@ class TrainingProcess:
                 self._family.update(process.children(recursive=True))
             except psutil.NoSuchProcess:
                 continue
-        self._family = {process for process in self._family if _is_alive(process)}
+        self._family = {process for process in self._family if self._is_alive(process)}
         return self._family
+
+    def _is_alive(self, process: psutil.Process) -> bool:
+        try:
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+            if process.pid != self._launcher.pid:
+                # As the first process of a container we inherit orphans, and nobody else collects them.
+                os.waitpid(process.pid, os.WNOHANG)
+        except (psutil.NoSuchProcess, ChildProcessError):
+            return False
+        return False
 
 
 class LogEcho:
@@ -190,11 +202,14 @@ class LogEcho:
         with self._path.open("rb") as log:
             log.seek(self._offset)
             content = log.read()
-        end = len(content) if is_final else content.rfind(b"\n") + 1
+        end = len(content) if is_final else max(content.rfind(b"\n"), content.rfind(b"\r")) + 1
         self._offset += end
-        for line in content[:end].decode(errors="replace").splitlines():
-            if line.strip():
-                self._last_lines.append(self._redactor.redact(line.rstrip()))
+        *lines, rest = content[:end].decode(errors="replace").split("\n")
+        for line in [*lines, rest] if is_final else lines:
+            # A progress bar draws over itself; like a terminal, show how it ended.
+            text = _TERMINAL_CODE.sub("", line.rstrip().rpartition("\r")[2])
+            if text:
+                self._last_lines.append(self._redactor.redact(text))
                 child_output.info("%s", self._last_lines[-1])
 
     def explain_death(self) -> str:
@@ -206,17 +221,6 @@ class LogEcho:
             line for line in self._last_lines if _EXCEPTION.match(line) and not _LAUNCHER_ERROR.search(line)
         ]
         return f"its last error was {own[-1][:300]}" if own else ""
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            return True
-        # As the first process of a container we inherit orphans, and nobody else collects them.
-        os.waitpid(process.pid, os.WNOHANG)
-    except (psutil.NoSuchProcess, ChildProcessError):
-        return False
-    return False
 
 
 def _send_signal(process: psutil.Process, number: signal.Signals) -> None:

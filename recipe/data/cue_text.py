@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from recipe.data.cues import Word
 
-# A tag ends at `>` or with the input; no reference can contain `<` or `>`, so tokens never overlap.
-_TOKEN = re.compile(r"<(?P<tag>[^>]*)>?|[^<]+")
-_START_TAG = re.compile(r"(?P<name>[^\t\n\f .]*)(?:\.[^\t\n\f ]*)?(?P<annotation>.*)", re.DOTALL)
+# A tag ends at `>` or with the input. No reference contains either sign, so text and tags never overlap.
+_TAG = re.compile(r"<([^>]*)>?")
+_START_TAG = re.compile(r"([^\t\n\f .]*)(?:\.[^\t\n\f ]*)?(.*)", re.DOTALL)  # name, classes, annotation
 _CONTAINERS = frozenset({"c", "i", "b", "u", "ruby", "v", "lang"})  # `rt` only counts inside `ruby`
 _REFERENCE = re.compile(
     r"&(?:#[xX](?P<hex>[0-9a-fA-F]+);?|#(?P<decimal>[0-9]+);?|(?P<name>[0-9A-Za-z]{2,32};?))"
@@ -42,11 +42,11 @@ def read_cue_text(payload: str, start_ms: int = 0) -> CueText:
     if "<" not in payload:
         return CueText(decode_references(payload), "", ())
     reader = _CueTextReader(start_ms)
-    for token in _TOKEN.finditer(payload):
-        if token["tag"] is None:
-            reader.add_text(decode_references(token[0]))
-        else:
-            reader.add_tag(token["tag"])
+    text, *rest = _TAG.split(payload)  # text and tags by turns
+    reader.add_text(decode_references(text))
+    for tag, text in zip(rest[::2], rest[1::2], strict=True):
+        reader.add_tag(tag)
+        reader.add_text(decode_references(text))
     return reader.finish()
 
 
@@ -81,16 +81,14 @@ class _CueTextReader:
         return CueText(text, self.speaker, tuple(self.words) if self.is_timed else ())
 
     def _open(self, tag: str) -> None:
-        match = _START_TAG.match(tag)
-        assert match is not None, "every part of the pattern may be empty"
-        name = match["name"]
+        name, annotation = _START_TAG.findall(tag)[0]
         if name == "rt" and self.open_tags[-1:] == ["ruby"]:
             self.num_open_annotations += 1
         elif name not in _CONTAINERS:
             return
         self.open_tags.append(name)
         if name == "v" and not self.speaker:
-            self.speaker = " ".join(decode_references(match["annotation"]).split())
+            self.speaker = " ".join(decode_references(annotation).split())
 
     def _close(self, name: str) -> None:
         current = self.open_tags[-1:]

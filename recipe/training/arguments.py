@@ -135,7 +135,7 @@ def _find_contradictions(
     rules = [
         (
             run.self_test + bool(source.data_dir) + has_backend_files == 1,
-            "give exactly one source of recordings: data_dir, or manifest_file with backend_base_url and user_id",
+            "give one source of recordings: data_dir, or manifest_file with backend_base_url and user_id",
         ),
         (
             not has_backend_files or bool(source.backend_base_url and source.user_id),

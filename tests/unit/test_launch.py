@@ -78,3 +78,14 @@ def test_the_echo_repeats_whole_lines_once_and_without_secrets(
         echo.finish()
     assert caplog.messages == ["first", "second [redacted]", "last"]
     assert path.read_text() == "an earlier attempt\nfirst\nsecond [redacted]\nlast"
+
+
+def test_a_progress_bar_is_shown_once_as_it_ended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "train.log"
+    echo = LogEcho(path, Redactor([]))
+    with caplog.at_level("INFO"):
+        for text in ("\r 0%\x1b[A", "\r50%", "\r100%\nnext", "\n"):
+            with path.open("a", newline="") as log:
+                log.write(text)
+            echo.echo()
+    assert caplog.messages == ["100%", "next"]

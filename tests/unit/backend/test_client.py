@@ -1,3 +1,4 @@
+import ipaddress
 import json
 import logging
 import threading
@@ -172,8 +173,6 @@ def test_odd_spellings_are_refused_even_where_private_addresses_are_allowed(text
 
 @given(st.ip_addresses(v=4))
 def test_an_ipv4_address_is_judged_alike_in_all_of_its_ipv6_wrappings(address):
-    import ipaddress
-
     packed = int(address)
     mapped = ipaddress.IPv6Address((0xFFFF << 32) | packed)
     nat64 = ipaddress.IPv6Address((0x64FF9B << 96) | packed)
@@ -199,11 +198,13 @@ def test_a_name_that_leads_to_a_private_address_is_refused_when_it_is_connected_
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        pytest.param({"auth_token": TOKEN, "worker_api_key": KEY}, {"authorization": f"Bearer {TOKEN}"}, id="both"),
+        pytest.param(
+            {"auth_token": TOKEN, "worker_api_key": KEY}, {"authorization": f"Bearer {TOKEN}"}, id="both"
+        ),
         pytest.param({"auth_token": " ", "worker_api_key": KEY}, {"x-worker-key": KEY}, id="blank_token"),
         pytest.param({}, {}, id="none"),
     ],
-)  # fmt: skip
+)
 def test_the_token_is_preferred_to_the_key(arguments, expected):
     exchange = Exchange(answer())
     with exchange.client(**arguments) as client:
@@ -461,15 +462,15 @@ def test_a_file_that_changed_meanwhile_is_never_glued_to_its_old_beginning(tmp_p
 @pytest.mark.parametrize(
     ("answered", "message"),
     [
-        pytest.param(answer(206, AUDIO, {"Content-Range": f"bytes 0-9/{len(AUDIO)}"}), "206", id="unasked_206"),
+        pytest.param(answer(206, AUDIO[:10], {"Content-Range": "bytes 0-9/10"}), "206", id="unasked_206"),
         pytest.param(answer(204), "204", id="no_content"),
         pytest.param(answer(content=b"x", headers={"Content-Encoding": "gzip"}), "encoded", id="gzip"),
-        pytest.param(answer(content=b"<p>", headers={"Content-Type": "Text/HTML; a=b"}), "web page", id="html"),
+        pytest.param(answer(content=b"<p>", headers={"Content-Type": "Text/HTML; a=b"}), "web", id="html"),
         pytest.param(answer(content=b"x" * 2000), "2000 bytes", id="too_large"),
-        pytest.param(lambda _: httpx.Response(200, stream=Body(b"x" * 2000)), "goes on", id="too_large_unannounced"),
+        pytest.param(lambda _: httpx.Response(200, stream=Body(b"x" * 2000)), "goes on", id="endless"),
         pytest.param(answer(400), "400", id="refused"),
     ],
-)  # fmt: skip
+)
 def test_an_answer_that_is_not_the_file_is_refused_at_once_and_leaves_no_file(tmp_path, answered, message):
     exchange = Exchange(answered)
     with pytest.raises(BackendError, match=message) as raised:

@@ -107,11 +107,11 @@ def test_refused_credentials_wake_the_downloads_that_wait_for_their_next_try(tmp
         return 401
 
     backend = Uploads({"busy.wav": be_busy, "refused.wav": refuse})
+    requests = requests_for(tmp_path, "busy.wav", "refused.wav")
     with (
         backend.client(num_attempts=7, backoff_seconds=1e6, max_backoff_seconds=1e6) as client,
         pytest.raises(AuthenticationError),
     ):
-        requests = requests_for(tmp_path, "busy.wav", "refused.wav")
         download_files(client, "user", requests, max_bytes_per_file=10)
 
 

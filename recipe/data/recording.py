@@ -1,4 +1,4 @@
-"""One recording read whole: its samples, its windows, and what became of the rest by the rules for bad data."""
+"""One recording read whole: samples, windows, and what became of the rest by the rules for bad data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recipe.backend.address import CheckedTransport, check_base_url, is_public
 from recipe.backend.answers import RefusedError, UnavailableError, parse_retry_after
 from recipe.backend.client import BackendClient
-from recipe.backend.limits import Limits, RetryBudget
+from recipe.backend.limits import Limits, RateGuard, RetryBudget
 from recipe.errors import AuthenticationError, BackendError, JobError, MissingFileError
 from recipe.names import check_segment
 
@@ -461,6 +461,7 @@ def test_a_file_that_changed_meanwhile_is_never_glued_to_its_old_beginning(tmp_p
     exchange = Exchange(broken_after(AUDIO[:1000], len(AUDIO), STRONG), second, last)
     fetch(exchange, tmp_path / "a.wav")
     assert (tmp_path / "a.wav").read_bytes() == CHANGED
+    assert all("range" not in request.headers for request in exchange.requests[2:])
 
 
 @pytest.mark.parametrize(
@@ -545,6 +546,16 @@ def test_a_success_earns_one_retry_back_up_to_the_capacity():
     assert [budget.take(), budget.take()] == [True, False]
     budget.give_back()
     assert budget.take()
+
+
+def test_a_fast_beginning_does_not_pay_for_a_trickle_later():
+    times = iter([0.0, 10.0, 10.0, 15.0, 20.0, 20.0])
+    guard = RateGuard(Limits(stall_seconds=10, min_bytes_per_second=100), lambda: next(times))
+    assert [guard.is_too_slow(1_000_000), guard.is_too_slow(10), guard.is_too_slow(10)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_file_that_gains_ground_may_break_more_often_than_the_number_of_attempts(tmp_path):

@@ -46,3 +46,8 @@ def test_a_single_recording_is_split_by_time_with_a_guard():
 def test_too_little_speech_is_not_split():
     train, held_out = split_by_time(make_windows(2), 0.1)
     assert (len(train), len(held_out)) == (2, 0)
+
+
+def test_a_single_recording_is_trained_whole_where_nothing_is_to_be_held_out():
+    train, held_out = split_by_time(make_windows(7), 0.0)
+    assert (len(train), len(held_out)) == (7, 0)

@@ -40,11 +40,11 @@ def test_a_window_starts_at_speech_and_ends_shortly_after_its_last_cue():
 
 
 def test_a_cue_that_crosses_the_end_gives_its_start_and_opens_the_next_window():
-    packing = pack(make_cue(0, 20_000, "one"), make_cue(25_000, 35_000, "two"))
+    packing = pack(make_cue(0, 20_000, "one of the two"), make_cue(25_000, 35_000, "two"))
     assert spans(packing) == [(0, 30_000), (25_000, 35_500)]
-    assert packing.windows[0].segments == (Segment(0, 20_000, "one"), Segment(25_000, None, ""))
-    assert packing.windows[0].text == "one"
-    assert packing.windows[1].prompt == "one"
+    assert packing.windows[0].segments == (Segment(0, 20_000, "one of the two"), Segment(25_000, None, ""))
+    assert packing.windows[0].text == "one of the two"
+    assert packing.windows[1].prompt == "one of the two"
 
 
 def test_a_cue_that_ends_exactly_at_thirty_seconds_still_fits():

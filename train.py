@@ -65,6 +65,12 @@ from recipe.training.trainer import WhisperTrainer
 
 logger = logging.getLogger("train")
 
+OPTIMISATION = (
+    *("max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm"),
+    *("label_smoothing_factor", "optim", "bf16", "fp16", "seed"),
+)
+"""Trainer's arguments that shape the weights; a run that resumes must have the same."""
+
 
 def main() -> None:
     """Run the whole pipeline on this process; every process that Accelerate starts does the same."""
@@ -221,12 +227,12 @@ def build_trainer(
     windows_per_update = (
         training.train_batch_size * training.gradient_accumulation_steps * training.world_size
     )
-    callbacks: list[transformers.TrainerCallback] = [
-        CheckpointCallback(run.stop, arguments.run.save_minutes * 60),
-        TelemetryCallback(run.output_dir / "logs"),
-    ]
+    callbacks: list[transformers.TrainerCallback] = [TelemetryCallback(run.output_dir / "logs")]
     if run.is_main:
         callbacks.append(ProgressCallback(run.outbox, mean_seconds * windows_per_update))
+    callbacks.append(
+        CheckpointCallback(run.stop, arguments.run.save_minutes * 60)
+    )  # last: it may end the run
     return WhisperTrainer(
         model,
         training,
@@ -251,9 +257,8 @@ def fingerprint(arguments: Arguments, data: PreparedDataset, decoding: Decoding)
         "batch_size": training.per_device_train_batch_size,
         "gradient_accumulation_steps": training.gradient_accumulation_steps,
         "epochs": training.num_train_epochs,
-        "max_steps": training.max_steps,
-        "learning_rate": training.learning_rate,
-        "seed": training.seed,
+        **{name: getattr(training, name) for name in OPTIMISATION},
+        "freeze_encoder": arguments.model.freeze_encoder,
         "shares": [
             arguments.data.timestamp_fraction,
             arguments.data.prompt_fraction,
@@ -376,7 +381,7 @@ def publish(
         epochs=arguments.training.num_train_epochs,
         figures=figures,
         dataset={name: value for name, value in data.report.items() if isinstance(value, int | float)},
-        settings=trainer.fingerprint,
+        settings={k: v for k, v in trainer.fingerprint.items() if k != "model"},  # it may be a local path
         versions={module.__name__: module.__version__ for module in (transformers, datasets)},
         num_warnings=len(run.warnings),
     )

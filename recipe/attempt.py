@@ -13,7 +13,7 @@ from typing import Any
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
 from recipe.errors import InterruptedTraining, TrainingError
-from recipe.job import TERMINAL_STAGES, Job, Stage
+from recipe.job import Job, Stage
 from recipe.launch import LogEcho, TrainingProcess
 from recipe.redaction import Redactor
 from recipe.run_folder import RunFolder
@@ -76,7 +76,7 @@ class JobEvents:
     def close(self, stage: Stage, fields: Mapping[str, object]) -> None:
         """Append how the attempt ended, unless `train.py` did."""
         newest = self.read_newest()
-        if newest and newest["status"] in {stage, *TERMINAL_STAGES}:
+        if newest and newest["status"] == stage:
             return
         if newest is None:
             self._outbox.begin_attempt()  # the training died before it could; the last one has ended already
@@ -157,7 +157,8 @@ class Attempt:
         """Follow the training to its end; False if it was asked to stop and had to be killed."""
         has_ended_in_time, is_running = True, True
         while is_running:
-            if stop_requested.is_set():
+            # What outlives the launcher has lost its parent, or is a helper that nobody will end.
+            if stop_requested.is_set() or process.exit_code is not None:
                 has_ended_in_time = await process.stop(self._settings.grace_seconds)
             is_running = process.is_running()  # asked before the last look at what it wrote
             echo.echo()

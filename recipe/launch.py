@@ -7,6 +7,7 @@ worker that got the signal itself would break the training that is about to writ
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -120,7 +121,7 @@ class TrainingProcess:
         deadline = time.monotonic() + grace_seconds
         while self.is_running() and time.monotonic() < deadline:
             # Asked again in every round, since a launcher may only just be starting its ranks.
-            for process in self._find_ranks() - asked:
+            for process in self._find_ranks(has_asked=bool(asked)) - asked:
                 _send_signal(process, signal.SIGTERM)
                 asked.add(process)
             await asyncio.sleep(POLL_SECONDS)
@@ -135,20 +136,20 @@ class TrainingProcess:
         for process in self._find_living():
             _send_signal(process, signal.SIGKILL)
 
-    def _find_ranks(self) -> set[psutil.Process]:
-        """The processes that train: the launcher's children, else those that outlived it."""
+    def _find_ranks(self, *, has_asked: bool) -> set[psutil.Process]:
+        """Those to be asked to stop: the launcher's children, itself before it has any, its survivors."""
         if self._launcher.poll() is not None:
             return self._find_living()
         try:
             launcher = psutil.Process(self._launcher.pid)
-            return set(launcher.children()) or {launcher}
+            return set(launcher.children()) or (set() if has_asked else {launcher})
         except psutil.NoSuchProcess:
             return set()
 
     def _find_living(self) -> set[psutil.Process]:
-        """All living processes of the training, and those that they started since the last call."""
-        if self._launcher.poll() is None:
-            self._family.add(psutil.Process(self._launcher.pid))
+        """All living processes of the training: the launcher's session, and all that they ever started."""
+        self._launcher.poll()
+        self._family.update(_list_session(self._launcher.pid))
         for process in list(self._family):
             try:
                 self._family.update(process.children(recursive=True))
@@ -188,7 +189,7 @@ class LogEcho:
         self.echo(is_final=True)
         partial = self._path.with_name(f"{self._path.name}.part")
         has_secret = False
-        with self._path.open(errors="replace") as log, partial.open("w") as clean:
+        with self._path.open(errors="replace", newline="") as log, partial.open("w", newline="") as clean:
             for line in log:
                 redacted = self._redactor.redact(line)
                 has_secret |= redacted != line
@@ -221,6 +222,14 @@ class LogEcho:
             line for line in self._last_lines if _EXCEPTION.match(line) and not _LAUNCHER_ERROR.search(line)
         ]
         return f"its last error was {own[-1][:300]}" if own else ""
+
+
+def _list_session(leader_pid: int) -> Iterator[psutil.Process]:
+    """The processes that a session's leader started, whether or not it still lives."""
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+            if os.getsid(pid) == leader_pid:
+                yield psutil.Process(pid)
 
 
 def _send_signal(process: psutil.Process, number: signal.Signals) -> None:

@@ -66,7 +66,7 @@ def unpack_debian_packages(packages: list[str], cache_dir: Path) -> Path:
 
 def _run(command: list[str], folder: Path) -> bool:
     """True if a command, run in a folder, succeeds; what it says goes to the terminal."""
-    done = subprocess.run(command, cwd=folder, check=False)  # noqa: S603 - fixed words and our own package names
+    done = subprocess.run(command, cwd=folder, check=False)
     return done.returncode == 0
 
 

@@ -27,7 +27,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the project is run from its checkout
 
-from recipe.data.captions import Captions, read_captions  # noqa: E402 - needs the path above
+from recipe.data.captions import Captions, Cue, read_captions  # noqa: E402 - needs the path above
 from recipe.errors import CaptionError  # noqa: E402
 
 MAX_SECONDS = 2.0
@@ -129,18 +129,24 @@ def mutate(data: bytes, generator: random.Random, other: bytes) -> bytes:
 
 def find_fault(captions: Captions, duration_ms: int | None) -> str:
     """Return the promise that the captions break, or an empty string."""
-    cues = captions.cues
-    if captions.num_cues_in != len(cues) + captions.num_merged + captions.num_dropped:
+    if captions.num_cues_in != len(captions.cues) + captions.num_merged + captions.num_dropped:
         return "the counts do not add up"
-    if any(earlier.end_ms > later.start_ms for earlier, later in pairwise(cues)):
+    if any(earlier.end_ms > later.start_ms for earlier, later in pairwise(captions.cues)):
         return "cues overlap"
-    for cue in cues:
-        if not 0 <= cue.start_ms < cue.end_ms <= (cue.end_ms if duration_ms is None else duration_ms):
-            return "a cue has no length or lies outside the audio"
-        if not cue.text or cue.text != " ".join(cue.text.split()) or CONTROL_TOKEN.search(cue.text):
-            return "a text is empty, not folded or holds a control token"
-        if cue.words and " ".join(word.text for word in cue.words) != cue.text:
-            return "the timed words are not the text"
+    return next(filter(None, (find_cue_fault(cue, duration_ms) for cue in captions.cues)), "")
+
+
+def find_cue_fault(cue: Cue, duration_ms: int | None) -> str:
+    """Return the promise that the cue breaks, or an empty string."""
+    times = [cue.start_ms, *(word.start_ms for word in cue.words), cue.end_ms]
+    if times != sorted(times) or not 0 <= cue.start_ms < cue.end_ms:
+        return "the times of a cue are out of order"
+    if duration_ms is not None and cue.end_ms > duration_ms:
+        return "a cue lies outside the audio"
+    if not cue.text or cue.text != " ".join(cue.text.split()) or CONTROL_TOKEN.search(cue.text):
+        return "a text is empty, not folded or holds a control token"
+    if cue.words and " ".join(word.text for word in cue.words) != cue.text:
+        return "the timed words are not the text"
     return ""
 
 

@@ -71,7 +71,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data_dir", type=Path, help="your own folder of audio and captions")
     parser.add_argument("--model", help="hub id or folder of a Whisper checkpoint (default: from packages)")
     parser.add_argument("--workdir", type=Path, default=Path(".demo"), help="where everything goes (.demo)")
-    parser.add_argument("--epochs", type=int, default=2, help="passes over the windows (2)")
+    parser.add_argument("--epochs", type=int, default=1, help="passes over the windows (1)")
     parser.add_argument("--batch_size", type=int, default=2, help="windows at once (2)")
     parser.add_argument("--learning_rate", type=float, default=2e-5, help="peak learning rate (2e-5)")
     parser.add_argument("--port", type=int, help="the reference backend's port (default: a free one, kept)")

@@ -117,7 +117,7 @@ class CheckedTransport(httpx.HTTPTransport):
     ) -> None:
         context = verify or httpx.create_ssl_context(trust_env=False)
         super().__init__(verify=context, trust_env=False)
-        # httpx has no parameter for the network backend (encode/httpx discussion 2676), httpcore has.
+        # httpx has no parameter for the network backend, httpcore has.
         self._pool = httpcore.ConnectionPool(
             ssl_context=context,
             max_connections=64,

@@ -63,7 +63,7 @@ class PartialFile:
     def open(self, offset: int, validator: str | None) -> BinaryIO:
         """The part, open for writing at `offset`; what was behind it is gone."""
         if offset == 0:
-            self.discard()
+            self.discard()  # first: killed in between, old bytes must not pass for the new version's
             self._write_source({"validator": validator})
         file = self._part.open("r+b" if offset else "wb")
         file.seek(offset)

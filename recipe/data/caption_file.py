@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -74,28 +73,30 @@ def detect_encoding(data: bytes) -> str:
         return "utf-32"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
-    sample = data[:4096]
-    parities = Counter(index % 2 for index, byte in enumerate(sample) if byte == 0)
-    if parities.total() > len(sample) / 20:  # digits and line ends alone are more, in any language
-        for parity, encoding in ((0, "utf-16-be"), (1, "utf-16-le")):
-            if parities[parity] > 0.9 * parities.total():
-                return encoding
-    return "utf-8" if _is_mostly_utf8(data) else _western_encoding(data)
+    are_nul = [byte == 0 for byte in data[:4]]  # captions begin with ASCII, in any language
+    if are_nul == [True, False, True, False]:
+        return "utf-16-be"
+    if are_nul == [False, True, False, True]:
+        return "utf-16-le"
+    if _is_mostly_utf8(data):
+        return "utf-8"
+    return "cp1252" if _can_decode(data, "cp1252") else "latin-1"
 
 
 def _is_mostly_utf8(data: bytes) -> bool:
-    """Tell whether more of the characters beyond ASCII are whole than broken."""
+    """Tell whether all is UTF-8, or more of the characters beyond ASCII are whole than broken."""
+    if _can_decode(data, "utf-8"):
+        return True
     text = data.decode("utf-8", errors="replace")
-    num_broken = text.count("\ufffd")
-    return num_broken == 0 or 2 * num_broken <= len(re.findall(r"[^\x00-\x7f]", text))
+    return 2 * text.count("\ufffd") <= len(re.findall(r"[^\x00-\x7f]", text))
 
 
-def _western_encoding(data: bytes) -> str:
+def _can_decode(data: bytes, encoding: str) -> bool:
     try:
-        data.decode("cp1252")
+        data.decode(encoding)
     except UnicodeDecodeError:
-        return "latin-1"
-    return "cp1252"
+        return False
+    return True
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -118,7 +119,11 @@ def _recognize(
         return "webvtt", end_of_header(lines), []
     foreign = _foreign_format("\n".join(lines[first_text : first_text + 50])[:4096].lstrip())
     first_timing = find_timing_line(lines)
-    if foreign is None and re.match(r"\s*WEBVTT\b", lines[first_text], re.IGNORECASE):
+    if (
+        first_timing is not None
+        and not foreign
+        and re.match(r"\s*WEBVTT\b", lines[first_text], re.IGNORECASE)
+    ):
         note = Note(
             first_text + 1, Action.REPAIRED, "the WEBVTT line was not as it must be", lines[first_text]
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -48,7 +48,6 @@ class Cleaning:
 
 
 class _Rule(NamedTuple):
-    is_on: bool
     apply: Callable[[str], str]
     reason: str
 
@@ -58,20 +57,7 @@ def clean_cues(
 ) -> tuple[list[Cue], list[Note]]:
     """Return the cues in reading form, whitespace folded, those that say nothing left out."""
     marks = SpeakerMarks(cue.text for cue in cues)
-    all_rules = (
-        _Rule(cleaning.double_escapes, undo_double_escapes, "references escaped twice were decoded"),
-        _Rule(cleaning.unicode, normalize_unicode, "characters were composed or invisible ones removed"),
-        _Rule(cleaning.sound_marks, remove_sound_marks, "marks of sounds were removed"),
-        _Rule(cleaning.speaker_marks, marks.remove, "marks of speakers were removed"),
-        _Rule(
-            cleaning.suppressed_symbols,
-            symbol_remover(suppressed_symbols),
-            "symbols that the model cannot produce were removed",
-        ),
-        # Always, and last: what the others leave may join into a control token.
-        _Rule(True, defuse_control_tokens, "text that looks like a control token was removed"),  # noqa: FBT003 - a field
-    )
-    rules = [rule for rule in all_rules if rule.is_on]
+    rules = list(_choose_rules(cleaning, marks, suppressed_symbols))
     kept: list[Cue] = []
     notes: list[Note] = []
     for cue in cues:
@@ -84,6 +70,21 @@ def clean_cues(
         else:
             kept.append(cleaned)
     return _settle_capitals(kept, cleaning, language, notes), notes
+
+
+def _choose_rules(cleaning: Cleaning, marks: SpeakerMarks, symbols: frozenset[str]) -> Iterator[_Rule]:
+    if cleaning.double_escapes:
+        yield _Rule(undo_double_escapes, "references escaped twice were decoded")
+    if cleaning.unicode:
+        yield _Rule(normalize_unicode, "characters were composed or invisible ones removed")
+    if cleaning.sound_marks:
+        yield _Rule(remove_sound_marks, "marks of sounds were removed")
+    if cleaning.speaker_marks:
+        yield _Rule(marks.remove, "marks of speakers were removed")
+    if cleaning.suppressed_symbols:
+        yield _Rule(symbol_remover(symbols), "symbols that the model cannot produce were removed")
+    # Always, and last: what the others leave may join into a control token.
+    yield _Rule(defuse_control_tokens, "text that looks like a control token was removed")
 
 
 def _clean_cue(cue: Cue, speaker: str, rules: Iterable[_Rule], notes: list[Note]) -> Cue:

@@ -27,8 +27,9 @@ _SUBRIP_TIMINGS = re.compile(
     r"[0-9]{1,3}:[0-9]{2}:[0-9]{2},[0-9]{3}[ \t]+-->[ \t]+[0-9]{1,3}:[0-9]{2}:[0-9]{2},[0-9]{3}\b"
 )
 _NESTED_TIMINGS = re.compile(rf"(?:(?<!\S)[0-9]{{1,6}}\s{{1,3}})?{_TIME}[ \t]*-->[ \t]*{_TIME}")
-_SETTINGS = frozenset({"vertical", "line", "position", "size", "align", "region", "x1", "x2", "y1", "y2"})
-_WEBVTT_BLOCKS = re.compile(r"(?:NOTE|STYLE|REGION|WEBVTT)(?![^\s:])")
+_SILENT_BLOCKS = re.compile(
+    r"(?:NOTE|STYLE|REGION|WEBVTT|Kind:|Language:|X-TIMESTAMP-MAP=)(?:(?<=\W)|(?!\S))"
+)
 
 # What the W3C's rules would misread: HTML's breaks between words, SubRip's `{\an8}`, a comma in an inline
 # time, a reference broken by spaces, and a `<` that opens nothing, from which on the text would be lost.
@@ -36,6 +37,10 @@ _BREAK = re.compile(r"</?(?:br|p|div)\b[^<>]*>", re.IGNORECASE)
 _OVERRIDE = re.compile(r"\{\\[^{}]{0,99}\}")
 _COMMA_TIME = re.compile(r"<([0-9:]{5,12}),([0-9]{3})>")
 _SPACED_REFERENCE = re.compile(r"&[ \t]?(amp|lt|gt|quot|apos|nbsp|#39)[ \t]?;", re.IGNORECASE)
+_UNKNOWN_TAG = re.compile(
+    r"</?(?!(?:[cibuvs]|lang|ruby|r[tp]|font|span|em|strong|small|br|p|div)(?![A-Za-z]))[A-Za-z][^<>]*>",
+    re.IGNORECASE,
+)
 _LITERAL_LESS_THAN = re.compile(r"<(?![^<>]*>)|<(?!/?[A-Za-z]|[/.]|>|[0-9:]+\.[0-9]+>)")
 _NESTING_TOLERANCE_MS = 1000
 
@@ -68,15 +73,17 @@ def read_blocks(lines: list[str], position: int, *, is_subrip: bool) -> Reading:
     """Return the cues from line index `position` on."""
     lines, notes = _mend_timing_lines(lines, is_subrip=is_subrip)
     blocks = _move_leaked_numbers(list(collect_blocks(lines, position)))
-    blocks = _join_split_payloads(blocks, notes) if is_subrip else _flag_untimed_text(blocks, notes)
+    blocks = _join_split_payloads(blocks, notes) if is_subrip else _settle_untimed_text(blocks, notes)
     cues: list[Cue] = []
     for block in blocks:
         cue = to_cue(_take_text_off_timing_line(block, notes), read_loosely)
         if cue is None:
             excerpt = shorten(f"{block.timing_line}\n{block.payload}")
             notes.append(Note(block.line, Action.DROPPED, "its timing line cannot be read", excerpt))
-        else:
-            cues.extend(_split_nested(cue, notes))
+            continue
+        if _UNKNOWN_TAG.search(block.payload):
+            notes.append(note_on(cue, Action.FLAGGED, "a tag that nobody knows was left out"))
+        cues.extend(_split_nested(cue, notes))
     num_dropped = sum(note.action is Action.DROPPED for note in notes)
     return Reading(cues, notes, len(cues) + num_dropped)
 
@@ -151,7 +158,7 @@ def _move_leaked_numbers(blocks: list[Block]) -> list[Block]:
         if not (is_adjacent and following.timing_line and not following.identifier and _is_number(last)):
             continue
         if head or _encloses(block, following):
-            moved[index] = block._replace(payload=head)
+            moved[index] = moved[index]._replace(payload=head)
             moved[index + 1] = following._replace(identifier=last.strip())
     return moved
 
@@ -172,27 +179,40 @@ def _join_split_payloads(blocks: list[Block], notes: list[Note]) -> list[Block]:
             if joined:
                 joined[-1] = joined[-1]._replace(payload=f"{joined[-1].payload}\n{text}")
             else:
-                notes.append(
-                    Note(block.line, Action.FLAGGED, "text before the first cue was left out", shorten(text))
-                )
+                reason = "text before the first cue was left out"
+                notes.append(Note(block.line, Action.FLAGGED, reason, shorten(text)))
         if block.timing_line is not None:
             joined.append(block)
     return joined
 
 
-def _flag_untimed_text(blocks: list[Block], notes: list[Note]) -> list[Block]:
+def _settle_untimed_text(blocks: list[Block], notes: list[Note]) -> list[Block]:
+    """Give text below an empty cue to that cue; flag other text that has no time and is no comment.
+
+    Automatic captions begin some cues with a line of one space. Where an editor has removed it, the text
+    stands below an empty line, which has ended the cue.
+    """
+    timed: list[Block] = []
     for block in blocks:
-        if block.timing_line is None and not _WEBVTT_BLOCKS.match(block.payload) and block.payload.strip():
+        if block.timing_line is not None:
+            timed.append(block)
+        elif _SILENT_BLOCKS.match(block.payload) or not block.payload.strip():
+            continue
+        elif timed and not timed[-1].payload and block.line == timed[-1].line + 2:
+            reason = "its text stood below an empty line"
+            notes.append(Note(block.line, Action.REPAIRED, reason, shorten(block.payload)))
+            timed[-1] = timed[-1]._replace(payload=f"\n{block.payload}")
+        else:
             reason = "text without a timing line was left out"
             notes.append(Note(block.line, Action.FLAGGED, reason, shorten(block.payload)))
-    return [block for block in blocks if block.timing_line is not None]
+    return timed
 
 
 def _take_text_off_timing_line(block: Block, notes: list[Note]) -> Block:
     """Return the block with its text in the payload when it stands behind the times, where settings do."""
     match = _LOOSE_TIMINGS.match(block.timing_line or "")
     rest = (block.timing_line or "")[match.end() :].strip() if match else ""
-    if not rest or block.payload or rest.partition(":")[0].strip().lower() in _SETTINGS:
+    if not rest or block.payload or re.search(r"[:=%]|-->", rest.split()[0]):
         return block
     notes.append(Note(block.line, Action.REPAIRED, "its text stood on the timing line", shorten(rest)))
     return block._replace(payload=rest)
@@ -203,38 +223,31 @@ def _split_nested(cue: Cue, notes: list[Note]) -> list[Cue]:
     matches = list(_NESTED_TIMINGS.finditer(cue.text)) if ARROW in cue.text else []
     if not matches:
         return [cue]
-    inner = [
-        _nested_cue(cue, match, following)
-        for match, following in zip(matches, [*matches[1:], None], strict=True)
-    ]
+    ends = [*(match.start() for match in matches[1:]), len(cue.text)]
+    inner = [_nested_cue(cue, match, end) for match, end in zip(matches, ends, strict=True)]
     cues = [nested for nested in inner if nested is not None]
-    times = [
-        cue.start_ms - _NESTING_TOLERANCE_MS,
-        *(nested.start_ms for nested in cues),
-        cue.end_ms + _NESTING_TOLERANCE_MS,
-    ]
-    if len(cues) < len(inner) or times != sorted(times) or cues[-1].end_ms > times[-1]:
-        notes.append(
-            note_on(cue, Action.DROPPED, "it holds a whole caption file whose times are not its own")
-        )
+    first_ms, last_ms = cue.start_ms - _NESTING_TOLERANCE_MS, cue.end_ms + _NESTING_TOLERANCE_MS
+    starts = [nested.start_ms for nested in cues]
+    if (
+        len(cues) < len(inner)
+        or [first_ms, *starts] != sorted([first_ms, *starts])
+        or cues[-1].end_ms > last_ms
+    ):
+        notes.append(note_on(cue, Action.DROPPED, "it holds a caption file with times that are not its own"))
         return []
-    lead = cue.text[: matches[0].start()]
-    if lead.strip():
-        notes.append(
-            note_on(replace(cue, text=lead), Action.FLAGGED, "text before the cues inside a cue was left out")
-        )
-    notes.extend(
-        note_on(nested, Action.REPAIRED, "it stood inside the text of another cue") for nested in cues
-    )
+    lead = replace(cue, text=cue.text[: matches[0].start()])
+    if lead.text.strip():
+        notes.append(note_on(lead, Action.FLAGGED, "text before the cues inside it was left out"))
+    notes += (note_on(nested, Action.REPAIRED, "it stood inside the text of another cue") for nested in cues)
     return cues
 
 
-def _nested_cue(outer: Cue, match: re.Match[str], following: re.Match[str] | None) -> Cue | None:
+def _nested_cue(outer: Cue, match: re.Match[str], end: int) -> Cue | None:
     groups = match.groups()
     start_ms, end_ms = _to_milliseconds(groups[:5]), _to_milliseconds(groups[5:])
     if start_ms is None or end_ms is None:
         return None
-    text = outer.text[match.end() : following.start() if following else None].strip()
+    text = outer.text[match.end() : end].strip()
     return replace(outer, identifier="", start_ms=start_ms, end_ms=end_ms, payload=text, text=text, words=())
 
 

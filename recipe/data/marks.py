@@ -15,7 +15,7 @@ _MUSIC = re.compile("[\u2669-\u266f\U0001d11e\U0001f3b5\U0001f3b6\U0001f3bc]+")
 _SOUND = re.compile(
     r"\b(?:music|applau|clap|laugh|chuckl|giggl|cheer|cough|sigh|sniff|sobb?|gasp|groan|inaudible|unintelligible"
     r"|indistinct|crosstalk|silence|noise|beep|knock|whistl|scream|shout|whisper"
-    r"|musik|música|musique|aplauso|beifall|gelächter|lacht|rires?\b|risas)",
+    r"|musik|música|musique|aplauso|beifall|gelächter|lacht|rires?\b|risas|笑|拍手|掌声|音楽|音乐)",
     re.IGNORECASE,
 )
 

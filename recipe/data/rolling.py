@@ -89,9 +89,9 @@ def _count_repeated(screen: list[str], texts: list[str], *, is_short: bool) -> i
     A cue that lasts adds a line, so one new line is tried before none: of `no / no` after `no / no` the
     last is new. A short one adds nothing if it can.
     """
-    lengths = sorted(range(1, len(texts) + 1), reverse=True)
+    lengths = list(range(len(texts), 0, -1))
     if len(lengths) > 1 and not is_short:
-        lengths[:2] = lengths[1::-1]
+        lengths[0], lengths[1] = lengths[1], lengths[0]
     return next((n for n in lengths if n <= len(screen) and screen[-n:] == texts[:n]), 0)
 
 
@@ -156,9 +156,7 @@ def _keep_new_lines(steps: Iterable[_Step], rolls: Iterable[bool]) -> tuple[list
         if is_filler or is_still_shown:
             notes.append(note_on(cue, Action.MERGED, "it only repeats the cue before it (rolling captions)"))
         elif kind is _Kind.CARRY and is_rolling:
-            notes.append(
-                note_on(cue, Action.REPAIRED, "lines it repeats from the cue before it were taken off")
-            )
+            notes.append(note_on(cue, Action.REPAIRED, "lines of the cue before it were taken off"))
             kept.append(_with_lines(cue, step.new_lines))
         else:
             kept.append(cue)

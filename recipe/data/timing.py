@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from operator import attrgetter
 
 from recipe.data.cues import Action, Cue, Note, note_on
 
@@ -24,6 +25,9 @@ MAX_MERGED_MS = 30_000
 """Cues that overlap are merged up to the length of a window."""
 
 
+_what_and_when = attrgetter("start_ms", "end_ms", "payload")
+
+
 def sort_cues(cues: Sequence[Cue]) -> tuple[list[Cue], list[Note]]:
     """Return the cues in order of their start, and without exact repeats."""
     notes = [
@@ -32,12 +36,8 @@ def sort_cues(cues: Sequence[Cue]) -> tuple[list[Cue], list[Note]]:
         if cue.start_ms < previous.start_ms
     ]
     kept: list[Cue] = []
-    for cue in sorted(cues, key=lambda cue: cue.start_ms):
-        if kept and (cue.start_ms, cue.end_ms, cue.text) == (
-            kept[-1].start_ms,
-            kept[-1].end_ms,
-            kept[-1].text,
-        ):
+    for cue in sorted(cues, key=attrgetter("start_ms")):
+        if kept and _what_and_when(cue) == _what_and_when(kept[-1]):
             notes.append(note_on(cue, Action.MERGED, "the file has it twice"))
         else:
             kept.append(cue)
@@ -61,7 +61,7 @@ def settle_times(cues: Iterable[Cue], duration_ms: int | None) -> tuple[list[Cue
             possible.append(_start_with_words(cue, notes))
     if duration_ms is not None:
         possible = _end_with_audio(possible, duration_ms, notes)
-    return _set_apart(sorted(possible, key=lambda cue: cue.start_ms), notes), notes
+    return _set_apart(sorted(possible, key=attrgetter("start_ms")), notes), notes
 
 
 def _find_fault(cue: Cue) -> str | None:
@@ -81,11 +81,7 @@ def _start_with_words(cue: Cue, notes: list[Note]) -> Cue:
         return cue
     times = [cue.start_ms, *(word.start_ms for word in cue.words), cue.end_ms]
     if times != sorted(times) or times[1] == cue.end_ms:
-        notes.append(
-            note_on(
-                cue, Action.REPAIRED, "its inline times are out of order or outside it; they were left out"
-            )
-        )
+        notes.append(note_on(cue, Action.REPAIRED, "its inline times cannot be right and were left out"))
         return replace(cue, words=())
     return replace(cue, start_ms=times[1])
 
@@ -97,14 +93,12 @@ def _end_with_audio(cues: Sequence[Cue], duration_ms: int, notes: list[Note]) ->
             kept.append(cue)
         elif _fits(cue, duration_ms):
             notes.append(note_on(cue, Action.REPAIRED, "it ended after the audio"))
-            kept.append(replace(cue, end_ms=duration_ms))
+            kept.append(_end_at(cue, duration_ms))
         else:
             notes.append(note_on(cue, Action.DROPPED, "it is past the end of the audio"))
     last_ms = max((cue.end_ms for cue in cues), default=0)
     if len(cues) - len(kept) > len(cues) // 2 and last_ms > 2 * duration_ms:
-        reason = (
-            f"the cues last {last_ms} ms and the audio {duration_ms} ms: they may be of another recording"
-        )
+        reason = f"the cues end at {last_ms} ms, the audio at {duration_ms} ms: is it another recording?"
         notes.append(Note(0, Action.FLAGGED, reason))
     return kept
 
@@ -121,23 +115,19 @@ def _set_apart(cues: Iterable[Cue], notes: list[Note]) -> list[Cue]:
         if not kept or kept[-1].end_ms <= cue.start_ms:
             kept.append(cue)
             continue
-        previous = kept.pop()
-        union_ms = max(previous.end_ms, cue.end_ms) - previous.start_ms
+        previous = kept[-1]
         if _can_end_early(previous, cue):
             notes.append(
-                note_on(
-                    previous, Action.REPAIRED, "it overlapped the next cue and now ends where that starts"
-                )
+                note_on(previous, Action.REPAIRED, "it overlapped the next cue and now ends before it")
             )
-            kept += [replace(previous, end_ms=cue.start_ms), cue]
-        elif union_ms <= MAX_MERGED_MS:
+            kept[-1:] = [_end_at(previous, cue.start_ms), cue]
+        elif _can_merge(previous, cue):
             notes.append(note_on(cue, Action.MERGED, "it is spoken at the same time as the cue before it"))
-            kept.append(_merge(previous, cue))
+            kept[-1] = _merge(previous, cue)
         else:
             notes.append(
-                note_on(cue, Action.DROPPED, "it overlaps a cue that is too long to be merged with it")
+                note_on(cue, Action.DROPPED, "it overlaps the cue before it, and they cannot be one")
             )
-            kept.append(previous)
     return kept
 
 
@@ -149,10 +139,22 @@ def _can_end_early(cue: Cue, following: Cue) -> bool:
     return overlap_ms <= SMALL_OVERLAP_MS or (not is_crosstalk and _fits(cue, following.start_ms))
 
 
+def _can_merge(cue: Cue, following: Cue) -> bool:
+    length_ms = max(cue.end_ms, following.end_ms) - cue.start_ms
+    num_chars = len(cue.text) + len(following.text)
+    return length_ms <= MAX_MERGED_MS and num_chars <= MAX_CHARS_PER_SECOND * length_ms / 1000
+
+
 def _fits(cue: Cue, end_ms: int) -> bool:
     """Tell whether the cue could be said if it ended at `end_ms`."""
     last_word_ms = cue.words[-1].start_ms if cue.words else cue.start_ms
     return last_word_ms < end_ms and len(cue.text) <= MAX_CHARS_PER_SECOND * (end_ms - cue.start_ms) / 1000
+
+
+def _end_at(cue: Cue, end_ms: int) -> Cue:
+    """Return the cue with an earlier end, and without word times if some would lie after it."""
+    words = cue.words if all(word.start_ms < end_ms for word in cue.words) else ()
+    return replace(cue, end_ms=end_ms, words=words)
 
 
 def _merge(first: Cue, second: Cue) -> Cue:

@@ -78,7 +78,7 @@ def normalize_text(text: str, language: str | None, spellings: Mapping[str, str]
     code = language_code(language)
     visible = FORMAT_CHARACTERS.sub("", BREAKS.sub(" ", text))
     if code == "en":
-        normalize = EnglishTextNormalizer(spellings or {})  # type: ignore[no-untyped-call]  # transformers'
+        normalize = EnglishTextNormalizer(spellings or {})
         return fold_text(normalize(visible.translate(APOSTROPHES)))
     normalized = fold_text(WordPreservingNormalizer()(visible))
     # Spaces are no part of the spelling there: writers and models set them as they like.

@@ -65,6 +65,8 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
 
     def __post_init__(self) -> None:
         """Fill in what depends on the device, then let Trainer check and set up the rest."""
+        # Not told so, Accelerate lets processes without a GPU each train on their own, in the same folder.
+        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         has_gpu = torch.cuda.is_available() and not self.use_cpu
         if self.bf16 is None:
             self.bf16 = bool(has_gpu and torch.cuda.is_bf16_supported() and not self.fp16)

@@ -39,25 +39,33 @@ class ProgressCallback(TrainerCallback):
         self._started = self._last_progress = self._epoch_started = clock()
         self._first_step = 0
         self._logs: dict[str, float] = {}
-        self._losses: list[float] = []
+        self._begun_epoch = 0
         self._ended_epoch = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """`training_started`."""
+        """`training_started`; and `checkpoint_saved`, if the run was killed before it could tell."""
         self._started = self._clock()
         self._first_step = state.global_step
         self._append(Stage.TRAINING_STARTED, {"total_epochs": _total_epochs(state)})
+        if state.global_step:
+            self.on_save(args, state, control)
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """`epoch_started`."""
+        """Note the time."""
         self._epoch_started = self._clock()
-        self._losses = []
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """`epoch_started`, with its first update: a resume may have nothing left of an epoch but its end."""
         epoch = int(state.epoch or 0) + 1
-        self._append(Stage.EPOCH_STARTED, _position(state, epoch), key=str(epoch))
+        if epoch != self._begun_epoch:
+            self._begun_epoch = epoch
+            self._append(Stage.EPOCH_STARTED, _position(state, epoch), key=str(epoch))
 
     def on_log(
         self,
@@ -75,7 +83,6 @@ class ProgressCallback(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         self._logs = logs
-        self._losses.append(logs["loss"])
         if not math.isfinite(logs["loss"]) or not math.isfinite(logs.get("grad_norm", 0.0)):
             raise TrainingError(
                 f"The loss became {logs['loss']} at update {state.global_step} (gradient norm "
@@ -99,7 +106,7 @@ class ProgressCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """`epoch_completed`, unless an evaluation comes first."""
-        self._ended_epoch = round(state.epoch or 0)
+        self._ended_epoch = math.ceil(state.epoch or 0)
         if not control.should_evaluate:
             self._complete_epoch(state, {})
 
@@ -129,10 +136,15 @@ class ProgressCallback(TrainerCallback):
 
     def _complete_epoch(self, state: TrainerState, metrics: Mapping[str, float]) -> None:
         now = self._clock()
+        losses = [
+            entry["loss"]
+            for entry in state.log_history
+            if "loss" in entry and self._ended_epoch - 1 < entry["epoch"] <= self._ended_epoch
+        ]
         fields = {
             **_position(state, self._ended_epoch),
             "metrics": {
-                "train_loss": sum(self._losses) / len(self._losses) if self._losses else None,
+                "train_loss": sum(losses) / len(losses) if losses else None,
                 "eval_loss": metrics.get("eval_loss"),
                 "learning_rate": self._logs.get("learning_rate"),
                 "epoch_time_seconds": now - self._epoch_started,

@@ -34,7 +34,9 @@ def complete_checkpoint(checkpoint: Path, fingerprint: Mapping[str, Any]) -> Non
         fingerprint: What a run must have in common with this one to resume from it.
     """
     files = {
-        str(path.relative_to(checkpoint)): path for path in sorted(checkpoint.rglob("*")) if path.is_file()
+        str(path.relative_to(checkpoint)): path
+        for path in sorted(checkpoint.rglob("*"))
+        if path.is_file() and not path.name.startswith(COMPLETION_FILE)  # of an earlier save of this update
     }
     contents = {
         name: {"bytes": path.stat().st_size, "sha256": _hash_and_sync(path)} for name, path in files.items()

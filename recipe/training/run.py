@@ -79,7 +79,8 @@ class Run:
     def __enter__(self) -> Self:
         if self.is_main:
             (self.output_dir / "error.json").unlink(missing_ok=True)
-            self.outbox.begin_attempt()
+            if not (self.output_dir / "result.json").exists():  # else all is told already, but for the end
+                self.outbox.begin_attempt()
             if self.backend:
                 self._sender = EventSender(self.outbox, self.backend)
                 self._sender.start()

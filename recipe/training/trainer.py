@@ -139,16 +139,19 @@ class WhisperTrainer(Seq2SeqTrainer):
         """Load the checkpoint with the lowest error rate, unless the model has its weights already.
 
         Raises:
-            CheckpointError: if it is damaged.
+            CheckpointError: if it is damaged or gone.
         """
-        best = self.state.best_model_checkpoint
-        if best is None or self.state.best_global_step == self.state.global_step:
+        if self.state.best_global_step in {None, self.state.global_step}:
             return
-        problem = verify_checkpoint(Path(best))
+        # Not state.best_model_checkpoint: Trainer forgets it in silence when the folder is gone.
+        best = Path(self.args.output_dir) / f"checkpoint-{self.state.best_global_step}"
+        problem = verify_checkpoint(best)
         if problem:
-            raise CheckpointError(f"The best checkpoint {best} cannot be used: {problem}.")
-        load_model(self.accelerator.unwrap_model(self.model), Path(best) / SAFE_WEIGHTS_NAME)
-        logger.info("Took the weights of %s, which hears the held-out windows best.", Path(best).name)
+            raise CheckpointError(
+                f"The best checkpoint {best} cannot be used: {problem}. Train anew in another output_dir."
+            )
+        load_model(self.accelerator.unwrap_model(self.model), best / SAFE_WEIGHTS_NAME)
+        logger.info("Took the weights of %s, which hears the held-out windows best.", best.name)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Loss by Trainer's loop, then the error rates of what the model writes on its own."""
@@ -157,6 +160,26 @@ class WhisperTrainer(Seq2SeqTrainer):
         self.evaluations[self.state.global_step] = evaluation
         rates = {f"eval_{name}": float(value) for name, value in evaluation.scores.as_dict().items()}
         return output._replace(metrics={**(output.metrics or {}), **rates})
+
+    def _init_training_state(
+        self, max_steps: int, num_updates_per_epoch: int, num_epochs: int, checkpoint: str | None, trial: Any
+    ) -> tuple[int, int]:
+        """The number of epochs to skip on a resume, and of batches in the next one.
+
+        Trainer never comes back to an epoch's end: its evaluation would be lost if the run was stopped
+        between the last update and that; and a run at `max_steps` would make one update more.
+        """
+        skipped = super()._init_training_state(
+            max_steps, num_updates_per_epoch, num_epochs, checkpoint, trial
+        )
+        step = self.state.global_step
+        if step == 0 or (step % num_updates_per_epoch and step < max_steps):
+            return int(skipped[0]), int(skipped[1])
+        num_ended = math.ceil(step / num_updates_per_epoch)
+        if any(entry["step"] == step and "eval_loss" in entry for entry in self.state.log_history):
+            return num_ended, 0
+        self._load_rng_state(checkpoint)
+        return num_ended - 1, num_updates_per_epoch * self.args.gradient_accumulation_steps
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
@@ -179,13 +202,25 @@ class WhisperTrainer(Seq2SeqTrainer):
         the same gradient: halving the micro-batch and doubling the accumulation, without a restart.
         """
         self._micro_batches.append(inputs)
-        try:
-            loss = self._step_in_parts(model, inputs, num_items_in_batch)
-        except torch.OutOfMemoryError as error:
-            loss = self._repeat_update_in_smaller_parts(model, num_items_in_batch, error)
+        losses = self._try_steps(model, [inputs], num_items_in_batch)
+        while losses is None:
+            self._split_further(model)  # gradients so far may be half written: the update starts anew
+            losses = self._try_steps(model, self._micro_batches, num_items_in_batch)
         if self.accelerator.gradient_state.sync_gradients:  # the update's last micro-batch
             self._micro_batches = []
-        return loss
+        return losses[-1]
+
+    def _try_steps(
+        self,
+        model: nn.Module,
+        micro_batches: list[dict[str, Tensor]],
+        num_items_in_batch: Tensor | int | None,
+    ) -> list[Tensor] | None:
+        """The losses, or None if memory ran out."""
+        try:
+            return [self._step_in_parts(model, inputs, num_items_in_batch) for inputs in micro_batches]
+        except torch.OutOfMemoryError:
+            return None  # the exception holds the failed attempt's tensors: nothing is tried while it lives
 
     def _step_in_parts(
         self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None
@@ -201,33 +236,28 @@ class WhisperTrainer(Seq2SeqTrainer):
         ]
         return torch.stack(losses).sum()
 
-    def _repeat_update_in_smaller_parts(
-        self, model: nn.Module, num_items_in_batch: Tensor | int | None, error: torch.OutOfMemoryError
-    ) -> Tensor:
-        """Start the current update anew with half the micro-batch; gradients so far may be half written."""
-        while True:
-            if self.args.world_size > 1:
-                raise TrainingError(
-                    f"Out of memory on process {self.args.process_index}. Halve per_device_train_batch_size "
-                    "and double gradient_accumulation_steps: the result stays the same."
-                ) from error
-            if self.num_splits >= self.args.train_batch_size:
-                raise TrainingError(
-                    "Out of memory with one window at a time. Use a smaller model, activation_checkpointing "
-                    "or a larger device."
-                ) from error
-            self.num_splits *= 2
-            self.warnings.append(
-                f"Out of memory at update {self.state.global_step + 1}: micro-batches are processed in "
-                f"{self.num_splits} parts from there on; the result is the same."
+    def _split_further(self, model: nn.Module) -> None:
+        """Halve the parts of a micro-batch, and forget the update so far.
+
+        Raises:
+            TrainingError: if they cannot be halved.
+        """
+        if self.args.world_size > 1:
+            raise TrainingError(
+                f"Out of memory on process {self.args.process_index}. Halve per_device_train_batch_size "
+                "and double gradient_accumulation_steps: the result stays the same."
             )
-            logger.warning("%s", self.warnings[-1])
-            model.zero_grad()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            try:
-                return [self._step_in_parts(model, part, num_items_in_batch) for part in self._micro_batches][
-                    -1
-                ]
-            except torch.OutOfMemoryError as again:
-                error = again
+        if self.num_splits >= self.args.train_batch_size:
+            raise TrainingError(
+                "Out of memory with one window at a time. Use a smaller model, gradient_checkpointing or "
+                "a larger device."
+            )
+        self.num_splits *= 2
+        self.warnings.append(
+            f"Out of memory at update {self.state.global_step + 1}: micro-batches are processed in "
+            f"{self.num_splits} parts from there on; the result is the same."
+        )
+        logger.warning("%s", self.warnings[-1])
+        model.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -29,7 +29,9 @@ def main(behaviour: str, arguments_file: Path) -> int:
         starts.write(f"{os.getpid()}\n")
     if behaviour == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        start_helper()
+    if behaviour == "stillborn":
+        sys.exit("MemoryError: there is no room")
     if os.environ.get("RANK", "0") != "0":  # the other ranks of a training on several GPUs
         stop_requested.wait(60)
         return 143
@@ -55,6 +57,7 @@ def train(behaviour: str, run: Path, arguments: dict, outbox: Outbox) -> int:
     step = json.loads(checkpoint.read_text())["step"] if checkpoint.exists() else 0
     if step:
         outbox.append("resumed", {"step": step})
+    helper = start_helper()
     num_steps = NUM_STEPS.get(behaviour, 3000)
     while step < num_steps:
         time.sleep(STEP_SECONDS)
@@ -63,11 +66,20 @@ def train(behaviour: str, run: Path, arguments: dict, outbox: Outbox) -> int:
         if behaviour == "die" and step == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         if stop_requested.is_set():
-            checkpoint.write_text(json.dumps({"step": step}))
+            time.sleep(0.5)  # a helper that was signalled too is gone by now
+            checkpoint.write_text(json.dumps({"step": step, "has_helper": helper.poll() is None}))
+            helper.kill()
             error = {"error": f"Asked to stop; step {step} was saved.", "error_type": "InterruptedTraining"}
             (run / "error.json").write_text(json.dumps(error))
+            outbox.append("interrupted", {"error": error["error"]})
             return 143
+    helper.kill()
     return finish(run, arguments, outbox, step)
+
+
+def start_helper() -> subprocess.Popen:
+    """A process such as the workers of a data loader, without which no checkpoint can be written."""
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 
 
 def finish(run: Path, arguments: dict, outbox: Outbox | None, step: int) -> int:

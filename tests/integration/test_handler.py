@@ -14,6 +14,8 @@ import psutil
 import pytest
 from control_plane import ControlPlane
 
+from recipe.backend.events import Outbox
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOKEN = "eyJhbGciOi.very-secret/token+1.x_Y=="
 API_KEY = "sh4red-worker-s3cret"
@@ -112,13 +114,13 @@ def sequences(plane: ControlPlane) -> list[int]:
     return [event["sequence"] for _, event in plane.backend_posts]
 
 
-def is_training(worker: WorkerProcess, plane: ControlPlane) -> bool:
-    events = worker.run / "events.sqlite"
-    return (
-        bool(worker.starts())
-        and events.exists()
-        and "training_progress" in events.read_bytes().decode(errors="replace")
-    )
+def has_told(worker: WorkerProcess, status: str) -> bool:
+    path = worker.run / "events.sqlite"
+    return path.exists() and status in [event["status"] for event in Outbox(path, "job-1").events()]
+
+
+def is_training(worker: WorkerProcess) -> bool:
+    return has_told(worker, "training_progress")
 
 
 def assert_gone(pids: list[int], seconds: float = 10.0) -> None:
@@ -168,7 +170,7 @@ def test_the_same_id_with_other_settings_is_a_conflict(start, plane: ControlPlan
 def test_a_job_that_runs_on_another_worker_is_a_conflict(start, plane: ControlPlane) -> None:
     first = start("slow")
     plane.submit("event-1", make_request(plane))
-    wait_until(lambda: is_training(first, plane))
+    wait_until(lambda: is_training(first))
     second = start("slow")
     wait_until(lambda: "Jobs in queue" in second.log.read_text() or second.process.poll() is None, 5)
     plane.submit("event-1", make_request(plane))
@@ -196,15 +198,22 @@ def test_an_error_of_the_training_is_answered_with_its_type_and_told_once(start,
     assert statuses(plane).count("failed") == 1
 
 
-def test_a_training_that_is_killed_is_a_failure_with_a_reason_and_can_be_resumed(
-    start, plane: ControlPlane
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        pytest.param("die", "memory ran out", id="killed"),
+        pytest.param("stillborn", "MemoryError: there is no room", id="before it could tell anything"),
+    ],
+)
+def test_a_training_that_dies_is_a_failure_with_a_reason_and_can_be_resumed(
+    start, plane: ControlPlane, behaviour: str, reason: str
 ) -> None:
-    worker = start("die")
+    worker = start(behaviour)
     for attempt in (1, 2):
         plane.submit("event-1", make_request(plane))
         answer = plane.wait_for_answer()
         assert answer["output"]["error_type"] == "TrainingError"
-        assert "memory ran out" in answer["error"]
+        assert reason in answer["error"]
         assert statuses(plane).count("failed") == attempt
         assert "system_stats" in plane.backend_posts[-1][1]
     assert len(worker.starts()) == 2
@@ -216,7 +225,7 @@ def test_cancel_ends_the_training_with_a_checkpoint_and_the_worker_goes_on(
 ) -> None:
     worker = start("slow")
     plane.submit("event-1", make_request(plane))
-    wait_until(lambda: is_training(worker, plane))
+    wait_until(lambda: is_training(worker))
     pids = [child.pid for child in worker.children() if child.pid in worker.starts()]
     plane.stops.append("event-1")
     wait_until(lambda: "cancelled" in statuses(plane))
@@ -225,21 +234,23 @@ def test_cancel_ends_the_training_with_a_checkpoint_and_the_worker_goes_on(
     assert step >= 1
     assert plane.answers == [], "a cancelled job has no answer"
     plane.submit("event-2", make_request(plane))
-    wait_until(lambda: "resumed" in (worker.run / "events.sqlite").read_bytes().decode(errors="replace"))
+    wait_until(lambda: has_told(worker, "resumed"))
 
 
 def test_sigterm_ends_the_training_with_a_checkpoint_an_answer_and_exit_0(start, plane: ControlPlane) -> None:
     worker = start("slow")
     plane.submit("event-1", make_request(plane))
-    wait_until(lambda: is_training(worker, plane))
+    wait_until(lambda: is_training(worker))
     family = [child.pid for child in worker.children()]
     worker.process.send_signal(signal.SIGTERM)
     answer = plane.wait_for_answer()
     assert answer["output"]["error_type"] == "InterruptedTraining"
-    assert (worker.run / "checkpoint.json").exists()
+    checkpoint = json.loads((worker.run / "checkpoint.json").read_text())
+    assert checkpoint["has_helper"], "only the training itself may be told to stop"
     assert worker.process.wait(20) == 0
     assert_gone(family)
     assert statuses(plane)[-1] == "interrupted"
+    assert statuses(plane).count("interrupted") == 1
 
 
 @pytest.mark.parametrize("num_processes", [1, 2])
@@ -248,7 +259,7 @@ def test_sigterm_reaches_the_ranks_below_the_real_launchers(
 ) -> None:
     worker = start(f"slow@{num_processes}", OMP_NUM_THREADS="1", WHISPERTRAIN_GRACE_SECONDS="20")
     plane.submit("event-1", make_request(plane))
-    wait_until(lambda: is_training(worker, plane) and len(worker.starts()) == num_processes, 60)
+    wait_until(lambda: is_training(worker) and len(worker.starts()) == num_processes, 60)
     assert any("accelerate.commands.launch" in child.cmdline() for child in worker.children())
     family = [child.pid for child in worker.children()]
     worker.process.send_signal(signal.SIGTERM)
@@ -262,7 +273,7 @@ def test_sigterm_reaches_the_ranks_below_the_real_launchers(
 def test_sigterm_is_answered_within_seconds_though_the_backend_is_down(start, plane: ControlPlane) -> None:
     worker = start("slow", WHISPERTRAIN_FLUSH_SECONDS="30")
     plane.submit("event-1", make_request(plane, backend_base_url="http://127.0.0.1:9"))
-    wait_until(lambda: is_training(worker, plane))
+    wait_until(lambda: is_training(worker))
     asked = time.monotonic()
     worker.process.send_signal(signal.SIGTERM)
     assert plane.wait_for_answer()["output"]["error_type"] == "InterruptedTraining"
@@ -272,12 +283,13 @@ def test_sigterm_is_answered_within_seconds_though_the_backend_is_down(start, pl
 def test_a_training_that_does_not_stop_is_killed_with_its_helpers(start, plane: ControlPlane) -> None:
     worker = start("deaf")
     plane.submit("event-1", make_request(plane))
-    wait_until(lambda: is_training(worker, plane))
+    wait_until(lambda: is_training(worker))
     family = [child.pid for child in worker.children()]
     worker.process.send_signal(signal.SIGTERM)
     answer = plane.wait_for_answer()
     assert "had to be killed" in answer["error"]
     assert_gone(family)
+    assert statuses(plane)[-1] == "interrupted"
 
 
 @pytest.mark.parametrize("launcher", ["", "@1", "@2"], ids=["stand-in", "one process", "two processes"])
@@ -286,11 +298,13 @@ def test_kill_9_of_the_handler_leaves_no_orphan_but_a_checkpoint(
 ) -> None:
     worker = start(f"slow{launcher}", OMP_NUM_THREADS="1")
     plane.submit("event-1", make_request(plane))
-    wait_until(lambda: is_training(worker, plane), 60)
-    training, heartbeat = [], []
-    for child in worker.children():
-        (training if "stand_in_train.py" in " ".join(child.cmdline()) else heartbeat).append(child.pid)
-    assert len(training) >= 2, "the launcher and the rank"
+    wait_until(lambda: is_training(worker), 60)
+    launcher_and_heartbeat = psutil.Process(worker.process.pid).children()
+    heartbeat = [
+        child.pid for child in launcher_and_heartbeat if "arguments.json" not in str(child.cmdline())
+    ]
+    training = [child.pid for child in worker.children() if child.pid not in heartbeat]
+    assert len(training) >= 3, "the launcher, the rank and its helper"
     worker.process.kill()
     worker.process.wait()
     assert_gone(training)
@@ -299,7 +313,7 @@ def test_kill_9_of_the_handler_leaves_no_orphan_but_a_checkpoint(
         os.kill(pid, signal.SIGKILL)
     start("slow")
     plane.submit("event-1", make_request(plane))
-    wait_until(lambda: b"resumed" in (worker.run / "events.sqlite").read_bytes())
+    wait_until(lambda: has_told(worker, "resumed"))
 
 
 def test_no_secret_is_in_any_argv_log_file_event_or_answer(start, plane: ControlPlane) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import evaluate  # type: ignore[import-untyped]  # the package ships no types
-from datasets import Features, Value  # type: ignore[import-untyped]  # the same
+from datasets import Features, Value
 
 from recipe.evaluation.metrics import score_texts
 

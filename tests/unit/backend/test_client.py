@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recipe.backend.address import CheckedTransport, check_base_url, is_public
 from recipe.backend.answers import RefusedError, UnavailableError, parse_retry_after
 from recipe.backend.client import BackendClient
-from recipe.backend.limits import Limits, RetryBudget
+from recipe.backend.limits import Limits, RateGuard, RetryBudget
 from recipe.errors import AuthenticationError, BackendError, JobError, MissingFileError
 from recipe.names import check_segment
 
@@ -386,14 +386,12 @@ def test_an_empty_file_is_a_file(tmp_path):
     assert (tmp_path / "a.vtt").read_bytes() == b""
 
 
-def rest_of(content, headers, *, start=None, total=None, status=206):
+def rest_of(content, headers):
     def respond(request):
         first = int(request.headers["range"].removeprefix("bytes=").removesuffix("-"))
-        first = first if start is None else start
-        size = len(content) if total is None else total
         return httpx.Response(
-            status,
-            headers={**headers, "Content-Range": f"bytes {first}-{size - 1}/{size}"},
+            206,
+            headers={**headers, "Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}"},
             stream=Body(content[first:]),
         )
 
@@ -437,6 +435,12 @@ def test_without_a_strong_validator_a_download_starts_over(tmp_path, validator):
     assert "range" not in exchange.requests[1].headers
 
 
+def lie_about_the_range(request):
+    """As many bytes as are missing, but not those that are."""
+    headers = {**STRONG, "Content-Range": f"bytes 10-{len(AUDIO) - 1}/{len(AUDIO)}"}
+    return httpx.Response(206, headers=headers, stream=Body(AUDIO[10 : len(AUDIO) - 990]))
+
+
 CHANGED = bytes(reversed(AUDIO)) + b"longer"
 
 
@@ -447,7 +451,7 @@ CHANGED = bytes(reversed(AUDIO)) + b"longer"
             answer(content=CHANGED, headers={"ETag": '"v2"'}), id="if_range_answered_with_all_of_it"
         ),
         pytest.param(rest_of(CHANGED, {"ETag": '"v2"'}), id="if_range_ignored_but_etag_told"),
-        pytest.param(rest_of(CHANGED, STRONG, start=10), id="wrong_content_range"),
+        pytest.param(lie_about_the_range, id="wrong_content_range"),
         pytest.param(lambda _: httpx.Response(206, stream=Body(CHANGED)), id="no_content_range"),
         pytest.param(answer(416), id="range_not_satisfiable"),
     ],
@@ -457,6 +461,7 @@ def test_a_file_that_changed_meanwhile_is_never_glued_to_its_old_beginning(tmp_p
     exchange = Exchange(broken_after(AUDIO[:1000], len(AUDIO), STRONG), second, last)
     fetch(exchange, tmp_path / "a.wav")
     assert (tmp_path / "a.wav").read_bytes() == CHANGED
+    assert all("range" not in request.headers for request in exchange.requests[2:])
 
 
 @pytest.mark.parametrize(
@@ -528,12 +533,29 @@ def test_all_downloads_of_a_client_share_a_budget_of_retries(tmp_path):
     assert len(exchange.requests) == 20 + 10
 
 
+def test_a_download_that_succeeds_pays_for_a_retry_of_the_next(tmp_path):
+    exchange = Exchange(answer(500), answer(content=b"a"), answer(500), answer(content=b"b"))
+    with exchange.client(limits=Limits(num_retries_in_hand=1)) as client:
+        for name in ("a", "b"):
+            assert client.fetch_upload("user", name, tmp_path / name, max_bytes=10) == 1
+
+
 def test_a_success_earns_one_retry_back_up_to_the_capacity():
     budget = RetryBudget(1)
     budget.give_back()
     assert [budget.take(), budget.take()] == [True, False]
     budget.give_back()
     assert budget.take()
+
+
+def test_a_fast_beginning_does_not_pay_for_a_trickle_later():
+    times = iter([0.0, 10.0, 10.0, 15.0, 20.0, 20.0])
+    guard = RateGuard(Limits(stall_seconds=10, min_bytes_per_second=100), lambda: next(times))
+    assert [guard.is_too_slow(1_000_000), guard.is_too_slow(10), guard.is_too_slow(10)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_file_that_gains_ground_may_break_more_often_than_the_number_of_attempts(tmp_path):

@@ -213,10 +213,33 @@ MENDED = [
         ("flagged 6 without a timing line",),
     ),
     Case(
+        "the_line_of_one_space_was_stripped",
+        f"{HEAD}{ONE}\nHello.\n\n{TWO}World.\n",
+        ("1000 3000 Hello.", "4000 6000 World."),
+        ("repaired 5 below an empty line",),
+    ),
+    Case(
+        "header_lines_below_an_empty_line",
+        f"{HEAD}Kind: captions\nLanguage: en\n\n{ONE}Hello.\n",
+        ("1000 3000 Hello.",),
+    ),
+    Case(
         "literal_less_than", f"{HEAD}{ONE}x < y and I <3 you <- so\n", ("1000 3000 x < y and I <3 you <- so",)
     ),
     Case("tag_never_closed", f"{HEAD}{ONE}a <b and nothing\n", ("1000 3000 a <b and nothing",)),
     Case("line_break_tag", f"{HEAD}{ONE}Hello,<br/>world.<BR>Yes.\n", ("1000 3000 Hello, world. Yes.",)),
+    Case(
+        "unknown_tag",
+        f"{HEAD}{ONE}Hello, <whispering> world.\n",
+        ("1000 3000 Hello, world.",),
+        ("flagged 3 nobody knows",),
+    ),
+    Case(
+        "japanese_sounds",
+        f"{HEAD}{ONE}\uff08笑\uff09こんにちは【音楽】\n",
+        ("1000 3000 こんにちは",),
+        ("repaired 3 marks of sounds",),
+    ),
     Case("font_tag", f'{HEAD}{ONE}<font color="#fff">Hello.</font>\n', ("1000 3000 Hello.",)),
     Case(
         "escaped_twice",
@@ -253,6 +276,12 @@ MENDED = [
     Case(
         "one_broken_byte_in_utf_8",
         f"{HEAD}{ONE}Größe, ".encode() + b"\xff" + f"äöü\n\n{TWO}World.\n".encode(),
+        ("4000 6000 World.",),
+        ("dropped 3 could not be decoded",),
+    ),
+    Case(
+        "replacement_characters_already_in_the_file",
+        f"{HEAD}{ONE}Gr\ufffd\ufffde\n\n{TWO}World.\n",
         ("4000 6000 World.",),
         ("dropped 3 could not be decoded",),
     ),
@@ -611,7 +640,7 @@ TIMES = [
         f"{HEAD}00:00:01.000 --> 00:01:00.000\n"
         f"{'It goes on and on. ' * 20}\n\n00:04.000 --> 00:06.000\nLost.\n",
         (f"1000 60000 {'It goes on and on. ' * 20}".strip(),),
-        ("dropped 6 overlaps a cue",),
+        ("dropped 6 overlaps the cue before",),
     ),
     Case(
         "all_in_one_short_cue_and_empty_ones_after",
@@ -638,7 +667,7 @@ TIMES = [
         "captions_of_another_recording",
         f"{HEAD}{ONE}Hello.\n\n00:10.000 --> 00:12.000\nLost.\n\n13:00:00.000 --> 13:00:02.000\nLost too.\n",
         ("1000 3000 Hello.",),
-        ("flagged 0 another recording", "dropped 6 past the end", "dropped 9 past the end"),
+        ("flagged 0 another recording?", "dropped 6 past the end", "dropped 9 past the end"),
         duration_ms=8000,
     ),
     Case(

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SOURCE = """WEBVTT
+
+id
+00:01.000 --> 00:03.000
+<v Bob>R&amp;D
+[laughs] <ruby>a<rt>b</rt></ruby>
+
+00:05.000 --> 00:04.000
+x
+"""
+
+
+def run(script, *arguments):
+    return subprocess.run(
+        [sys.executable, SCRIPTS / script, *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_raw_cues_are_as_the_specification_reads_them(tmp_path):
+    path = tmp_path / "talk.vtt"
+    path.write_text(SOURCE)
+    assert json.loads(run("inspect_captions.py", path, "--raw", "--json").stdout) == {
+        "cues": [
+            {
+                "id": "id",
+                "start_ms": 1000,
+                "end_ms": 3000,
+                "payload": "<v Bob>R&amp;D\n[laughs] <ruby>a<rt>b</rt></ruby>",
+                "text": "R&D\n[laughs] a",
+            },
+            {"id": "", "start_ms": 5000, "end_ms": 4000, "payload": "x", "text": "x"},
+        ],
+        "notes": [],
+    }
+
+
+def test_cues_are_as_training_sees_them_with_a_note_for_each_change(tmp_path):
+    path = tmp_path / "talk.vtt"
+    path.write_text(SOURCE)
+    answer = json.loads(run("inspect_captions.py", path, "--json").stdout)
+    assert [(cue["start_ms"], cue["end_ms"], cue["text"]) for cue in answer["cues"]] == [
+        (1000, 3000, "R&D a")
+    ]
+    assert [(note["line"], note["action"], note["reason"]) for note in answer["notes"]] == [
+        (4, "repaired", "marks of sounds were removed"),
+        (8, "dropped", "it ends before it starts"),
+    ]
+
+
+def test_a_person_gets_a_table(tmp_path):
+    path = tmp_path / "talk.vtt"
+    path.write_text(SOURCE)
+    lines = run("inspect_captions.py", path).stdout.splitlines()
+    assert lines[0].split() == ["1.000", "3.000", "R&D", "a"]
+    assert lines[2] == "line 8: dropped: it ends before it starts: x"
+
+
+def test_what_is_no_captions_is_said_in_one_sentence(tmp_path):
+    path = tmp_path / "talk.vtt"
+    path.write_text('{"text": "hello"}')
+    answer = run("inspect_captions.py", path, "--json")
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("talk.vtt: this looks like JSON")
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_the_fuzzer_finds_no_broken_promise():
+    answer = run("fuzz_captions.py", "--num_files", 1500, "--seed", 1, "--num_processes", 1)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "0 broken promises" in answer.stdout

@@ -1,0 +1,216 @@
+"""The whole pipeline with a tiny random model: through the handler and without it, on good and bad data."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from recipe.data.audio import encode_flac
+from recipe.job import Stage
+from recipe.training.tiny import build_tiny_whisper
+
+ROOT = Path(__file__).resolve().parents[2]
+USER = "user-1"
+TOKEN = "a-token-for-tests"
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+CONTRACT_ORDER = [
+    *("initializing", "loading_model", "model_loaded", "preparing_dataset", "dataset_ready"),
+    *("starting_training", "training_started", "epoch_started", "epoch_completed", "checkpoint_saved"),
+    *("epoch_started", "epoch_completed", "checkpoint_saved"),
+    *("training_completed", "saving_model", "completed"),
+]
+
+
+def write_recording(folder: Path, name: str, seconds: int = 40, seed: int = 0) -> None:
+    samples = np.random.default_rng(seed).integers(-3_000, 3_000, seconds * 16_000).astype(np.int16)
+    (folder / f"{name}.flac").write_bytes(encode_flac(samples))
+    cues = [
+        f"00:{start:02}.000 --> 00:{start + 3:02}.500\nwords of {name} at {start}"
+        for start in range(0, seconds - 4, 4)
+    ]
+    (folder / f"{name}.vtt").write_text("WEBVTT\n\n" + "\n\n".join(cues) + "\n")
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory) -> Path:
+    return build_tiny_whisper(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings")
+    for number in range(4):
+        write_recording(folder, f"talk-{number}", seed=number)
+    return folder
+
+
+@contextmanager
+def backend(root: Path) -> Iterator[str]:
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "reference_backend"),
+        "--root",
+        str(root),
+        "--port",
+        "0",
+    ]
+    environment = ENVIRONMENT | {"WHISPERTRAIN_AUTH_TOKEN": TOKEN}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        yield server.stdout.readline().split()[-1]
+    finally:
+        server.terminate()
+        server.communicate(timeout=10)
+
+
+def list_manifest(folder: Path) -> list[dict[str, str]]:
+    names = sorted(path.name for path in folder.iterdir())
+    return [
+        {"file_type": "transcript" if name.endswith(".vtt") else "audio", "filename": name} for name in names
+    ]
+
+
+def send_job(folder: Path, source: Path, model_dir: Path, **changes: Any) -> tuple[dict, list[dict]]:
+    """The handler's answer, and the events at the backend."""
+    shutil.copytree(source, folder / "backend" / "uploads" / USER)
+    with backend(folder / "backend") as address:
+        request = {
+            "model_id": str(model_dir),
+            "epochs": 2,
+            "project_id": "project-1",
+            "user_id": USER,
+            "backend_base_url": address,
+            "auth_token": TOKEN,
+            "worker_api_key": "",
+            "batch_size": 2,
+            "learning_rate": 1e-3,
+            "files_manifest": list_manifest(source),
+            "job_id": "job-1",
+            "options": {"language": "en"},
+        } | changes
+        (folder / "test_input.json").write_text(json.dumps({"input": request}))
+        environment = ENVIRONMENT | {
+            "PYTHONPATH": str(ROOT),
+            "WHISPERTRAIN_ALLOW_PRIVATE_BACKEND": "1",
+            "WHISPERTRAIN_MODELS_DIR": str(model_dir.parent),
+            "WHISPERTRAIN_RUNS_DIR": str(folder / "runs"),
+            "WHISPERTRAIN_ANSWER_FILE": str(folder / "answer.json"),
+        }
+        subprocess.run(
+            [sys.executable, str(ROOT / "handler.py")],
+            cwd=folder,
+            env=environment,
+            check=False,
+            capture_output=True,
+        )
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        events = httpx.get(f"{address}/api/training/progress/job-1", headers=headers).json()
+    assert events["missing_fields"] == [], "every event has the fields of the contract"
+    return json.loads((folder / "answer.json").read_text()), events["events"]
+
+
+@pytest.fixture(scope="module")
+def finished_job(tmp_path_factory, data_dir, model_dir) -> tuple[Path, dict, list[dict]]:
+    folder = tmp_path_factory.mktemp("job")
+    return folder, *send_job(folder, data_dir, model_dir)
+
+
+def test_a_job_is_answered_as_the_contract_says(finished_job):
+    _, answer, _ = finished_job
+    assert answer["success"] is True
+    result = answer["result"]
+    assert result["status"] == "completed"
+    assert {"model_path", "base_model", "epochs", "project_id", "user_id", "training_metrics"} <= set(
+        result["artifacts"]
+    )
+    assert len(result["artifacts"]["training_metrics"]) == 2
+    assert {"wer_before", "wer_after", "cer_before", "cer_after"} <= set(result["evaluation"])
+    assert result["dataset"]["num_recordings"] == 4
+
+
+def test_every_status_reaches_the_backend_once_and_in_order(finished_job):
+    _, _, events = finished_job
+    additions = (Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS, Stage.EVALUATION_COMPLETED)
+    assert [event["status"] for event in events if event["status"] not in additions] == CONTRACT_ORDER
+    assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+    assert len({event["event_id"] for event in events}) == len(events)
+
+
+def test_the_same_data_without_the_handler_gives_the_same_windows_and_loss(
+    finished_job, tmp_path, data_dir, model_dir
+):
+    _, answer, _ = finished_job
+    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    command += ["--config_file", str(ROOT / "accelerate_configs" / "cpu.yaml"), "train.py"]
+    command += ["--data_dir", str(data_dir), "--model_name_or_path", str(model_dir), "--language", "en"]
+    command += ["--num_train_epochs", "2", "--learning_rate", "1e-3", "--output_dir", str(tmp_path / "run")]
+    subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["artifacts"]["final_loss"] == answer["result"]["artifacts"]["final_loss"]
+    assert result["dataset"] == answer["result"]["dataset"]
+    assert result["evaluation"] == answer["result"]["evaluation"]
+
+
+def test_the_released_folder_gets_the_reports_figures_from_the_script(finished_job, tmp_path, data_dir):
+    folder, _, _ = finished_job
+    run = folder / "runs" / "job-1"
+    command = [sys.executable, str(ROOT / "scripts" / "evaluate_wer.py"), "--model", str(run / "model")]
+    command += [
+        "--data_dir",
+        str(data_dir),
+        "--report",
+        str(run / "report.json"),
+        "--json",
+        str(tmp_path / "w.json"),
+    ]
+    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    report = json.loads((run / "report.json").read_text())
+    figures = json.loads((tmp_path / "w.json").read_text())
+    for name in ("wer", "cer", "wer_normalized", "cer_normalized"):
+        assert figures[name] == report[f"{name}_after"]
+
+
+def test_bad_files_cost_only_themselves_and_are_named(tmp_path, model_dir):
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(8):
+        write_recording(source, f"good-{number}", 120, seed=number)
+    (source / "html.wav").write_text("<!DOCTYPE html><html><body>502 Bad Gateway</body></html>")
+    (source / "html.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nThese words must not be trained.\n")
+    write_recording(source, "empty", seed=9)
+    (source / "empty.vtt").write_text("WEBVTT\n")
+    broken = (source / "good-0.vtt").read_text().replace("00:04.000 -->", "00:0x.000 -->")
+    (source / "good-0.vtt").write_text(broken)
+    manifest = [*list_manifest(source), {"file_type": "audio", "filename": "missing.wav"}]
+    answer, events = send_job(tmp_path / "job", source, model_dir, files_manifest=manifest, epochs=1)
+    result = answer["result"]
+    assert result["dataset"]["recordings_by_outcome"] == {"speech": 8, "silence": 2, "skipped": 1}
+    assert result["dataset"]["num_fallback_recordings"] == 2
+    for name in ("html: silence", "missing: silence", "empty: skipped"):
+        assert any(warning.startswith(name) for warning in result["warnings"]), name
+    report = json.loads((tmp_path / "job/runs/job-1/prepared/dataset_report.json").read_text())
+    by_name = {recording["name"]: recording for recording in report["recordings"]}
+    assert by_name["html"]["num_cues"] == 1
+    assert by_name["html"]["num_cues_kept"] == 0
+    assert by_name["good-0"]["num_cues_kept"] == by_name["good-1"]["num_cues_kept"] - 1
+    assert any("timing" in note or "line" in note for note in by_name["good-0"]["notes"])
+    assert events[-1]["status"] == "completed"
+
+
+def test_a_wrong_token_ends_the_job_before_training(tmp_path, data_dir, model_dir):
+    answer, events = send_job(tmp_path / "job", data_dir, model_dir, auth_token="not-the-token")
+    assert answer["success"] is False
+    assert answer["error_type"] == "AuthenticationError"
+    assert "401" in answer["error"]
+    assert not list((tmp_path / "job/runs/job-1").glob("checkpoint-*"))
+    assert events == []

@@ -1,0 +1,289 @@
+"""Whatever ends `train.py`, the same command again ends with the weights and the events of a quiet run.
+
+The sequence of disturbances runs once; each test looks at another side of what it left.
+"""
+
+import contextlib
+import json
+import random
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_runs import (
+    REPOSITORY,
+    USER,
+    MissedMoment,
+    TrainingRun,
+    kill_inside_a_save,
+    read_backend,
+    send,
+    serve_backend,
+    write_recording,
+)
+
+from recipe.job import Stage
+from recipe.training.checkpoints import COMPLETION_FILE, DAMAGED_DIR, list_checkpoints
+from recipe.training.tiny import build_tiny_whisper
+
+NUM_CUES = 40
+LAUNCHER = (
+    *(sys.executable, "-m", "accelerate.commands.launch"),
+    *("--config_file", str(REPOSITORY / "accelerate_configs" / "cpu.yaml")),
+)
+TOLD_BY_TIME = {Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS}
+TOLD_OF_ATTEMPTS = {Stage.RESUMED, Stage.INTERRUPTED}
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the runs of this file live: a backend with one recording, and a tiny model."""
+
+    root: Path
+    address: str
+    manifest_file: Path
+    model: Path
+
+    def run(self, name: str, **options: object) -> TrainingRun:
+        """A run of 3 epochs of 8 updates, with a checkpoint after each."""
+        defaults = {
+            "manifest_file": self.manifest_file,
+            "backend_base_url": self.address,
+            "user_id": USER,
+            "job_id": name,
+            "model_name_or_path": self.model,
+            "language": "en",
+            "num_train_epochs": 3,
+            "per_device_train_batch_size": 1,
+            "learning_rate": 1e-3,
+            "save_strategy": "steps",
+            "save_steps": 1,
+        }
+        return TrainingRun(self.root / "runs" / name, defaults | options)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What a SIGTERM left: the exit code, seconds until the end, the last event and the run's files."""
+
+    exit_code: int
+    seconds: float
+    error: dict[str, Any]
+    last_event: dict[str, Any]
+    num_updates_saved: int
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    root = tmp_path_factory.mktemp("resume")
+    uploads = root / "uploads" / USER
+    uploads.mkdir(parents=True)
+    write_recording(uploads / "tones", NUM_CUES)
+    manifest = [
+        {"file_type": "audio", "filename": "tones.flac"},
+        {"file_type": "transcript", "filename": "tones.vtt"},
+    ]
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    with serve_backend(root) as address:
+        yield Site(root, address, root / "manifest.json", build_tiny_whisper(root / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def quiet(site: Site) -> TrainingRun:
+    return site.run("quiet").finish()
+
+
+@pytest.fixture(scope="module")
+def disturbed(site: Site, quiet: TrainingRun) -> tuple[TrainingRun, Stop]:
+    """Two kill -9 inside a save, one of the launcher (the trainer is then told to stop), one SIGTERM."""
+    run = site.run("disturbed")
+    assert run.interrupt(kill_inside_a_save(after=0)) == -signal.SIGKILL
+    assert run.num_updates_saved() == 0, "there was no whole checkpoint yet"
+    assert run.interrupt(kill_inside_a_save(after=2)) == -signal.SIGKILL
+    below_launcher = replace(run, launcher=LAUNCHER)
+    assert below_launcher.interrupt(kill_launcher(after=4)) == -signal.SIGKILL
+    started: list[float] = []
+    exit_code = run.interrupt(note_time(started, send(signal.SIGTERM, after=10)))
+    seconds = time.monotonic() - started[0]
+    stop = Stop(exit_code, seconds, run.read("error.json"), run.events[-1], run.num_updates_saved())
+    return run.finish(), stop
+
+
+def kill_launcher(after: int) -> Callable[..., None]:
+    """kill -9 of the launcher; returns once the trainer, which nobody waits for, has told its end."""
+
+    def act(run: TrainingRun, process: Any) -> None:
+        send(signal.SIGKILL, after)(run, process)
+        deadline = time.monotonic() + 30
+        while not (run.folder / "error.json").exists():
+            assert time.monotonic() < deadline, "the trainer outlived its launcher"
+            time.sleep(0.05)
+
+    return act
+
+
+def note_time(times: list[float], moment: Callable[..., None]) -> Callable[..., None]:
+    def act(run: TrainingRun, process: Any) -> None:
+        moment(run, process)
+        times.append(time.monotonic())
+
+    return act
+
+
+def names(events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """What each event is about; those that depend on time or on the attempt are left out."""
+    return [
+        (event["status"], event.get("epoch"), event.get("checkpoint", {}).get("step"))
+        for event in events
+        if event["status"] not in TOLD_BY_TIME | TOLD_OF_ATTEMPTS
+    ]
+
+
+def assert_same_outcome(run: TrainingRun, quiet: TrainingRun) -> None:
+    """The published weights, the curve and the event of everything that happened are those of `quiet`."""
+    assert run.weights == quiet.weights
+    assert run.curve == quiet.curve
+    events = run.events
+    assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+    assert len({event["event_id"] for event in events}) == len(events)
+    assert Counter(names(events)) == Counter(names(quiet.events))
+    assert events[-1]["status"] == Stage.COMPLETED
+
+
+def test_killed_and_stopped_runs_publish_the_weights_of_a_quiet_one(disturbed, quiet) -> None:
+    run, _ = disturbed
+    assert_same_outcome(run, quiet)
+    set_aside = list((run.folder / DAMAGED_DIR).iterdir())
+    assert len(set_aside) >= 2, "both kills were inside a save"
+    assert not any((path / COMPLETION_FILE).exists() for path in set_aside)
+
+
+def test_the_result_of_a_disturbed_run_is_that_of_a_quiet_one(disturbed, quiet) -> None:
+    run, _ = disturbed
+    ours, theirs = run.read("result.json"), quiet.read("result.json")
+    assert ours["evaluation"] == theirs["evaluation"]
+    assert ours["artifacts"]["final_loss"] == theirs["artifacts"]["final_loss"]
+    steps = [[c["step"] for c in r["artifacts"]["checkpoints"]] for r in (ours, theirs)]
+    assert steps[0] == steps[1]
+    losses = [[m["train_loss"] for m in r["artifacts"]["training_metrics"]] for r in (ours, theirs)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 3
+
+
+def test_the_backend_has_each_event_once_in_sequence(disturbed, site: Site) -> None:
+    run, _ = disturbed
+    received = read_backend(site.address, "disturbed")
+    assert received == run.events
+    statuses = [event["status"] for event in received]
+    assert [status for status in statuses if status in {Stage.COMPLETED, Stage.FAILED, Stage.CANCELLED}] == [
+        Stage.COMPLETED
+    ]
+    assert statuses.count(Stage.INTERRUPTED) == 2, "the launcher's death and the SIGTERM"
+    assert statuses.count(Stage.RESUMED) == 3, "the first kill left no checkpoint"
+
+
+def test_statuses_that_come_once_are_in_the_contracts_order(disturbed) -> None:
+    run, _ = disturbed
+    statuses = [event["status"] for event in run.events]
+    once = [status for status in statuses if statuses.count(status) == 1]
+    assert len(once) >= 11
+    assert once == sorted(once, key=list(Stage).index)
+
+
+def test_sigterm_saves_the_current_update_and_ends_as_interrupted(disturbed) -> None:
+    _, stop = disturbed
+    assert stop.exit_code == 143
+    assert stop.seconds < 20
+    assert stop.error["error_type"] == "InterruptedTraining"
+    assert f"update {stop.num_updates_saved} was saved" in stop.error["error"]
+    assert stop.last_event["status"] == Stage.INTERRUPTED
+    assert stop.last_event["error"] == stop.error["error"]
+
+
+def test_the_same_command_after_the_end_changes_nothing(disturbed, site: Site, quiet) -> None:
+    run, _ = disturbed
+    events = run.events
+    run.finish()
+    assert run.events == events
+    assert read_backend(site.address, "disturbed") == events
+    assert run.weights == quiet.weights
+
+
+def kill_somewhere(source: random.Random) -> Callable[..., None]:
+    """kill -9 at a random time of the attempt's first 15 s, or inside a save."""
+    delay_seconds = source.uniform(0.0, 15.0)
+    if source.random() < 0.5:
+        return kill_inside_a_save(after=source.randrange(20))
+
+    def act(run: TrainingRun, process: Any) -> None:
+        deadline = time.monotonic() + delay_seconds
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+
+    return act
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_ten_kills_at_random_moments_change_nothing(seed: int, site: Site, quiet: TrainingRun) -> None:
+    run = site.run(f"random-{seed}")
+    source = random.Random(seed)
+    for _ in range(10):
+        with contextlib.suppress(MissedMoment):  # the run was over before
+            run.interrupt(kill_somewhere(source))
+    assert_same_outcome(run.finish(), quiet)
+    assert read_backend(site.address, f"random-{seed}") == run.events
+
+
+def tear(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def flip_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def half_done(site: Site) -> TrainingRun:
+    """A run that was killed in its second epoch."""
+    run = site.run("half-done", job_id="half-done")
+    run.interrupt(send(signal.SIGKILL, after=11))
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [tear, flip_bit, Path.unlink], ids=["torn", "bit-flipped", "deleted"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
+)
+def test_a_damaged_checkpoint_is_set_aside_and_changes_nothing(
+    name: str, damage: Callable[[Path], None], site: Site, quiet: TrainingRun, half_done: TrainingRun
+) -> None:
+    run = site.run(f"{name}-{damage.__name__}", job_id="half-done")
+    shutil.copytree(half_done.folder, run.folder)
+    newest = next(path for path in list_checkpoints(run.folder) if (path / COMPLETION_FILE).exists())
+    damage(newest / name)
+    run.finish()
+    assert run.weights == quiet.weights
+    assert f"Checkpoint {newest.name} is not used: {name}" in run.output
+    assert (run.folder / DAMAGED_DIR).is_dir()
+
+
+@pytest.mark.slow
+def test_sigterm_at_any_moment_ends_the_same_way(site: Site, quiet: TrainingRun) -> None:
+    run = site.run("stopped")
+    for after in (0, 8, 16, 23, 24):  # 8 and 16 are the ends of epochs, where the evaluation is
+        exit_code = run.interrupt(send(signal.SIGTERM, after=after, delay_seconds=0.05))
+        assert exit_code in {143, -signal.SIGTERM, 0}, run.output[-2000:]
+    assert_same_outcome(run.finish(), quiet)

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,9 @@ def build_shards(
 def _await_shards(paths: Sequence[Path], patience_seconds: float) -> None:
     """Return when the shards are all there, or the folder has not changed for too long."""
     folder, last_change = paths[0].parent, time.monotonic()
-    seen: dict[str, int] = {}
+    seen: set[Path] = set()
     while not all(path.with_suffix(".json").exists() for path in paths):
-        found = {entry.name: entry.stat().st_mtime_ns for entry in os.scandir(folder)}
+        found = set(folder.iterdir())  # files come, and go when they are whole
         if found != seen:
             seen, last_change = found, time.monotonic()
         elif time.monotonic() - last_change > patience_seconds:
@@ -245,5 +246,11 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
 def _hash_file(path: Path | None) -> str | None:
     if path is None:
         return None
+    stat = path.stat()
+    return _hash_content(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _hash_content(path: Path, num_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - parts of the cache's key
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -47,6 +47,7 @@ def prepare_dataset(
     arguments: DataArguments,
     output_dir: Path,
     *,
+    num_workers: int | None = None,
     share: NodeShare = NodeShare(),  # noqa: B008 - frozen, so one default for all is safe
     on_recording: Callable[[Shard], None] = lambda _: None,
 ) -> PreparedDataset:
@@ -57,13 +58,21 @@ def prepare_dataset(
         settings: What the examples depend on beside the files.
         arguments: How much is held out and how much may be bad.
         output_dir: Receives the shards, `dataset_report.json` and `dataset_report.html`.
+        num_workers: Processes; all cores if not given.
         share: What this machine prepares of it, where several share `output_dir`.
         on_recording: Called after each recording.
 
     Raises:
         DataError: if no recording can be trained on, or too much data is bad.
     """
-    shards = build_shards(recordings, settings, output_dir / "shards", share=share, on_recording=on_recording)
+    shards = build_shards(
+        recordings,
+        settings,
+        output_dir / "shards",
+        num_workers=num_workers,
+        share=share,
+        on_recording=on_recording,
+    )
     reports = [shard.report for shard in shards]
     check_fallbacks(reports, arguments.max_fallback_fraction)
     split = split_examples(shards, arguments.eval_fraction)

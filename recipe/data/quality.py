@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import regex
+import regex  # type: ignore[import-untyped]  # the package ships no types
 
 from recipe.data.timeline import SAMPLES_PER_MS
 from recipe.data.windows import Segment

@@ -28,6 +28,7 @@ from recipe.data.download import DownloadProgress, FileRequest, download_files, 
 from recipe.data.manifest import LocalFile, ManifestEntry, Recording, list_folder, pair_recordings
 from recipe.data.preparation import PreparedDataset, prepare_dataset
 from recipe.data.recording import PreparationSettings
+from recipe.data.shares import node_share
 from recipe.errors import RecipeError, TrainingError
 from recipe.evaluation.report import (
     Evaluation,
@@ -180,12 +181,18 @@ def prepare(
             tokenizer_file=save_tokenizer(processor, folder),
             language=language,
             empty_transcript=arguments.data.empty_transcript,
+            no_speech_fraction=arguments.data.no_speech_fraction,
             suppressed_symbols=suppressed_symbols(model, processor),
             limits=AudioLimits(max_seconds=arguments.data.max_audio_hours * 3600),
         )
         with tqdm(total=len(recordings), desc="prepare", unit="recording", disable=not run.is_main) as bar:
             data = prepare_dataset(
-                recordings, settings, arguments.data, folder, on_recording=lambda _: bar.update()
+                recordings,
+                settings,
+                arguments.data,
+                folder,
+                share=node_share(os.environ),
+                on_recording=lambda _: bar.update(),
             )
     run.warnings += [remark] * bool(remark) + data.warnings
     fields = {"train_samples": len(data.train), "eval_samples": len(data.held_out)}

@@ -97,6 +97,13 @@ class DataArguments:
         default=0.1,
         metadata={"help": "Share of the examples cut down to one cue, so that short inputs stay familiar."},
     )
+    no_speech_fraction: Fraction = field(
+        default=0.1,
+        metadata={
+            "help": "Share of the gaps between captions, at most so many for each window with speech, that "
+            "is trained as silence, provided that a voice detector hears nothing in them."
+        },
+    )
     max_audio_hours: Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)] = field(
         default=12.0, metadata={"help": "Longest recording that is accepted, in hours."}
     )

@@ -2,19 +2,25 @@
 
 A shard's name is a hash of everything that its content depends on (the two files, the settings, the
 tokenizer, this code's format), so a run that was killed, or one with a file more, makes only what is
-missing, and what was made from other input is never mistaken for it.
+missing, and what was made from other input is never mistaken for it. Machines that share the folder make
+a share of the shards each, and take the others' as they come.
 
 An example is one window: its audio as FLAC (54 MB an hour; log-mel features would be 115), its cues as
-data. Timestamps, prompts and features are made when the window is trained, anew each epoch.
+data. Timestamps, prompts and features are made when the window is trained, anew each epoch. Windows that
+are held back are rows too, to be listened to, but never loaded.
 """
 
 import hashlib
 import json
+import logging
 import multiprocessing
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +31,16 @@ from datasets.arrow_writer import ArrowWriter
 
 from recipe.data.audio import encode_flac, slice_samples
 from recipe.data.manifest import Recording
-from recipe.data.quality import chars_per_second, compression_ratio
+from recipe.data.quality import measure_window
 from recipe.data.recording import PreparationSettings, read_recording
 from recipe.data.report import RecordingReport
+from recipe.data.shares import NodeShare
 from recipe.data.windows import Window
 from recipe.processes import die_with_parent
 
-FORMAT_VERSION = 1
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 2
 """Raised whenever this code would make other examples of the same files."""
 
 FEATURES = Features(
@@ -42,11 +51,23 @@ FEATURES = Features(
         "audio": {"bytes": Value("binary"), "path": Value("string")},
         "segments": [{"start_ms": Value("int32"), "end_ms": Value("int32"), "text": Value("string")}],
         "prompt": Value("string"),
+        "num_tokens": Value("int32"),
         "chars_per_second": Value("float32"),
         "compression_ratio": Value("float32"),
+        "flags": [Value("string")],
+        "doubt": Value("float32"),
+        "held_back": Value("string"),
     }
 )
-"""One example: a window of `recording` from `start_ms` to `end_ms`; `audio.bytes` is 16 kHz mono FLAC."""
+"""One example: a window of `recording` from `start_ms` to `end_ms`; `audio.bytes` is 16 kHz mono FLAC.
+
+`flags` and `doubt` are those of `WindowQuality`; `held_back` is why it is not trained, "" if it is.
+"""
+
+PATIENCE_SECONDS = 600.0
+"""Without a sign of other machines for as long, their shards are made here: they died, or share no disk."""
+
+POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +84,8 @@ def build_shards(
     output_dir: Path,
     *,
     num_workers: int | None = None,
+    share: NodeShare = NodeShare(),  # noqa: B008 - frozen, so one default for all is safe
+    patience_seconds: float = PATIENCE_SECONDS,
     on_recording: Callable[[Shard], None] = lambda _: None,
 ) -> list[Shard]:
     """One shard for each recording, in their order; those on disk already are reused.
@@ -72,6 +95,8 @@ def build_shards(
         settings: What the examples depend on beside the files.
         output_dir: Folder of the shards.
         num_workers: Processes; all cores if not given.
+        share: Which of them this machine makes.
+        patience_seconds: How long to wait without a sign of the others before making theirs too.
         on_recording: Called after each recording.
 
     Raises:
@@ -79,16 +104,49 @@ def build_shards(
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     shards: dict[str, Shard] = {}
-    num_workers = min(num_workers or os.cpu_count() or 1, len(recordings))
-    for shard in _build_each(recordings, settings, output_dir, num_workers):
-        shards[shard.report.name] = shard
-        on_recording(shard)
+
+    def build(part: Sequence[Recording]) -> None:
+        for shard in _build_each(part, settings, output_dir, num_workers or os.cpu_count() or 1):
+            shards[shard.report.name] = shard
+            on_recording(shard)
+
+    build([recording for recording in recordings if share.holds(recording.name)])
+    others = [recording for recording in recordings if not share.holds(recording.name)]
+    if others:
+        _await_shards(
+            [_shard_path(recording, settings, output_dir) for recording in others], patience_seconds
+        )
+        build(others)  # which finds them on disk
     return [shards[recording.name] for recording in recordings]
 
 
+def _await_shards(paths: Sequence[Path], patience_seconds: float) -> None:
+    """Return when the shards are all there, or the folder has not changed for too long."""
+    folder, last_change = paths[0].parent, time.monotonic()
+    seen: set[Path] = set()
+    while not all(path.with_suffix(".json").exists() for path in paths):
+        found = set(folder.iterdir())  # files come, and go when they are whole
+        if found != seen:
+            seen, last_change = found, time.monotonic()
+        elif time.monotonic() - last_change > patience_seconds:
+            logger.warning(
+                "Other machines gave no sign for %.0f s; their part is made here.", patience_seconds
+            )
+            return
+        time.sleep(POLL_SECONDS)
+
+
 def load_examples(shards: Sequence[Shard]) -> Dataset:
-    """The examples of all shards as one memory-mapped dataset."""
-    filled = [shard.path for shard in shards if shard.report.num_windows]
+    """The examples of all shards as one memory-mapped dataset, without the windows that are held back."""
+    rows = load_rows(shards)
+    if not any(shard.report.num_held_back for shard in shards):
+        return rows
+    return rows.select([index for index, reason in enumerate(rows["held_back"]) if not reason])
+
+
+def load_rows(shards: Sequence[Shard]) -> Dataset:
+    """All rows of the shards, memory-mapped, those that are held back included."""
+    filled = [shard.path for shard in shards if shard.report.num_windows + shard.report.num_held_back]
     if not filled:
         return Dataset.from_dict({name: [] for name in FEATURES}, features=FEATURES)
     return concatenate_datasets([Dataset.from_file(str(path)) for path in filled])
@@ -97,13 +155,14 @@ def load_examples(shards: Sequence[Shard]) -> Dataset:
 def _build_each(
     recordings: Sequence[Recording], settings: PreparationSettings, output_dir: Path, num_workers: int
 ) -> Iterator[Shard]:
+    num_workers = min(num_workers, len(recordings))
     if num_workers <= 1:
         for recording in recordings:
             yield build_shard(recording, settings, output_dir)
         return
     # Fresh interpreters: a fork would inherit the locks of torch's threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=die_with_parent) as pool:
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker) as pool:
         futures = [pool.submit(build_shard, recording, settings, output_dir) for recording in recordings]
         try:
             for future in as_completed(futures):
@@ -112,18 +171,26 @@ def _build_each(
             pool.shutdown(cancel_futures=True)
 
 
+def _start_worker() -> None:
+    die_with_parent()
+    os.environ["OMP_NUM_THREADS"] = "1"  # every core has a worker; read when torch loads, if it does
+
+
 def build_shard(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Shard:
     """Write the examples of one recording and its report, unless they are there already."""
-    path = output_dir / f"{_content_key(recording, settings)}.arrow"
+    path = _shard_path(recording, settings, output_dir)
     report_path = path.with_suffix(".json")
     if report_path.exists() and path.exists():
         return Shard(path, RecordingReport(**json.loads(report_path.read_text())))
     samples, packing, report = read_recording(recording, settings)
     report.num_windows = len(packing.windows)
-    partial = path.with_suffix(f".{os.getpid()}.part")
+    report.audio_hash = _hash_file(recording.audio.path) or ""
+    rows = [(window, "") for window in packing.windows]
+    rows += [(held_back.window, held_back.reason) for held_back in packing.held_back]
+    partial = path.with_suffix(f".{socket.gethostname()}.{os.getpid()}.part")
     with ArrowWriter(features=FEATURES, path=str(partial)) as writer:
-        for window in packing.windows:
-            writer.write(_make_example(recording.name, samples, window))
+        for window, fault in sorted(rows, key=lambda row: row[0].start_ms):
+            writer.write(_make_example(recording.name, samples, window, fault))
         writer.finalize()
     partial.replace(path)
     partial.write_text(json.dumps(asdict(report)))
@@ -131,18 +198,29 @@ def build_shard(recording: Recording, settings: PreparationSettings, output_dir:
     return Shard(path, report)
 
 
-def _make_example(recording: str, samples: npt.NDArray[np.int16], window: Window) -> dict[str, Any]:
-    audio = encode_flac(slice_samples(samples, window.start_ms, window.end_ms))
+def _make_example(
+    recording: str, samples: npt.NDArray[np.int16], window: Window, held_back: str
+) -> dict[str, Any]:
+    sound = slice_samples(samples, window.start_ms, window.end_ms)
+    quality = measure_window(window.segments, sound)
     return {
         "recording": recording,
         "start_ms": window.start_ms,
         "end_ms": window.end_ms,
-        "audio": {"bytes": audio, "path": None},
+        "audio": {"bytes": encode_flac(sound), "path": None},
         "segments": [asdict(segment) for segment in window.segments],
         "prompt": window.prompt,
-        "chars_per_second": chars_per_second(window.text, window.end_ms - window.start_ms),
-        "compression_ratio": compression_ratio(window.text),
+        "num_tokens": window.num_tokens,
+        "chars_per_second": quality.chars_per_second,
+        "compression_ratio": quality.compression_ratio,
+        "flags": list(quality.flags),
+        "doubt": quality.doubt,
+        "held_back": held_back,
     }
+
+
+def _shard_path(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Path:
+    return output_dir / f"{_content_key(recording, settings)}.arrow"
 
 
 def _content_key(recording: Recording, settings: PreparationSettings) -> str:
@@ -156,6 +234,7 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
         "settings": {
             "language": settings.language,
             "empty_transcript": settings.empty_transcript,
+            "no_speech_fraction": settings.no_speech_fraction,
             "suppressed_symbols": sorted(settings.suppressed_symbols),
             "limits": asdict(settings.limits),
             "cleaning": asdict(settings.cleaning),
@@ -167,5 +246,11 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
 def _hash_file(path: Path | None) -> str | None:
     if path is None:
         return None
+    stat = path.stat()
+    return _hash_content(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _hash_content(path: Path, num_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - parts of the cache's key
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

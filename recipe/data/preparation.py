@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +12,14 @@ from typing import Any
 from datasets import Dataset
 
 from recipe.arguments import DataArguments
-from recipe.data.dataset import Shard, build_shards, load_examples
+from recipe.data.dataset import Shard, build_shards, load_rows
 from recipe.data.manifest import Recording
+from recipe.data.overview import describe_windows
 from recipe.data.recording import PreparationSettings
 from recipe.data.report import build_report, check_fallbacks, report_warnings
-from recipe.data.split import choose_held_out, split_by_time
+from recipe.data.report_page import render_page
+from recipe.data.shares import NodeShare
+from recipe.data.split import split_examples
 
 
 @dataclass(frozen=True)
@@ -41,37 +46,52 @@ def prepare_dataset(
     settings: PreparationSettings,
     arguments: DataArguments,
     output_dir: Path,
+    *,
+    num_workers: int | None = None,
+    share: NodeShare = NodeShare(),  # noqa: B008 - frozen, so one default for all is safe
     on_recording: Callable[[Shard], None] = lambda _: None,
 ) -> PreparedDataset:
     """Make, or find on disk, the examples of all recordings, and hold some recordings out.
 
+    Args:
+        recordings: What came in.
+        settings: What the examples depend on beside the files.
+        arguments: How much is held out and how much may be bad.
+        output_dir: Receives the shards, `dataset_report.json` and `dataset_report.html`.
+        num_workers: Processes; all cores if not given.
+        share: What this machine prepares of it, where several share `output_dir`.
+        on_recording: Called after each recording.
+
     Raises:
         DataError: if no recording can be trained on, or too much data is bad.
     """
-    shards = build_shards(recordings, settings, output_dir / "shards", on_recording=on_recording)
+    shards = build_shards(
+        recordings,
+        settings,
+        output_dir / "shards",
+        num_workers=num_workers,
+        share=share,
+        on_recording=on_recording,
+    )
     reports = [shard.report for shard in shards]
     check_fallbacks(reports, arguments.max_fallback_fraction)
-    spoken = [report.name for report in reports if report.outcome == "speech"]
-    held_out_names = choose_held_out(spoken, arguments.eval_fraction)
-    for report in reports:
-        report.is_held_out = report.name in held_out_names
-    train = load_examples([shard for shard in shards if not shard.report.is_held_out])
-    held_out = load_examples([shard for shard in shards if shard.report.is_held_out])
-    warnings = report_warnings(reports)
-    if not held_out_names:
-        train, held_out = split_by_time(train, arguments.eval_fraction)
-        warnings += _explain_split(arguments.eval_fraction, len(held_out))
-    dataset_report = build_report(reports, len(train), len(held_out))
-    (output_dir / "dataset_report.json").write_text(json.dumps(dataset_report, indent=1, ensure_ascii=False))
-    return PreparedDataset(train, held_out, dataset_report, warnings, _fingerprint(shards, dataset_report))
+    split = split_examples(shards, arguments.eval_fraction)
+    for recording in reports:
+        recording.is_held_out = recording.name in split.held_out_names
+    report = build_report(reports, len(split.train), len(split.held_out), split.num_unused)
+    rows = load_rows(shards)
+    report |= describe_windows(rows)
+    _write(output_dir / "dataset_report.json", json.dumps(report, indent=1, ensure_ascii=False))
+    _write(output_dir / "dataset_report.html", render_page(report, rows))
+    warnings = report_warnings(reports) + split.warnings
+    return PreparedDataset(split.train, split.held_out, report, warnings, _fingerprint(shards, report))
 
 
-def _explain_split(eval_fraction: float, num_held_out: int) -> list[str]:
-    if eval_fraction == 0:
-        return ["No recording is held out (eval_fraction is 0), so the error rate is not measured."]
-    if num_held_out == 0:
-        return ["There is too little speech to hold any out, so the error rate is not measured."]
-    return ["There is a single recording: its end is held out, so the same voice is on both sides."]
+def _write(path: Path, text: str) -> None:
+    """Put the text in place at once: other machines may read it, or write the same."""
+    partial = path.with_suffix(f"{path.suffix}.{socket.gethostname()}.{os.getpid()}.part")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def _fingerprint(shards: Sequence[Shard], report: dict[str, Any]) -> str:

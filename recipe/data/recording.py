@@ -1,8 +1,8 @@
 """One recording read whole: samples, windows, and what became of the rest by the rules for bad data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,13 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from recipe.data.audio import Audio, AudioLimits, decode_audio, silence
-from recipe.data.captions import Action, Captions, Cleaning, Note, read_captions
+from recipe.data.audio import Audio, AudioLimits, decode_audio, silence, slice_samples
+from recipe.data.captions import Action, Captions, Cleaning, Cue, Note, read_captions
+from recipe.data.flags import find_flags
 from recipe.data.manifest import Recording
-from recipe.data.quality import is_silent
+from recipe.data.quality import count_scripts, measure_window
 from recipe.data.report import RecordingReport
-from recipe.data.windows import WINDOW_MS, Packing, pack_windows, silent_windows, split_long_cues
+from recipe.data.shares import position_of
+from recipe.data.speech import MAX_VOICE_MS, VoiceMeter, has_voice, voice_ms
+from recipe.data.windows import (
+    WINDOW_MS,
+    Packing,
+    Window,
+    gap_windows,
+    pack_windows,
+    silent_windows,
+    split_long_cues,
+)
 from recipe.errors import AudioError, CaptionError, DataError
+
+NEEDS_EAR = frozenset({"few words for its time", "little sound under its words"})
+"""Flags of a window that may have no voice in it at all."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,8 @@ class PreparationSettings:
         tokenizer_file: The model's tokenizer.json, which counts the tokens of a label.
         language: Code of the language spoken, or None.
         empty_transcript: What a recording without captions becomes; see `DataArguments`.
+        no_speech_fraction: Share of the gaps between captions that are trained as silence; see
+            `DataArguments`.
         suppressed_symbols: Symbols that the model can never write.
         limits: What an audio file may hold.
         cleaning: Rules that turn cues into reading form.
@@ -35,19 +51,25 @@ class PreparationSettings:
     tokenizer_file: Path
     language: str | None = None
     empty_transcript: Literal["auto", "minimal", "skip", "fail"] = "auto"
+    no_speech_fraction: float = 0.1
     suppressed_symbols: frozenset[str] = frozenset()
     limits: AudioLimits = field(default_factory=AudioLimits)
     cleaning: Cleaning = field(default_factory=Cleaning)
 
 
 def read_recording(
-    recording: Recording, settings: PreparationSettings
+    recording: Recording, settings: PreparationSettings, measure_voice: VoiceMeter = voice_ms
 ) -> tuple[NDArray[np.int16], Packing, RecordingReport]:
     """Samples (int16, 16 kHz), windows and report of one recording.
 
     Missing or unreadable audio becomes a window of silence, never with the transcript's words. Missing or
-    empty captions make silent audio an example of silence; audible speech without its words is skipped,
+    empty captions make audio without a voice an example of silence; speech without its words is skipped,
     for it would teach the model to say nothing.
+
+    Args:
+        recording: Where its files are.
+        settings: What the examples depend on beside the files.
+        measure_voice: Asked where a decision hangs on it.
 
     Raises:
         DataError: if there are no captions and `empty_transcript` is "fail".
@@ -61,14 +83,73 @@ def read_recording(
         return silence(WINDOW_MS), Packing(silent_windows(WINDOW_MS)), report
     cues = split_long_cues(captions.cues)
     if cues:
-        packing = pack_windows(cues, audio.duration_ms, _token_counter(settings.tokenizer_file))
+        packing = _pack_words(recording.name, cues, captions, audio, settings, measure_voice)
+        report.num_no_speech_windows = sum(not window.segments for window in packing.windows)
     else:
-        packing = _pack_without_words(audio, settings.empty_transcript, report)
+        packing = _pack_without_words(audio, settings.empty_transcript, report, measure_voice)
     _count_cues(report, captions, packing, captions.num_cues_in + len(cues) - len(captions.cues))
     report.count_audio(packing, audio.duration_ms)
-    if captions.cues and not packing.windows:
+    report.flags = find_flags(captions, report)
+    report.scripts = count_scripts(cue.text for cue in cues)
+    report.language = captions.language or recording.language_tag or settings.language or ""
+    if captions.cues and report.num_cues_kept == 0:
         report.outcome, report.reason = "skipped", "none of its cues can be trained on"
     return audio.samples, packing, report
+
+
+def _pack_words(
+    name: str,
+    cues: Sequence[Cue],
+    captions: Captions,
+    audio: Audio,
+    settings: PreparationSettings,
+    measure_voice: VoiceMeter,
+) -> Packing:
+    """Windows of the cues, and of some of the gaps between them in which no voice is heard."""
+    packing = pack_windows(
+        cues,
+        audio.duration_ms,
+        _token_counter(settings.tokenizer_file),
+        partial(_find_fault, samples=audio.samples, measure_voice=measure_voice),
+    )
+    gaps = gap_windows(packing, captions.lost_speech_ms, audio.duration_ms)
+    num_wanted = _count_wanted(name, settings.no_speech_fraction, gaps, packing.windows)
+    packing.windows += _choose_silent(name, gaps, num_wanted, audio, measure_voice)
+    packing.windows.sort(key=lambda window: window.start_ms)
+    return packing
+
+
+def _find_fault(window: Window, samples: NDArray[np.int16], measure_voice: VoiceMeter) -> str:
+    """Why a window must be held back, or ""; only where its figures are odd is anyone asked to listen."""
+    sound = slice_samples(samples, window.start_ms, window.end_ms)
+    quality = measure_window(window.segments, sound)
+    if quality.fault or not NEEDS_EAR.intersection(quality.flags):
+        return quality.fault
+    is_heard = measure_voice(sound) >= min(MAX_VOICE_MS, (window.end_ms - window.start_ms) // 10)
+    return "" if is_heard else "no voice is heard under its words"
+
+
+def _count_wanted(name: str, fraction: float, gaps: Sequence[Window], spoken: Sequence[Window]) -> int:
+    """How many windows without speech to keep: `fraction` of the gaps, and of the windows with speech.
+
+    What is left after the whole windows is drawn by the recording's name, so that the share holds over
+    many short recordings too.
+    """
+    return int(fraction * min(len(gaps), len(spoken)) + position_of(f"{name} no speech"))
+
+
+def _choose_silent(
+    name: str, gaps: Sequence[Window], num_wanted: int, audio: Audio, measure_voice: VoiceMeter
+) -> list[Window]:
+    """Gaps in which no voice is heard, in an order drawn by name; at most twice as many are listened to."""
+    drawn = sorted(gaps, key=lambda gap: position_of(f"{name} {gap.start_ms}"))[: 2 * num_wanted]
+    silent: list[Window] = []
+    for gap in drawn:
+        if len(silent) == num_wanted:
+            break
+        if not has_voice(slice_samples(audio.samples, gap.start_ms, gap.end_ms), measure_voice):
+            silent.append(gap)
+    return silent
 
 
 def _read_audio(recording: Recording, limits: AudioLimits, report: RecordingReport) -> Audio | None:
@@ -109,12 +190,15 @@ def _read_transcript(
 
 
 def _pack_without_words(
-    audio: Audio, rule: Literal["auto", "minimal", "skip", "fail"], report: RecordingReport
+    audio: Audio,
+    rule: Literal["auto", "minimal", "skip", "fail"],
+    report: RecordingReport,
+    measure_voice: VoiceMeter,
 ) -> Packing:
     """Windows of a recording without captions: labelled as silence, or none."""
     if rule == "fail":
         raise DataError(f"{report.name}: {report.reason}; empty_transcript is set to fail. Add captions.")
-    if rule == "minimal" or (rule == "auto" and is_silent(audio.samples)):
+    if rule == "minimal" or (rule == "auto" and not has_voice(audio.samples, measure_voice)):
         report.outcome, report.is_fallback = "silence", True
         return Packing(silent_windows(audio.duration_ms))
     report.outcome = "skipped"
@@ -129,6 +213,9 @@ def _count_cues(report: RecordingReport, captions: Captions, packing: Packing, n
         if note.action in (Action.DROPPED, Action.MERGED)
     ]
     lost += [f"{Action.DROPPED}: {dropped.reason}" for dropped in packing.dropped]
+    for held_back in packing.held_back:
+        num_cues_in_it = sum(segment.end_ms is not None for segment in held_back.window.segments)
+        lost += [f"window held back: {held_back.reason}"] * num_cues_in_it
     report.add_notes(
         f"line {dropped.cue.line}: dropped: {dropped.reason}: {dropped.cue.text[:60]}"
         for dropped in packing.dropped

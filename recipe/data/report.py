@@ -1,16 +1,22 @@
 """The dataset report: where every recording, cue and millisecond of audio ended up."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from recipe.data.windows import Packing
 from recipe.errors import DataError
 
+KEPT = "kept"
 UNCAPTIONED = "no captions over it"
+NUM_EXAMPLES = 3
+"""Stretches of lost audio shown for each reason."""
+
 MAX_NOTES = 50
 """Notes listed for one recording; all are counted."""
 
@@ -30,12 +36,19 @@ class RecordingReport:
         audio_ms: Audio that came in; 0 if it could not be read.
         kept_ms: Audio inside windows, counted once where windows overlap.
         lost_ms: Audio outside windows, in milliseconds by reason.
+        lost_examples: The longest stretch lost for each reason, as [start, end] in milliseconds.
         num_cues: Cues that the caption file holds; one that was split counts as its parts.
         num_cues_kept: Cues that are in a window.
         lost_cues: Cues that were dropped, or merged into another one, by reason.
-        num_windows: Windows made of it.
+        num_windows: Windows made of it, those without speech included.
+        num_no_speech_windows: Windows over gaps between cues in which no voice is heard.
+        num_held_back: Windows made and not used, because they can only be wrong.
         num_notes: Repairs and losses noted.
         notes: The first `MAX_NOTES` of them, each naming line or time and reason.
+        flags: What is odd about it as a whole.
+        language: As its captions say, or the job; "" if neither does.
+        scripts: Letters of its captions by script.
+        audio_hash: SHA-256 of the audio file; "" without one.
         is_held_out: Kept away from training, to measure the error rate.
     """
 
@@ -46,12 +59,19 @@ class RecordingReport:
     audio_ms: int = 0
     kept_ms: int = 0
     lost_ms: dict[str, int] = field(default_factory=dict)
+    lost_examples: dict[str, list[int]] = field(default_factory=dict)
     num_cues: int = 0
     num_cues_kept: int = 0
     lost_cues: dict[str, int] = field(default_factory=dict)
     num_windows: int = 0
+    num_no_speech_windows: int = 0
+    num_held_back: int = 0
     num_notes: int = 0
     notes: list[str] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+    language: str = ""
+    scripts: dict[str, int] = field(default_factory=dict)
+    audio_hash: str = ""
     is_held_out: bool = False
 
     def add_notes(self, notes: Iterable[str]) -> None:
@@ -74,28 +94,43 @@ class RecordingReport:
 
     def count_audio(self, packing: Packing, duration_ms: int) -> None:
         """Attribute every millisecond of audio to a window or to the reason why it is in none."""
-        reasons = [UNCAPTIONED, "kept", *sorted({dropped.reason for dropped in packing.dropped})]
-        owner = np.zeros(duration_ms, dtype=np.uint8)
-        for dropped in packing.dropped:
-            owner[max(0, dropped.cue.start_ms) : dropped.cue.end_ms] = reasons.index(dropped.reason)
+        spans = [(d.cue.start_ms, d.cue.end_ms, d.reason) for d in packing.dropped]
+        spans += [
+            (h.window.start_ms, h.window.end_ms, f"window held back: {h.reason}") for h in packing.held_back
+        ]
+        reasons = [KEPT, UNCAPTIONED, *sorted({reason for _, _, reason in spans})]
+        owner = np.full(duration_ms, reasons.index(UNCAPTIONED), dtype=np.uint8)
+        for start_ms, end_ms, reason in spans:
+            owner[max(0, start_ms) : max(0, end_ms)] = reasons.index(reason)
         for window in packing.windows:
-            owner[window.start_ms : window.end_ms] = 1
-        totals = np.bincount(owner, minlength=len(reasons))
-        self.audio_ms, self.kept_ms = duration_ms, int(totals[1])
-        self.lost_ms = {
-            reason: int(total)
-            for reason, total in zip(reasons, totals, strict=True)
-            if total and reason != "kept"
-        }
+            owner[window.start_ms : window.end_ms] = reasons.index(KEPT)
+        self.audio_ms, self.num_held_back = duration_ms, len(packing.held_back)
+        for number, reason in enumerate(reasons):
+            total_ms = int(np.count_nonzero(owner == number))
+            if reason == KEPT:
+                self.kept_ms = total_ms
+            elif total_ms:
+                self.lost_ms[reason] = total_ms
+                self.lost_examples[reason] = _longest_stretch(owner == number)
 
 
-def build_report(reports: Sequence[RecordingReport], num_train: int, num_held_out: int) -> dict[str, Any]:
+def _longest_stretch(is_lost: npt.NDArray[np.bool_]) -> list[int]:
+    """Start and end of the longest stretch of True."""
+    edges = np.flatnonzero(np.diff(is_lost, prepend=False, append=False))
+    longest = int(np.argmax(edges[1::2] - edges[::2]))
+    return [int(edges[2 * longest]), int(edges[2 * longest + 1])]
+
+
+def build_report(
+    reports: Sequence[RecordingReport], num_train: int, num_held_out: int, num_unused: Mapping[str, int]
+) -> dict[str, Any]:
     """The report of the whole dataset, ready for JSON.
 
     Args:
         reports: One for each recording that came in.
         num_train: Windows to train on.
         num_held_out: Windows to measure the error rate on.
+        num_unused: Windows on neither side, by reason.
     """
     lost_ms: Counter[str] = Counter()
     lost_cues: Counter[str] = Counter()
@@ -110,15 +145,32 @@ def build_report(reports: Sequence[RecordingReport], num_train: int, num_held_ou
         "audio_hours": round(sum(report.audio_ms for report in reports) / 3_600_000, 4),
         "audio_ms": sum(report.audio_ms for report in reports),
         "kept_ms": sum(report.kept_ms for report in reports),
-        "lost_ms": dict(lost_ms),
+        "lost_ms": dict(lost_ms.most_common()),
+        "lost_examples": {reason: _longest_losses(reports, reason) for reason in lost_ms},
         "num_cues": sum(report.num_cues for report in reports),
         "num_cues_kept": sum(report.num_cues_kept for report in reports),
-        "lost_cues": dict(lost_cues),
+        "lost_cues": dict(lost_cues.most_common()),
         "num_windows": sum(report.num_windows for report in reports),
+        "num_no_speech_windows": sum(report.num_no_speech_windows for report in reports),
+        "num_held_back_windows": sum(report.num_held_back for report in reports),
         "num_train_windows": num_train,
         "num_held_out_windows": num_held_out,
+        "num_unused_windows": dict(num_unused),
+        "languages": dict(Counter(report.language or "unknown" for report in reports)),
+        "scripts": dict(sum((Counter(report.scripts) for report in reports), Counter()).most_common()),
         "recordings": [asdict(report) for report in reports],
     }
+
+
+def _longest_losses(reports: Sequence[RecordingReport], reason: str) -> list[dict[str, Any]]:
+    """The longest stretches of audio lost for a reason, one a recording."""
+    losses = [
+        (start_ms - end_ms, {"recording": report.name, "start_ms": start_ms, "end_ms": end_ms})
+        for report in reports
+        for start_ms, end_ms in [report.lost_examples.get(reason, (0, 0))]
+        if end_ms
+    ]
+    return [loss for _, loss in sorted(losses, key=itemgetter(0))[:NUM_EXAMPLES]]
 
 
 def report_warnings(reports: Sequence[RecordingReport]) -> list[str]:

@@ -1,28 +1,95 @@
-"""Which recordings are held out of training to measure the error rate.
+"""Which windows are held out of training to measure the error rate.
 
 Whole recordings are held out, so that no voice or take is on both sides. The choice depends on each
 recording's own name: adding files later moves none of the earlier ones, but for the very smallest sets.
+Uploads of the same recording go to one side together. Where other text is on both sides (an introduction,
+a jingle), the windows that have it leave the held-out side: there they cost the fewest, and training
+keeps all it can use.
 """
 
-import hashlib
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from datasets import Dataset
+
+from recipe.data.dataset import Shard, load_examples
+from recipe.data.duplicates import find_shared, group_recordings
+from recipe.data.shares import position_of
 
 GUARD_MS = 10_000
 """Audio left unused between the two parts of a single recording."""
 
+BOTH_SIDES = "its words are trained too"
+NO_WORDS = "it has no words to measure"
+GUARD = "too near the held-out part of the same recording"
 
-def choose_held_out(names: Collection[str], fraction: float) -> frozenset[str]:
-    """Names of the recordings to hold out: about `fraction` of them, at least one and never all.
 
-    Empty if `fraction` is 0 or there is only one recording (see `split_by_time`).
+@dataclass
+class Split:
+    """The windows of both sides, and those of neither.
+
+    Attributes:
+        train: Examples to train on.
+        held_out: Examples to measure on.
+        held_out_names: Recordings that are held out whole.
+        num_unused: Windows that are on neither side, by reason.
+        warnings: A sentence for each thing that makes the measurement worth less.
     """
-    if fraction == 0 or len(names) < 2:
+
+    train: Dataset
+    held_out: Dataset
+    held_out_names: frozenset[str] = frozenset()
+    num_unused: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
+    """Hold out about `fraction` of the recordings; of a single one, its end."""
+    spoken = [shard for shard in shards if shard.report.outcome == "speech"]
+    names = {shard.report.name: shard.report.name for shard in spoken}
+    groups = group_recordings(
+        _texts_of_recordings(spoken), {shard.report.name: shard.report.audio_hash for shard in spoken}
+    )
+    held_out_names = choose_held_out(groups, fraction) or choose_held_out(names, fraction)
+    split = Split(
+        load_examples([shard for shard in shards if shard.report.name not in held_out_names]),
+        load_examples([shard for shard in shards if shard.report.name in held_out_names]),
+        held_out_names,
+    )
+    if not held_out_names:
+        num_windows = len(split.train)
+        split.train, split.held_out = split_by_time(split.train, fraction)
+        _count_unused(split, GUARD, num_windows - len(split.train) - len(split.held_out))
+        split.warnings += _explain_split(fraction, len(split.held_out))
+    _leave_unmeasurable(split)
+    _keep_apart(split)
+    return split
+
+
+def choose_held_out(groups: Mapping[str, str], fraction: float) -> frozenset[str]:
+    """Names of the recordings to hold out: about `fraction` of the groups, at least one and never all.
+
+    A group of over half of the recordings is always trained on. Empty if `fraction` is 0 or there is only
+    one group (see `split_by_time`).
+
+    Args:
+        groups: The group of each recording; a group is on one side.
+        fraction: Share to hold out, in [0, 1).
+    """
+    members: defaultdict[str, list[str]] = defaultdict(list)
+    for name, group in groups.items():
+        members[group].append(name)
+    # By the first of its members: a file added to a group never takes the group back into training.
+    positions = {group: min(map(position_of, names)) for group, names in members.items()}
+    ranked = sorted(
+        (group for group in members if len(members[group]) <= len(groups) / 2), key=positions.__getitem__
+    )
+    if fraction == 0 or len(members) < 2:
         return frozenset()
-    ranked = sorted(names, key=_position)
-    num_held_out = sum(_position(name) < fraction for name in ranked)
-    return frozenset(ranked[: min(max(num_held_out, 1), len(ranked) - 1)])
+    num_held_out = max(1, sum(positions[group] < fraction for group in ranked))
+    chosen = ranked[: min(num_held_out, len(members) - 1)]
+    return frozenset(name for group in chosen for name in members[group])
 
 
 def split_by_time(examples: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
@@ -41,6 +108,45 @@ def split_by_time(examples: Dataset, fraction: float) -> tuple[Dataset, Dataset]
     return examples.select(train), examples.select(range(first, len(examples)))
 
 
-def _position(name: str) -> float:
-    """A number in [0, 1) that depends on the name alone, evenly spread over names."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
+def _explain_split(fraction: float, num_held_out: int) -> list[str]:
+    if fraction == 0:
+        return ["No recording is held out (eval_fraction is 0), so the error rate is not measured."]
+    if num_held_out == 0:
+        return ["There is too little speech to hold any out, so the error rate is not measured."]
+    return ["There is a single recording: its end is held out, so the same voice is on both sides."]
+
+
+def _leave_unmeasurable(split: Split) -> None:
+    """Take the windows without words out of the held-out side: an error rate counts words."""
+    with_words = [index for index, text in enumerate(_texts(split.held_out)) if text]
+    _count_unused(split, NO_WORDS, len(split.held_out) - len(with_words))
+    split.held_out = split.held_out.select(with_words)
+
+
+def _keep_apart(split: Split) -> None:
+    """Take the windows whose words are trained too out of the held-out side, unless that leaves none."""
+    shared = find_shared(list(_texts(split.held_out)), _texts(split.train))
+    if shared and len(shared) == len(split.held_out):
+        split.warnings.append(
+            "All held-out windows have words in them that are trained too, so the error rate flatters."
+        )
+        return
+    _count_unused(split, BOTH_SIDES, len(shared))
+    split.held_out = split.held_out.select([i for i in range(len(split.held_out)) if i not in shared])
+
+
+def _count_unused(split: Split, reason: str, num_windows: int) -> None:
+    if num_windows:
+        split.num_unused[reason] = num_windows
+
+
+def _texts_of_recordings(shards: Sequence[Shard]) -> Iterator[tuple[str, str]]:
+    for shard in shards:
+        yield shard.report.name, " ".join(_texts(load_examples([shard])))
+
+
+def _texts(examples: Dataset) -> Iterator[str]:
+    """The words of each window; nothing but them is read."""
+    for batch in examples.select_columns(["segments"]).iter(batch_size=1000):
+        for segments in batch["segments"]:
+            yield " ".join(segment["text"] for segment in segments if segment["end_ms"] is not None)

@@ -3,7 +3,8 @@
 A window starts where speech starts and takes whole cues as long as they fit in 30 s and in the
 decoder's 448 tokens. A cue that crosses the end gives its start only (the model learns that speech
 goes on) and opens the next window. A cue that cannot be learnt from is dropped with a reason, and a
-window never spans it: its audio would otherwise stand there without words.
+window never spans it: its audio would otherwise stand there without words. A window whose words are broken is
+held back as a whole. What no cue claims may become windows without words, if nothing is said there.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,6 +41,9 @@ MAX_CHARS_PER_SECOND = 25.0
 
 FREE_CHARS = 10
 
+MIN_CHARS_PER_SECOND = 1.0
+"""Slower text, beyond `FREE_CHARS`, cannot be all that is said in its time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -64,13 +68,16 @@ class Window:
         start_ms: Start in the recording, in milliseconds.
         end_ms: End in the recording, exclusive; at most `WINDOW_MS` after the start.
         segments: Texts in order; only the last may have no end. Empty for silence.
-        prompt: The text said before the window, from the same recording; "" after a gap or a dropped cue.
+        prompt: The text said before the window, from the same recording; "" after a gap, a dropped cue or
+            a window that is held back.
+        num_tokens: Tokens of the label with timestamps, at most `MAX_LABEL_TOKENS`.
     """
 
     start_ms: int
     end_ms: int
     segments: tuple[Segment, ...]
     prompt: str = ""
+    num_tokens: int = NUM_SPECIAL_TOKENS
 
     @property
     def text(self) -> str:
@@ -95,37 +102,83 @@ class DroppedCue:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class HeldBackWindow:
+    """A window that is not trained, and why."""
+
+    window: Window
+    reason: str
+
+
 @dataclass
 class Packing:
-    """What became of the cues of a recording: every cue is in exactly one window or in `dropped`."""
+    """What became of the cues of a recording.
+
+    Every cue is in exactly one of the windows, in one that is held back, or in `dropped`.
+    """
 
     windows: list[Window] = field(default_factory=list)
+    held_back: list[HeldBackWindow] = field(default_factory=list)
     dropped: list[DroppedCue] = field(default_factory=list)
 
 
-def pack_windows(cues: Sequence[Cue], duration_ms: int, count_tokens: Callable[[str], int]) -> Packing:
+def pack_windows(
+    cues: Sequence[Cue],
+    duration_ms: int,
+    count_tokens: Callable[[str], int],
+    find_fault: Callable[[Window], str] = lambda _: "",
+) -> Packing:
     """Pack the cues of one recording greedily into windows.
 
     Args:
         cues: In order and without overlap, as `read_captions` leaves them.
         duration_ms: Length of the recording's audio.
         count_tokens: Number of the model's tokens in a text.
+        find_fault: Why a window must be held back, or "".
     """
     packing = Packing()
     for run in _usable_runs(cues, duration_ms, count_tokens, packing.dropped):
         prompt, remaining = "", run.cues
         while remaining:
             window, num_taken = _take_window(remaining, run.boundary_ms, count_tokens, prompt)
-            packing.windows.append(window)
             remaining = remaining[num_taken:]
-            prompt = f"{prompt} {window.text}".strip()[-MAX_PROMPT_CHARS:]
+            fault = find_fault(window)
+            if fault:
+                packing.held_back.append(HeldBackWindow(window, fault))
+                prompt = ""
+            else:
+                packing.windows.append(window)
+                prompt = f"{prompt} {window.text}".strip()[-MAX_PROMPT_CHARS:]
     return packing
 
 
 def silent_windows(duration_ms: int) -> list[Window]:
     """Windows without words that cover `duration_ms` of audio; the last may be shorter than 30 s."""
-    starts = range(0, duration_ms, WINDOW_MS)
-    return [Window(start_ms, min(start_ms + WINDOW_MS, duration_ms), ()) for start_ms in starts]
+    return [Window(start_ms, end_ms, ()) for start_ms, end_ms in _cut(0, duration_ms)]
+
+
+def gap_windows(packing: Packing, lost_ms: Iterable[tuple[int, int]], duration_ms: int) -> list[Window]:
+    """Windows without words over what no cue claims: to be trained as silence if nothing is said there.
+
+    Args:
+        packing: Of the recording's cues.
+        lost_ms: Where else the captions held words that were lost, as (start, end).
+        duration_ms: Length of the recording's audio.
+    """
+    claimed = [(window.start_ms, window.end_ms) for window in packing.windows]
+    claimed += [(held_back.window.start_ms, held_back.window.end_ms) for held_back in packing.held_back]
+    claimed += [(dropped.cue.start_ms, dropped.cue.end_ms) for dropped in packing.dropped]
+    windows, free_from_ms = [], 0
+    for start_ms, end_ms in [*sorted([*claimed, *lost_ms]), (duration_ms, duration_ms)]:
+        pieces = _cut(free_from_ms, min(start_ms, duration_ms))
+        windows += [Window(start, end, ()) for start, end in pieces if end - start >= MAX_GAP_MS]
+        free_from_ms = max(free_from_ms, end_ms)
+    return windows
+
+
+def _cut(start_ms: int, end_ms: int) -> list[tuple[int, int]]:
+    """The stretch in pieces of 30 s; the last may be shorter."""
+    return [(piece_ms, min(piece_ms + WINDOW_MS, end_ms)) for piece_ms in range(start_ms, end_ms, WINDOW_MS)]
 
 
 def split_long_cues(cues: Iterable[Cue]) -> list[Cue]:
@@ -179,7 +232,9 @@ def _usable_runs(
         yield _Run(run, duration_ms)
 
 
-def _unusable_reason(cue: Cue, duration_ms: int, count_tokens: Callable[[str], int]) -> str | None:
+def _unusable_reason(  # noqa: PLR0911 - a list of rules, in order
+    cue: Cue, duration_ms: int, count_tokens: Callable[[str], int]
+) -> str | None:
     """Why a cue cannot be learnt from, as counted in the dataset report; None if it can."""
     length_ms = cue.end_ms - cue.start_ms
     if cue.end_ms > duration_ms:
@@ -190,6 +245,8 @@ def _unusable_reason(cue: Cue, duration_ms: int, count_tokens: Callable[[str], i
         return "longer than 30 s, without word times to split it at"
     if len(cue.text) > MAX_CHARS_PER_SECOND * length_ms / 1000 + FREE_CHARS:
         return "more text than can be said in its time"
+    if len(cue.text) + FREE_CHARS < MIN_CHARS_PER_SECOND * length_ms / 1000:
+        return "less text than is said in its time"
     if _num_tokens(cue, count_tokens) > MAX_LABEL_TOKENS - NUM_SPECIAL_TOKENS:
         return "more tokens than the decoder holds"
     return None
@@ -203,9 +260,10 @@ def _take_window(
     limit_ms = start_ms + WINDOW_MS
     num_tokens, num_taken = NUM_SPECIAL_TOKENS, 0
     for cue in cues:
-        num_tokens += _num_tokens(cue, count_tokens)
-        if cue.end_ms > limit_ms or num_tokens > MAX_LABEL_TOKENS:
+        num_cue_tokens = _num_tokens(cue, count_tokens)
+        if cue.end_ms > limit_ms or num_tokens + num_cue_tokens > MAX_LABEL_TOKENS:
             break
+        num_tokens += num_cue_tokens
         num_taken += 1
     taken, following = cues[:num_taken], cues[num_taken : num_taken + 1]
     segments = [Segment(cue.start_ms - start_ms, cue.end_ms - start_ms, cue.text) for cue in taken]
@@ -216,7 +274,7 @@ def _take_window(
         if is_crossing:
             segments.append(Segment(next_start_ms - start_ms, None, ""))
         end_ms = limit_ms if is_crossing else min(end_ms, next_start_ms)
-    return Window(start_ms, end_ms, tuple(segments), prompt), num_taken
+    return Window(start_ms, end_ms, tuple(segments), prompt, num_tokens), num_taken
 
 
 def _num_tokens(cue: Cue, count_tokens: Callable[[str], int]) -> int:

@@ -1,16 +1,18 @@
-import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from voices import make_noise, make_voice
 
 from recipe.arguments import DataArguments
 from recipe.data.audio import encode_flac
-from recipe.data.dataset import build_shards, load_examples
+from recipe.data.dataset import build_shards, load_examples, load_rows
 from recipe.data.manifest import LocalFile, Recording
 from recipe.data.preparation import prepare_dataset
-from recipe.data.quality import compression_ratio, is_silent
 from recipe.data.recording import PreparationSettings, read_recording
 from recipe.data.report import build_report, check_fallbacks
+from recipe.data.shares import NodeShare
 from recipe.errors import DataError
 from recipe.training.tiny import build_tiny_whisper
 
@@ -23,8 +25,10 @@ def preparation(tmp_path_factory) -> PreparationSettings:
 
 
 def make_sound(seconds: float, level: int = 3_000) -> bytes:
-    samples = np.random.default_rng(0).integers(-level, level + 1, round(seconds * 16_000))
-    return encode_flac(samples.astype(np.int16))
+    return encode_flac(make_noise(seconds, level))
+
+
+VOICE = encode_flac(make_voice(40))
 
 
 def make_recording(
@@ -48,14 +52,15 @@ def make_recording(
         pytest.param(make_sound(8), VTT, "auto", "speech", 1, 5, id="good"),
         pytest.param(None, VTT, "auto", "silence", 1, 0, id="audio-missing"),
         pytest.param(b"<!DOCTYPE html><html>", VTT, "auto", "silence", 1, 0, id="html-instead-of-audio"),
-        pytest.param(make_sound(40), None, "auto", "skipped", 0, 0, id="captions-missing-over-speech"),
-        pytest.param(make_sound(40), "WEBVTT\n", "auto", "skipped", 0, 0, id="captions-empty-over-speech"),
+        pytest.param(VOICE, None, "auto", "skipped", 0, 0, id="captions-missing-over-speech"),
+        pytest.param(VOICE, "WEBVTT\n", "auto", "skipped", 0, 0, id="captions-empty-over-speech"),
+        pytest.param(make_sound(40), None, "auto", "silence", 2, 0, id="captions-missing-over-noise"),
         pytest.param(
             make_sound(40, 3), "WEBVTT\n", "auto", "silence", 2, 0, id="captions-empty-over-silence"
         ),
         pytest.param(make_sound(40), "WEBVTT\n", "minimal", "silence", 2, 0, id="minimal"),
         pytest.param(make_sound(40, 3), "WEBVTT\n", "skip", "skipped", 0, 0, id="skip"),
-        pytest.param(make_sound(8), '{"error": 1}', "auto", "skipped", 0, 0, id="json-instead-of-captions"),
+        pytest.param(VOICE, '{"error": 1}', "auto", "skipped", 0, 0, id="json-instead-of-captions"),
     ],
 )
 def test_bad_data_ends_as_the_contract_says(
@@ -91,9 +96,6 @@ cue_texts = st.text(alphabet="ab é<>&\n-[]♪:", max_size=60)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(cue_times, cue_texts), max_size=12), st.floats(0.1, 70))
 def test_the_sums_hold_on_broken_captions(tmp_path, preparation, cues, seconds):
-    def stamp(time_ms: int) -> str:
-        return f"{time_ms // 60_000:02}:{time_ms // 1_000 % 60:02}.{time_ms % 1_000:03}"
-
     blocks = [f"{stamp(start)} --> {stamp(max(0, start + length))}\n{text}" for (start, length), text in cues]
     recording = make_recording(
         tmp_path, audio=make_sound(seconds), captions="WEBVTT\n\n" + "\n\n".join(blocks) + "\n"
@@ -127,8 +129,8 @@ def test_several_processes_make_the_same_shards_in_order(tmp_path, preparation):
 
 def test_the_whole_dataset_adds_up_and_holds_a_recording_out(tmp_path, preparation):
     recordings = [make_recording(tmp_path, f"talk-{number}", make_sound(8)) for number in range(4)]
-    recordings.append(make_recording(tmp_path, "untold", make_sound(8), None))
-    data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared")
+    recordings.append(make_recording(tmp_path, "untold", VOICE, None))
+    data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
     assert len(data.held_out) == 1
     assert len(data.train) == 3
     assert data.report["num_recordings"] == 5
@@ -147,16 +149,92 @@ def test_too_many_substitutes_are_refused_with_the_list(tmp_path, preparation):
     check_fallbacks(reports, 0.5)
     with pytest.raises(DataError, match="None of the 1 recordings can be trained on"):
         check_fallbacks(reports[1:], 1.0)
-    assert build_report(reports, 1, 0)["num_fallback_recordings"] == 1
+    assert build_report(reports, 1, 0, {})["num_fallback_recordings"] == 1
 
 
-def test_silence_is_quiet_and_hardly_interrupted():
-    noise = np.random.default_rng(0).integers(-20, 20, 160_000).astype(np.int16)
-    assert is_silent(noise)
-    noise[8_000:40_000] *= 200
-    assert not is_silent(noise)
-    assert is_silent(np.zeros(0, np.int16))
+def stamp(time_ms: int) -> str:
+    return f"{time_ms // 60_000:02}:{time_ms // 1_000 % 60:02}.{time_ms % 1_000:03}"
 
 
-def test_repetition_shows_in_the_compression_ratio():
-    assert compression_ratio("so so so " * 40) > 2.4 > compression_ratio("Nothing is said here twice.")
+def write_vtt(*cues: tuple[int, int, str]) -> str:
+    return "WEBVTT\n\n" + "".join(f"{stamp(a)} --> {stamp(b)}\n{text}\n\n" for a, b, text in cues)
+
+
+SPARSE = write_vtt(
+    *((start, start + 4_000, f"These are the words at {start}.") for start in range(60_000, 420_000, 90_000))
+)
+"""Speech of four seconds every minute and a half."""
+
+
+@pytest.mark.parametrize(
+    ("fraction", "voiced_ms", "num_windows"),
+    [
+        pytest.param(0.0, 0, 0, id="not asked for"),
+        pytest.param(1.0, 0, 4, id="one for each window with speech"),
+        pytest.param(0.5, 0, 2, id="capped"),
+        pytest.param(1.0, 500, 0, id="voice in the gaps"),
+    ],
+)
+def test_gaps_without_a_voice_become_windows_without_speech(
+    tmp_path, preparation, fraction, voiced_ms, num_windows
+):
+    recording = make_recording(tmp_path, audio=make_sound(430), captions=SPARSE)
+    settings_ = PreparationSettings(preparation.tokenizer_file, "en", no_speech_fraction=fraction)
+    _, packing, report = read_recording(recording, settings_, lambda samples: voiced_ms)
+    silent = [window for window in packing.windows if not window.segments]
+    assert report.num_no_speech_windows == len(silent) == num_windows
+    assert [window.start_ms for window in packing.windows] == sorted(w.start_ms for w in packing.windows)
+    check_sums(report)
+
+
+def test_a_cue_that_was_lost_is_never_inside_a_window_without_speech(tmp_path, preparation):
+    captions = write_vtt((60_000, 64_000, "These are words."), (30_000, 30_010, "x" * 300))
+    recording = make_recording(tmp_path, audio=make_sound(70), captions=captions)
+    settings_ = PreparationSettings(preparation.tokenizer_file, "en", no_speech_fraction=1.0)
+    _, packing, _ = read_recording(recording, settings_, lambda samples: 0)
+    silent = [(window.start_ms, window.end_ms) for window in packing.windows if not window.segments]
+    assert silent
+    assert all(end <= 30_000 or start >= 30_010 for start, end in silent)
+
+
+def test_words_over_which_no_voice_is_heard_are_held_back(tmp_path, preparation):
+    captions = write_vtt((0, 25_000, "There is very little said here."), (26_000, 29_000, "Or is there?"))
+    recording = make_recording(tmp_path, audio=make_sound(40), captions=captions)
+    for voiced_ms, num_held_back in ((0, 1), (3_000, 0)):
+        _, packing, report = read_recording(recording, preparation, lambda samples, ms=voiced_ms: ms)
+        assert len(packing.held_back) == report.num_held_back == num_held_back
+        check_sums(report)
+    assert report.lost_ms == {"no captions over it": 10_500}
+
+
+def test_a_window_that_repeats_itself_is_a_row_that_is_never_loaded(tmp_path, preparation):
+    lines = ("I will say this once", "I will say this once")
+    cues = [(at, at + 3_000, f"{lines[0]}\n{lines[1]}") for at in range(0, 27_000, 3_000)]
+    captions = write_vtt(*cues, (40_000, 43_000, "Something else is said."))
+    recording = make_recording(tmp_path, audio=make_sound(50), captions=captions)
+    (shard,) = build_shards([recording], preparation, tmp_path / "shards")
+    assert (shard.report.num_windows, shard.report.num_held_back) == (1, 1)
+    assert load_examples([shard])["segments"][0][0]["text"] == "Something else is said."
+    assert load_rows([shard])["held_back"][:] == ["its text repeats itself", ""]
+    assert shard.report.lost_cues == {"window held back: its text repeats itself": 9}
+
+
+def test_each_machine_makes_its_share_and_takes_the_others(tmp_path, preparation):
+    recordings = [make_recording(tmp_path, f"talk-{number}", make_sound(8)) for number in range(6)]
+    shares = [NodeShare(index, 2) for index in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(
+            lambda share: build_shards(recordings, preparation, tmp_path / "s", num_workers=1, share=share),
+            shares,
+        )
+    assert first == second
+    assert len(list((tmp_path / "s").iterdir())) == 12
+
+
+def test_the_share_of_a_machine_that_gives_no_sign_is_made_here(tmp_path, preparation, caplog):
+    recordings = [make_recording(tmp_path, f"talk-{number}", make_sound(8)) for number in range(4)]
+    shards = build_shards(
+        recordings, preparation, tmp_path / "s", num_workers=1, share=NodeShare(0, 2), patience_seconds=0
+    )
+    assert [shard.report.name for shard in shards] == [recording.name for recording in recordings]
+    assert "gave no sign" in caplog.text

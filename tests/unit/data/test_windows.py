@@ -4,10 +4,13 @@ from hypothesis import strategies as st
 
 from recipe.data.captions import Cue, Word
 from recipe.data.windows import (
+    MAX_GAP_MS,
     MAX_LABEL_TOKENS,
+    NUM_SPECIAL_TOKENS,
     WINDOW_MS,
     Segment,
     end_of_words,
+    gap_windows,
     pack_windows,
     silent_windows,
     split_long_cues,
@@ -40,11 +43,11 @@ def test_a_window_starts_at_speech_and_ends_shortly_after_its_last_cue():
 
 
 def test_a_cue_that_crosses_the_end_gives_its_start_and_opens_the_next_window():
-    packing = pack(make_cue(0, 20_000, "one"), make_cue(25_000, 35_000, "two"))
+    packing = pack(make_cue(0, 20_000, "one of the two"), make_cue(25_000, 35_000, "two"))
     assert spans(packing) == [(0, 30_000), (25_000, 35_500)]
-    assert packing.windows[0].segments == (Segment(0, 20_000, "one"), Segment(25_000, None, ""))
-    assert packing.windows[0].text == "one"
-    assert packing.windows[1].prompt == "one"
+    assert packing.windows[0].segments == (Segment(0, 20_000, "one of the two"), Segment(25_000, None, ""))
+    assert packing.windows[0].text == "one of the two"
+    assert packing.windows[1].prompt == "one of the two"
 
 
 def test_a_cue_that_ends_exactly_at_thirty_seconds_still_fits():
@@ -98,6 +101,35 @@ def test_a_cue_over_thirty_seconds_without_word_times_is_dropped():
     ]
 
 
+def test_a_long_cue_with_a_single_word_is_dropped():
+    packing = pack(make_cue(0, 15_000, "well"), make_cue(15_000, 19_000, "well"))
+    assert [dropped.reason for dropped in packing.dropped] == ["less text than is said in its time"]
+    assert spans(packing) == [(15_000, 19_500)]
+
+
+def test_a_window_with_a_fault_is_held_back_and_is_no_prompt():
+    cues = [make_cue(start, start + 25_000, f"some words of {start}") for start in range(0, 120_000, 30_000)]
+    packing = pack_windows(
+        cues, 120_000, count_words, lambda window: "broken" if "30000" in window.text else ""
+    )
+    assert [window.prompt for window in packing.windows] == ["", "", "some words of 60000"]
+    assert [(item.window.start_ms, item.reason) for item in packing.held_back] == [(30_000, "broken")]
+
+
+def test_gaps_lie_outside_of_all_that_captions_claim():
+    packing = pack(make_cue(10_000, 12_000), make_cue(100_000, 100_100, "x" * 90), duration_ms=150_000)
+    lost_ms = [(30_000, 31_000), (140_000, 200_000)]
+    assert [(w.start_ms, w.end_ms) for w in gap_windows(packing, lost_ms, 150_000)] == [
+        (0, 10_000),
+        (12_500, 30_000),
+        (31_000, 61_000),
+        (61_000, 91_000),
+        (91_000, 100_000),
+        (100_100, 130_100),
+        (130_100, 140_000),
+    ]
+
+
 def test_a_long_cue_is_split_between_words():
     words = tuple(Word(start_ms, f"w{start_ms}") for start_ms in range(0, 70_000, 10_000))
     parts = split_long_cues([make_cue(0, 70_000, "all", words)])
@@ -133,13 +165,15 @@ def cue_lists(draw: st.DrawFn) -> list[Cue]:
     return cues
 
 
-@given(cue_lists(), st.integers(-5_000, 5_000))
-def test_every_cue_is_in_exactly_one_window_or_dropped(cues, surplus_ms):
+@given(cue_lists(), st.integers(-5_000, 5_000), st.integers(1, 4))
+def test_every_cue_is_in_exactly_one_window_or_dropped(cues, surplus_ms, fault_every):
     duration_ms = max(0, (cues[-1].end_ms if cues else 0) + surplus_ms)
-    packing = pack_windows(cues, duration_ms, count_words)
+    packing = pack_windows(
+        cues, duration_ms, count_words, lambda window: "broken" * (window.start_ms % fault_every == 1)
+    )
     kept = [
         (window.start_ms + segment.start_ms, window.start_ms + segment.end_ms, segment.text)
-        for window in packing.windows
+        for window in [*packing.windows, *(item.window for item in packing.held_back)]
         for segment in window.segments
         if segment.end_ms is not None
     ]
@@ -154,7 +188,19 @@ def test_no_window_is_longer_than_its_limits(cues, surplus_ms):
         assert 0 < window.end_ms - window.start_ms <= WINDOW_MS
         assert window.end_ms <= duration_ms
         num_tokens = sum(count_words(s.text) + 2 for s in window.segments if s.end_ms is not None)
-        assert num_tokens + 5 <= MAX_LABEL_TOKENS
+        assert num_tokens + NUM_SPECIAL_TOKENS == window.num_tokens <= MAX_LABEL_TOKENS
+
+
+@given(cue_lists(), st.lists(st.tuples(st.integers(0, 400_000), st.integers(0, 40_000)), max_size=4))
+def test_gaps_and_windows_never_overlap(cues, lost):
+    packing = pack(*cues, duration_ms=500_000)
+    gaps = gap_windows(packing, [(start, start + length) for start, length in lost], 500_000)
+    for gap in gaps:
+        assert MAX_GAP_MS <= gap.end_ms - gap.start_ms <= WINDOW_MS
+        assert gap.end_ms <= 500_000
+        claimed = [(w.start_ms, w.end_ms) for w in [*packing.windows, *(g for g in gaps if g is not gap)]]
+        claimed += [(start, start + length) for start, length in lost if length]
+        assert all(end <= gap.start_ms or gap.end_ms <= start for start, end in claimed)
 
 
 @given(cue_lists())

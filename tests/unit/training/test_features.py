@@ -117,6 +117,16 @@ def test_without_timestamps_the_audio_ends_where_the_crossing_cue_begins():
     assert (view.end_ms, view.prompt, len(view.segments)) == (29_000, "", 2)
 
 
+def test_silence_is_shown_in_another_part_each_time():
+    silent = {"start_ms": 10_000, "end_ms": 40_000, "segments": [], "prompt": ""}
+    views = [ViewShares(timestamps=1.0).draw(silent, np.random.default_rng(seed)) for seed in range(200)]
+    assert all(0 <= v.start_ms and v.start_ms + 1_000 <= v.end_ms <= 30_000 for v in views)
+    lengths = [view.end_ms - view.start_ms for view in views]
+    assert min(lengths) < 3_000 < 27_000 < max(lengths)
+    short = ViewShares().draw(silent | {"end_ms": 10_400}, np.random.default_rng(0))
+    assert (short.start_ms, short.end_ms, short.segments) == (0, 400, ())
+
+
 def test_shares_are_met():
     shares = ViewShares(timestamps=0.5, prompts=0.25, single_cues=0.1)
     views = [shares.draw(EXAMPLE, np.random.default_rng([7, seed])) for seed in range(2_000)]
@@ -129,7 +139,8 @@ def test_shares_are_met():
 def windows(processor) -> WindowDataset:
     samples = np.random.default_rng(0).integers(-3_000, 3_000, 30 * 16_000).astype(np.int16)
     example = EXAMPLE | {"recording": "r", "audio": {"bytes": encode_flac(samples), "path": None}}
-    example |= {"chars_per_second": 1.0, "compression_ratio": 1.0}
+    example |= {"num_tokens": 20, "chars_per_second": 1.0, "compression_ratio": 1.0}
+    example |= {"flags": [], "doubt": 0.5, "held_back": ""}
     examples = Dataset.from_list([example] * 6, features=FEATURES)
     encoder = LabelEncoder(processor.tokenizer, "fr", "transcribe")
     return WindowDataset(examples, processor.feature_extractor, encoder, ViewShares(0.5, 0.5, 0.3), seed=3)

@@ -1,0 +1,55 @@
+"""The dataset report as one HTML page that needs nothing else: figures, charts, and windows to listen to."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+CHARTS = {
+    "window_seconds": ("Length of the windows", "s"),
+    "label_tokens": ("Tokens of their labels", "tokens"),
+    "chars_per_second": ("Reading speed", "characters a second"),
+}
+"""Title and unit of each histogram."""
+
+
+def render_page(report: dict[str, Any], rows: Dataset) -> str:
+    """The page; whatever came from files is escaped.
+
+    Args:
+        report: The dataset report, as it is saved in JSON.
+        rows: All windows, by which the listening list's rows are numbered.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"clock": format_clock, "hours": format_hours}
+    sounds = [_data_address(rows[item["row"]]["audio"]["bytes"]) for item in report["listening"]]
+    return environment.get_template("dataset_report.html.jinja").render(
+        report=report, charts=CHARTS, sounds=sounds
+    )
+
+
+def format_clock(time_ms: int) -> str:
+    """A time as people read it: 754000 is "12:34"; hours only where there are any."""
+    minutes, seconds = divmod(time_ms // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def format_hours(time_ms: int) -> str:
+    """A length as people read it: in hours from an hour on, else in minutes or seconds."""
+    for unit, unit_ms in (("h", 3_600_000), ("min", 60_000)):
+        if time_ms >= unit_ms:
+            return f"{time_ms / unit_ms:,.1f} {unit}"
+    return f"{time_ms / 1000:.1f} s"
+
+
+def _data_address(flac: bytes) -> str:
+    return f"data:audio/flac;base64,{base64.b64encode(flac).decode()}"

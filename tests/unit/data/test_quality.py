@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from voices import make_noise, make_voice
+
+from recipe.data.quality import (
+    capitals_share,
+    chars_per_second,
+    compression_ratio,
+    count_scripts,
+    different_share,
+    is_silent,
+    measure_window,
+    quiet_share,
+    repeated_share,
+    split_words,
+)
+from recipe.data.windows import Segment
+
+LINES = (
+    "We have come a long way since the spring,",
+    "and the road before us is longer still.",
+    "Nobody who was there will forget that morning.",
+    "The boats lay in the harbour with their lamps lit,",
+    "and someone had begun to sing.",
+)
+HINDI = (
+    "भारत एक विशाल देश है जहाँ अनेक भाषाएँ बोली जाती हैं और हर प्रदेश की अपनी संस्कृति है। यहाँ के लोग त्योहार "
+    "बड़े उत्साह से मनाते हैं और अतिथि का सम्मान करते हैं। उत्तर में हिमालय पर्वत है और दक्षिण में समुद्र है।"
+)
+
+
+def measure(text: str, seconds: float, samples=None):
+    samples = make_noise(seconds) if samples is None else samples
+    return measure_window([Segment(0, round(seconds * 1000), text)], samples)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "flags", "fault"),
+    [
+        pytest.param(" ".join(LINES), 15, (), "", id="ordinary"),
+        pytest.param(HINDI, 15, (), "", id="ordinary Hindi"),
+        pytest.param(
+            "今天天气很好。我们一起去公园散步吧。公园里有很多人。有的在跑步。",
+            9,
+            (),
+            "",
+            id="ordinary Chinese",
+        ),
+        pytest.param(" ".join(LINES), 9, ("very fast",), "", id="fast"),
+        pytest.param("Hardly anything.", 9, ("few words for its time",), "", id="slow"),
+        pytest.param(
+            " ".join(f"{line} {line}" for line in LINES),
+            25,
+            ("compresses well", "repeats itself"),
+            "its text repeats itself",
+            id="each line twice",
+        ),
+        pytest.param(
+            "Thank you. " * 12,
+            12,
+            ("compresses well", "repeats itself", "few different words"),
+            "its text repeats itself",
+            id="a loop",
+        ),
+    ],
+)
+def test_a_window_is_judged_by_its_text(text, seconds, flags, fault):
+    quality = measure(text, seconds)
+    assert (quality.flags, quality.fault) == (flags, fault)
+    assert (quality.doubt > 1) == bool(flags)
+
+
+def test_words_over_hardly_any_sound_are_flagged():
+    samples = np.concatenate([make_voice(2), make_noise(13, level=30)])
+    assert measure(" ".join(LINES), 15, samples).flags == ("little sound under its words",)
+    assert quiet_share(samples, [(0, 2_000)]) < 0.3
+    assert quiet_share(samples, [(2_000, 15_000)]) == 1
+
+
+def test_silence_is_beyond_doubt():
+    quality = measure_window([], make_noise(3))
+    assert (quality.doubt, quality.flags, quality.fault) == (0, (), "")
+    assert measure_window([Segment(500, None, "")], make_noise(3)) == quality
+
+
+def test_silence_is_quiet_and_hardly_interrupted():
+    noise = make_noise(10, level=20)
+    assert is_silent(noise)
+    noise[8_000:40_000] *= 200
+    assert not is_silent(noise)
+    assert is_silent(np.zeros(0, np.int16))
+
+
+def test_repetition_shows_in_the_compression_ratio_of_any_alphabet():
+    assert compression_ratio("so so so " * 40) > 2.4 > compression_ratio("Nothing is said here twice.")
+    assert compression_ratio("हाँ हाँ हाँ " * 40) > 2.4 > compression_ratio(HINDI)
+    assert compression_ratio("") == 0
+
+
+def test_words_are_without_case_and_punctuation_and_characters_where_there_are_no_spaces():
+    assert split_words("Don\u2019t, l'ÉTÉ! 漢字mix3") == ["don\u2019t", "l'été", "漢", "字", "mix3"]
+
+
+def test_few_words_prove_nothing():
+    assert repeated_share(["no"] * 9) == 0
+    assert repeated_share(["no"] * 12) == 0.9
+    assert different_share(["no"] * 9) == 1
+    assert different_share(["no"] * 10) == 0.1
+    assert different_share(list("ののののののののののの")) == 1
+
+
+def test_shares_and_counts():
+    assert chars_per_second("ten chars.", 500) == 20
+    assert chars_per_second("ten chars.", 0) == 0
+    assert capitals_share(["ALL ", "but ONE"]) == pytest.approx(6 / 9)
+    assert capitals_share(["123", "漢字"]) == 0
+    assert count_scripts(["été 12", "да"]) == {"LATIN": 3, "CYRILLIC": 2}

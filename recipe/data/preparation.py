@@ -62,8 +62,14 @@ def prepare_dataset(
         train, held_out = split_by_time(train, arguments.eval_fraction)
         warnings += _explain_split(arguments.eval_fraction, len(held_out))
     dataset_report = build_report(reports, len(train), len(held_out))
-    (output_dir / "dataset_report.json").write_text(json.dumps(dataset_report, indent=1, ensure_ascii=False))
+    write_dataset_report(output_dir, dataset_report)
     return PreparedDataset(train, held_out, dataset_report, warnings, _fingerprint(shards, dataset_report))
+
+
+def write_dataset_report(output_dir: Path, report: dict[str, Any]) -> None:
+    """Write the report where users look for it."""
+    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
+    (output_dir / "dataset_report.json").write_text(text)
 
 
 def _explain_split(eval_fraction: float, num_held_out: int) -> list[str]:

@@ -37,6 +37,7 @@ class RecordingReport:
         num_notes: Repairs and losses noted.
         notes: The first `MAX_NOTES` of them, each naming line or time and reason.
         is_held_out: Kept away from training, to measure the error rate.
+        num_held_back_windows: Windows that the label check keeps from training.
     """
 
     name: str
@@ -53,6 +54,7 @@ class RecordingReport:
     num_notes: int = 0
     notes: list[str] = field(default_factory=list)
     is_held_out: bool = False
+    num_held_back_windows: int = 0
 
     def add_notes(self, notes: Iterable[str]) -> None:
         """Count notes and keep the first ones."""
@@ -90,13 +92,17 @@ class RecordingReport:
 
 
 def build_report(reports: Sequence[RecordingReport], num_train: int, num_held_out: int) -> dict[str, Any]:
-    """The report of the whole dataset, ready for JSON.
+    """The report of the whole dataset, ready for JSON; its windows add up.
+
+    `num_windows` = `num_train_windows` + `num_held_out_windows` + `num_held_back_windows` (the label
+    check's) + `num_unused_windows` (between the two parts of a single recording).
 
     Args:
         reports: One for each recording that came in.
         num_train: Windows to train on.
         num_held_out: Windows to measure the error rate on.
     """
+    num_windows = sum(report.num_windows for report in reports)
     lost_ms: Counter[str] = Counter()
     lost_cues: Counter[str] = Counter()
     for report in reports:
@@ -114,9 +120,12 @@ def build_report(reports: Sequence[RecordingReport], num_train: int, num_held_ou
         "num_cues": sum(report.num_cues for report in reports),
         "num_cues_kept": sum(report.num_cues_kept for report in reports),
         "lost_cues": dict(lost_cues),
-        "num_windows": sum(report.num_windows for report in reports),
+        "num_windows": num_windows,
         "num_train_windows": num_train,
         "num_held_out_windows": num_held_out,
+        "num_held_back_windows": 0,
+        "num_unused_windows": num_windows - num_train - num_held_out,
+        "held_back": [],
         "recordings": [asdict(report) for report in reports],
     }
 

@@ -155,7 +155,7 @@ def measure(arguments: argparse.Namespace, judge: Judge) -> None:
 
 
 def write_training_folder(arguments: argparse.Namespace, judge: Judge) -> None:
-    """Spoil two of the recordings that a run would train on by (a), one window in ten of the others by (c)."""
+    """Spoil two recordings to train on by (a), one window in ten of the others by (c)."""
     truth = read_folder(arguments.data_dir)
     held_out = choose_held_out(truth.keys(), 0.1)
     windows = windows_of(judge.read(arguments.data_dir))

@@ -139,8 +139,8 @@ def find_doubts(fits: Sequence[WindowFit]) -> list[Doubt]:
         for name, values in of_recording.items()
     }
     doubts = []
-    for window, score, words in zip(fits, scores.tolist(), by_words.tolist(), strict=True):
-        reason = "its words are not heard" if words <= score else "its words are heard at other times"
+    for window, score, is_worst_in_words in zip(fits, scores.tolist(), by_words <= by_time, strict=True):
+        reason = "its words are not heard" if is_worst_in_words else "its words are heard at other times"
         of_all = medians[window.recording]
         if of_all < RECORDING_LIMIT:
             doubts.append(Doubt(window, min(of_all, score), f"{reason}, and so in its whole recording"))

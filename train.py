@@ -193,9 +193,8 @@ def check_labels(
 ) -> PreparedDataset:
     """The dataset without the training windows whose words the base model does not hear in their audio."""
     training = arguments.training
-    if arguments.data.label_check == "on" or (
-        arguments.data.label_check == "auto" and training.device.type == "cuda"
-    ):
+    is_on = {"on": True, "off": False, "auto": training.device.type == "cuda"}
+    if is_on[arguments.data.label_check]:
         folder = run.output_dir / "prepared"
         examples = datasets.concatenate_datasets([data.train, data.held_out])
         depends_on = {
@@ -221,6 +220,7 @@ def check_labels(
                 folder / "label_fits.json", list[WindowFit], depends_on, partial(score, on_batch=bar.update)
             )
         data = hold_back(data, fits, arguments.data.label_check_max_fraction)
+        logger.info("The label check held back %s windows.", data.report["num_held_back_windows"])
         if run.is_main:
             write_dataset_report(folder, data.report)
     run.warnings += data.warnings

@@ -48,8 +48,12 @@ def prepared(num_held_out: int) -> PreparedDataset:
                 "audio": {"bytes": b"", "path": None},
                 "segments": [],
                 "prompt": "",
+                "num_tokens": 0,
                 "chars_per_second": 0.0,
                 "compression_ratio": 0.0,
+                "flags": [],
+                "doubt": 0.0,
+                "held_back": "",
             }
             for i in indices
         ]

@@ -23,7 +23,7 @@ def make_cues(seed: int, max_pause_ms: int) -> list[Cue]:
     cues, now_ms = [], 500
     while now_ms < DURATION_MS - 20_000:
         words = [*draw.choices(SENTENCE.split(), k=draw.randint(3, 9)), f"number {len(cues)}."]
-        end_ms = now_ms + len(words) * draw.randint(300, 450)
+        end_ms = now_ms + len(words) * draw.randint(340, 450)
         cues.append(Cue("", now_ms, end_ms, "", " ".join(words).capitalize()))
         now_ms = end_ms + draw.randint(0, max_pause_ms)
     return cues

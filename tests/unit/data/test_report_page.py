@@ -132,7 +132,7 @@ def test_the_page_plays_doubtful_windows_and_escapes_what_files_hold(tmp_path, p
     assert not {"script", "u", "link", "img"} & set(page.tags)
     assert "<u>bold" in page.text
     assert "<script>alert(1)</script> and some more of that." in page.text
-    assert page.tags.count("audio") == len(page.addresses) == len(data.report["listening"]) == 2
+    assert page.tags.count("audio") == len(page.addresses) == len(data.report["listening"]) == 3
     assert all(re.match("data:audio/flac;base64,ZkxhQ", address) for address in page.addresses)
     assert data.report["listening"][0]["held_back"] == "its text repeats itself"
     assert "held back: its text repeats itself" in page.text

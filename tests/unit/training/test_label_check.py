@@ -34,6 +34,10 @@ def examples() -> Dataset:
             "prompt": "avant",
             "chars_per_second": 0.0,
             "compression_ratio": 0.0,
+            "num_tokens": 0,
+            "flags": [],
+            "doubt": 0.0,
+            "held_back": "",
         }
         for index, words in enumerate(WORDS)
     ]

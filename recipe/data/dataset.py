@@ -11,6 +11,7 @@ are held back are rows too, to be listened to, but never loaded.
 """
 
 import hashlib
+import itertools
 import json
 import logging
 import multiprocessing
@@ -155,15 +156,21 @@ def load_rows(shards: Sequence[Shard]) -> Dataset:
 def _build_each(
     recordings: Sequence[Recording], settings: PreparationSettings, output_dir: Path, num_workers: int
 ) -> Iterator[Shard]:
-    num_workers = min(num_workers, len(recordings))
-    if num_workers <= 1:
-        for recording in recordings:
-            yield build_shard(recording, settings, output_dir)
+    missing = []
+    for recording in recordings:
+        path = _shard_path(recording, settings, output_dir)
+        if path.with_suffix(".json").exists() and path.exists():
+            yield Shard(path, RecordingReport(**json.loads(path.with_suffix(".json").read_text())))
+        else:
+            missing.append((recording, settings, path))
+    if min(num_workers, len(missing)) <= 1:
+        yield from itertools.starmap(_build_shard, missing)
         return
     # Fresh interpreters: a fork would inherit the locks of torch's threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker) as pool:
-        futures = [pool.submit(build_shard, recording, settings, output_dir) for recording in recordings]
+    workers = min(num_workers, len(missing))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        futures = [pool.submit(_build_shard, *item) for item in missing]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -176,12 +183,8 @@ def _start_worker() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # every core has a worker; read when torch loads, if it does
 
 
-def build_shard(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Shard:
-    """Write the examples of one recording and its report, unless they are there already."""
-    path = _shard_path(recording, settings, output_dir)
-    report_path = path.with_suffix(".json")
-    if report_path.exists() and path.exists():
-        return Shard(path, RecordingReport(**json.loads(report_path.read_text())))
+def _build_shard(recording: Recording, settings: PreparationSettings, path: Path) -> Shard:
+    """Write the examples of one recording, and its report beside them."""
     samples, packing, report = read_recording(recording, settings)
     report.num_windows = len(packing.windows)
     report.audio_hash = _hash_file(recording.audio.path) or ""
@@ -194,7 +197,7 @@ def build_shard(recording: Recording, settings: PreparationSettings, output_dir:
         writer.finalize()
     partial.replace(path)
     partial.write_text(json.dumps(asdict(report)))
-    partial.replace(report_path)  # last: a shard counts once its report is there
+    partial.replace(path.with_suffix(".json"))  # last: a shard counts once its report is there
     return Shard(path, report)
 
 

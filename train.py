@@ -29,7 +29,7 @@ from recipe.data.manifest import LocalFile, ManifestEntry, Recording, list_folde
 from recipe.data.preparation import PreparedDataset, prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.data.shares import node_share
-from recipe.errors import JobError, TrainingError
+from recipe.errors import RecipeError, TrainingError
 from recipe.evaluation.report import (
     Evaluation,
     choose_example,
@@ -74,16 +74,16 @@ OPTIMISATION = (
 
 def main() -> None:
     """Run the whole pipeline on this process; every process that Accelerate starts does the same."""
+    # A launcher does not end its processes when it is killed.
+    if "ACCELERATE_MIXED_PRECISION" in os.environ:
+        die_with_parent(signal.SIGTERM)
     try:
         arguments = parse_arguments()
-    except JobError as error:
-        sys.exit(f"{error}")
-    if (
-        "ACCELERATE_MIXED_PRECISION" in os.environ
-    ):  # under a launcher, which does not end us when it is killed
-        die_with_parent(signal.SIGTERM)
-    configure_logging()
-    with Run(Path(arguments.training.output_dir), arguments.source, os.environ) as run:
+        configure_logging()
+        attempt = Run(Path(arguments.training.output_dir), arguments.source, os.environ)
+    except RecipeError as error:
+        sys.exit(str(error))
+    with attempt as run:
         run_pipeline(prepare_self_test(arguments) if arguments.run.self_test else arguments, run)
 
 

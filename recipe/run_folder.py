@@ -8,6 +8,7 @@ import fcntl
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,11 @@ def open_run(runs_dir: Path, job: Job) -> Iterator[RunFolder]:
     path = runs_dir / job.job_id
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (path / "lock").open("w") as lock:
-        _acquire(lock, job.job_id)
+        acquire(
+            lock,
+            f"Job {job.job_id} is running already on a worker that shares this storage; wait for its answer, "
+            "or cancel it first.",
+        )
         _claim(path, job)
         yield RunFolder(path)
 
@@ -79,18 +84,29 @@ def write_json(path: Path, value: object) -> None:
     partial.replace(path)
 
 
-def _acquire(lock: IO[str], job_id: str) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise JobConflictError(
-            f"Job {job_id} is running already on a worker that shares this storage; wait for its answer, "
-            "or cancel it first."
-        ) from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        logger.warning("The storage of %s has no locks; the same job must not be sent twice", lock.name)
+def acquire(lock: IO[str], conflict: str, wait_seconds: float = 0.0) -> None:
+    """Lock an open file for this process alone, until it is closed.
+
+    Raises:
+        JobConflictError: with the sentence `conflict`, if another process still holds it after the wait.
+    """
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise JobConflictError(conflict) from None
+            time.sleep(0.5)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            logger.warning(
+                "The storage of %s has no locks; the same run must not be started twice", lock.name
+            )
+            return
+        else:
+            return
 
 
 def _claim(path: Path, job: Job) -> None:

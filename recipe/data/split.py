@@ -98,10 +98,11 @@ def split_by_time(examples: Dataset, fraction: float) -> tuple[Dataset, Dataset]
     A window that starts less than `GUARD_MS` before the held-out part ends in neither.
     Too few windows for both parts leave the second one empty.
     """
-    num_held_out = max(1, round(fraction * len(examples))) if fraction > 0 else 0
-    first = len(examples) - num_held_out
+    if fraction == 0:
+        return examples, examples.select([])
+    first = len(examples) - max(1, round(fraction * len(examples)))
     starts, ends = examples["start_ms"][:], examples["end_ms"][:]
-    train = [i for i in range(first) if num_held_out == 0 or ends[i] + GUARD_MS <= starts[first]]
+    train = [i for i in range(first) if ends[i] + GUARD_MS <= starts[first]]
     if not train:
         return examples, examples.select([])
     return examples.select(train), examples.select(range(first, len(examples)))

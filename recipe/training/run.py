@@ -27,7 +27,7 @@ from recipe.backend.events import EventSender, Outbox
 from recipe.errors import InterruptedTraining, RecipeError
 from recipe.job import Stage
 from recipe.redaction import Redactor
-from recipe.run_folder import write_json
+from recipe.run_folder import acquire, write_json
 from recipe.settings import OperatorSettings
 from recipe.system import system_stats
 from recipe.training.interruption import EXIT_CODE, StopSignal
@@ -45,6 +45,9 @@ class Run:
         output_dir: The run's folder.
         source: Names the job and the backend.
         secrets: The environment; the two credentials are taken out of it.
+
+    Raises:
+        JobError: if the backend's address cannot be used, or another process trains in the same folder.
 
     Attributes:
         warnings: Sentences for the user, told with the result.
@@ -65,6 +68,14 @@ class Run:
         self._sender: EventSender | None = None
         self._flush_seconds = settings.flush_seconds
         output_dir.mkdir(parents=True, exist_ok=True)
+        self._lock = (output_dir / "train.lock").open("a")
+        if self.is_main:
+            # A worker that was killed may have left a trainer behind that still writes its last checkpoint.
+            acquire(
+                self._lock,
+                f"Another process trains in {output_dir}; wait for it, or give another output_dir.",
+                wait_seconds=settings.grace_seconds,
+            )
         if source.backend_base_url:
             self.backend = BackendClient(
                 source.backend_base_url,
@@ -89,12 +100,15 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> NoReturn:
-        """Tell how the attempt ended deliver what still waits, and end the process."""
+        """Tell how the attempt ended, deliver what still waits, and end the process."""
         if error is not None:
             self._tell_error(error)
-        if self._sender and not self._sender.stop(self._flush_seconds):
+        is_interrupted = isinstance(error, InterruptedTraining)
+        # Whoever asked for the stop will not wait long; the next attempt delivers the rest.
+        flush_seconds = min(2.0, self._flush_seconds) if is_interrupted else self._flush_seconds
+        if self._sender and not self._sender.stop(flush_seconds):
             logger.warning("Some progress events could not be delivered; they wait in the run's folder.")
-        exit_now(EXIT_CODE if isinstance(error, InterruptedTraining) else int(error is not None))
+        exit_now(EXIT_CODE if is_interrupted else int(error is not None))
 
     def report(self, stage: Stage, fields: Mapping[str, Any] | None = None, *, repeats: bool = False) -> None:
         """Tell the platform: once in the run's life, however often it resumes, unless the stage repeats."""

@@ -125,10 +125,10 @@ class WhisperTrainer(Seq2SeqTrainer):
         return math.ceil(self.args.num_train_epochs * updates_per_epoch)
 
     @property
-    def mean_loss(self) -> float:
-        """Mean of the logged losses over the whole run, a resume's earlier part included."""
+    def mean_loss(self) -> float | None:
+        """Mean of the logged losses over the whole run, before a resume too; None without any."""
         losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
-        return sum(losses) / len(losses) if losses else math.nan
+        return sum(losses) / len(losses) if losses else None
 
     @property
     def best_evaluation(self) -> Evaluation | None:

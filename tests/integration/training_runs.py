@@ -147,7 +147,7 @@ class TrainingRun:
     def log(self) -> Path:
         """What all attempts wrote to stdout and stderr; beside the folder, which a first attempt makes."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        return self.folder.with_suffix(".log")
+        return self.folder.with_name(f"{self.folder.name}.log")
 
     @property
     def output(self) -> str:

@@ -78,6 +78,11 @@ def test_too_little_speech_is_not_split():
     assert (len(train), len(held_out)) == (2, 0)
 
 
+def test_a_single_recording_is_trained_whole_where_nothing_is_to_be_held_out():
+    train, held_out = split_by_time(make_windows(7), 0.0)
+    assert (len(train), len(held_out)) == (7, 0)
+
+
 def make_shard(folder, name: str, texts: list[str], audio_hash: str = "") -> Shard:
     """A recording with a window for each text; "" is a window without words."""
     rows = []

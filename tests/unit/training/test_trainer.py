@@ -1,0 +1,378 @@
+import math
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file
+from torch.nn.functional import log_softmax
+from transformers import TrainerCallback, WhisperForConditionalGeneration, WhisperProcessor
+
+from recipe.data.audio import encode_flac
+from recipe.data.dataset import FEATURES
+from recipe.errors import CheckpointError, InterruptedTraining, TrainingError
+from recipe.evaluation.metrics import score_text
+from recipe.evaluation.report import Evaluation, Transcript
+from recipe.training.arguments import RecipeTrainingArguments
+from recipe.training.checkpoints import find_checkpoint, list_checkpoints, verify_checkpoint
+from recipe.training.features import IGNORED, LabelEncoder, ViewShares, WindowDataset
+from recipe.training.tiny import build_tiny_whisper
+from recipe.training.trainer import WhisperTrainer, token_loss
+
+NUM_WINDOWS = 7
+FINGERPRINT = {"dataset": "synthetic"}
+
+
+# The loss
+
+
+@pytest.fixture
+def logits() -> torch.Tensor:
+    return torch.randn(3, 5, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+LABELS = torch.tensor([[1, 2, 3, 4, 5], [6, 7, 8, IGNORED, IGNORED], [IGNORED, IGNORED, 9, 10, IGNORED]])
+COUNTED = LABELS != IGNORED
+
+
+def by_hand(logits: torch.Tensor, smoothing: float) -> float:
+    """Sum over the positions that count, from the definition."""
+    log_probabilities = log_softmax(logits.float(), dim=-1)[COUNTED]
+    of_targets = log_probabilities[range(len(log_probabilities)), LABELS[COUNTED]]
+    return float(-((1 - smoothing) * of_targets + smoothing * log_probabilities.mean(dim=-1)).sum())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(("num_items", "divisor"), [(None, 10), (10, 10), (torch.tensor(37), 37)])
+def test_the_loss_is_the_sum_over_counted_tokens_by_the_number_of_the_update(
+    logits, smoothing: float, num_items, divisor: int
+):
+    loss = token_loss({"logits": logits}, LABELS, num_items, label_smoothing=smoothing)
+    assert loss.item() == pytest.approx(by_hand(logits, smoothing) / divisor, rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_masked_and_padded_positions_have_no_gradient(logits, smoothing: float):
+    logits.requires_grad_()
+    token_loss({"logits": logits}, LABELS, 10, label_smoothing=smoothing).backward()
+    assert torch.all(logits.grad[~COUNTED] == 0)
+    assert torch.all(logits.grad[COUNTED].abs().sum(-1) > 0)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_the_parts_is_the_loss_of_the_whole(logits, smoothing: float):
+    whole = token_loss({"logits": logits}, LABELS, 10, label_smoothing=smoothing)
+    parts = [
+        token_loss({"logits": logits[[row]]}, LABELS[[row]], 10, label_smoothing=smoothing)
+        for row in range(3)
+    ]
+    assert sum(part.item() for part in parts) == pytest.approx(whole.item(), rel=1e-6)
+
+
+def test_a_part_that_only_fills_up_counts_for_nothing(logits):
+    assert token_loss({"logits": logits}, torch.full((3, 5), IGNORED), 10).item() == 0.0
+
+
+def test_low_precision_logits_are_summed_in_float32(logits):
+    loss = token_loss({"logits": logits.to(torch.bfloat16)}, LABELS, 10)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(by_hand(logits.to(torch.bfloat16), 0.0) / 10, rel=1e-6)
+
+
+# The trainer
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_whisper(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def windows(model_dir: Path) -> WindowDataset:
+    """Windows of noise with texts of very different lengths, with prompts and timestamps."""
+    random = np.random.default_rng(0)
+    examples = [
+        {
+            "recording": "r",
+            "start_ms": 0,
+            "end_ms": 3_000,
+            "audio": {"bytes": encode_flac(random.integers(-3_000, 3_000, 48_000).astype(np.int16))},
+            "segments": [{"start_ms": 0, "end_ms": 2_000, "text": f"window {index} " + "word " * index**2}],
+            "prompt": "said before",
+            "chars_per_second": 1.0,
+            "compression_ratio": 1.0,
+        }
+        for index in range(NUM_WINDOWS)
+    ]
+    for example in examples:
+        example["audio"]["path"] = None
+    processor = WhisperProcessor.from_pretrained(model_dir)
+    return WindowDataset(
+        Dataset.from_list(examples, features=FEATURES),
+        processor.feature_extractor,
+        LabelEncoder(processor.tokenizer, "en", "transcribe"),
+        ViewShares(0.5, 0.5, 0.0),
+        seed=1,
+    )
+
+
+def evaluation_with(num_errors: int) -> Evaluation:
+    """The model heard `num_errors` of ten words wrongly."""
+    reference, hypothesis = "a " * 10, "b " * num_errors + "a " * (10 - num_errors)
+    scores = score_text(reference, hypothesis, language="en")
+    return Evaluation([Transcript("r", 0, 1_000, reference, hypothesis, scores)], 1.0)
+
+
+class Measurements:
+    """Error rates as they would come from the held-out windows, the first one of the first epoch's end."""
+
+    def __init__(self, trainer_of: Callable[[], WhisperTrainer], errors_by_step: dict[int, int]) -> None:
+        self._trainer_of = trainer_of
+        self._errors_by_step = errors_by_step
+
+    def __call__(self, _: object) -> Evaluation:
+        return evaluation_with(self._errors_by_step[self._trainer_of().state.global_step])
+
+
+Build = Callable[..., WhisperTrainer]
+
+
+@pytest.fixture
+def build(tmp_path: Path, model_dir: Path, windows: WindowDataset) -> Build:
+    """Builds a trainer of two epochs of two updates in `tmp_path`/`name`."""
+
+    def build_trainer(
+        name: str = "run",
+        *,
+        errors_by_step: dict[int, int] | None = None,
+        callbacks: tuple[TrainerCallback, ...] = (),
+        **changes: Any,
+    ) -> WhisperTrainer:
+        defaults = {
+            "output_dir": str(tmp_path / name),
+            "num_train_epochs": 2,
+            "per_device_train_batch_size": 4,
+            "learning_rate": 1e-3,
+            "eval_strategy": "epoch" if errors_by_step else "no",
+            "save_strategy": "steps",
+            "save_steps": 1,
+            "save_total_limit": None,
+            "metric_for_best_model": "wer_normalized" if errors_by_step else None,
+            "greater_is_better": False if errors_by_step else None,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "use_cpu": True,
+        }
+        trainer = WhisperTrainer(
+            WhisperForConditionalGeneration.from_pretrained(model_dir),
+            RecipeTrainingArguments(**(defaults | changes)),
+            windows,
+            windows if errors_by_step else None,
+            pad_token_id=windows[0]["labels"][-1],
+            fingerprint=FINGERPRINT,
+            measure=Measurements(lambda: trainer, errors_by_step or {}),
+            callbacks=list(callbacks),
+        )
+        return trainer
+
+    return build_trainer
+
+
+def resume(trainer: WhisperTrainer) -> WhisperTrainer:
+    checkpoint = find_checkpoint(Path(trainer.args.output_dir), FINGERPRINT)
+    trainer.train(resume_from_checkpoint=str(checkpoint))
+    return trainer
+
+
+def trained(trainer: WhisperTrainer) -> WhisperTrainer:
+    trainer.train()
+    return trainer
+
+
+def curve(trainer: WhisperTrainer) -> list[tuple[float, float]]:
+    return [(entry["loss"], entry["grad_norm"]) for entry in trainer.state.log_history if "loss" in entry]
+
+
+def weights(trainer: WhisperTrainer) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+
+
+def assert_same(first: WhisperTrainer, second: WhisperTrainer, *, tolerance: float = 0.0) -> None:
+    torch.testing.assert_close(torch.tensor(curve(first)), torch.tensor(curve(second)), rtol=1e-5, atol=0)
+    torch.testing.assert_close(weights(first), weights(second), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_accumulation_does_not_change_the_update(build, smoothing: float):
+    whole = trained(build("whole", label_smoothing_factor=smoothing))
+    parts = build(
+        "parts",
+        label_smoothing_factor=smoothing,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=4,
+    )
+    assert whole.num_updates == parts.num_updates == 4, "seven windows are two updates"
+    assert_same(whole, trained(parts), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("epochs", [0.3, 1, 1.5, 2])
+def test_the_number_of_updates_is_known_before_training(build, epochs: float):
+    trainer = build(num_train_epochs=epochs, save_strategy="no")
+    announced = trainer.num_updates
+    assert trained(trainer).state.max_steps == trainer.state.global_step == announced
+
+
+# Memory
+
+
+class SmallMemory:
+    """A forward hook that runs out of memory above some batch size.
+
+    Args:
+        capacity: Windows that fit.
+        first_call: The number of the forward from which on memory is so small.
+    """
+
+    def __init__(self, capacity: int, first_call: int = 1) -> None:
+        self._capacity = capacity
+        self._first_call = first_call
+        self._failed: list[weakref.ref[torch.Tensor]] = []
+        self.batch_sizes: list[int] = []
+
+    def __call__(self, _: object, args: object, kwargs: dict[str, torch.Tensor]) -> None:
+        assert not any(ref() is not None for ref in self._failed), "the failed attempt still holds memory"
+        self.batch_sizes.append(len(kwargs["input_features"]))
+        if len(self.batch_sizes) >= self._first_call and self.batch_sizes[-1] > self._capacity:
+            activations = torch.zeros(10)
+            self._failed.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
+
+
+def squeeze(trainer: WhisperTrainer, memory: SmallMemory) -> WhisperTrainer:
+    trainer.model.register_forward_pre_hook(memory, with_kwargs=True)
+    return trainer
+
+
+@pytest.mark.parametrize(("capacity", "num_splits"), [(3, 2), (2, 2), (1, 4)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_too_little_memory_splits_the_batch_and_changes_nothing_else(
+    build, capacity: int, num_splits: int, smoothing: float
+):
+    memory = SmallMemory(capacity)
+    ample = trained(build("ample", label_smoothing_factor=smoothing))
+    small = trained(squeeze(build("small", label_smoothing_factor=smoothing), memory))
+    assert_same(ample, small, tolerance=1e-6)
+    assert small.num_splits == num_splits
+    assert memory.batch_sizes[-1] <= capacity
+    num_failures = sum(size > capacity for size in memory.batch_sizes)
+    assert num_failures == len(small.warnings) == int(math.log2(num_splits)), "it is found out once"
+    assert f"at update 1: micro-batches are processed in {num_splits} parts" in small.warnings[-1]
+
+
+@pytest.mark.parametrize("first_call", [1, 2, 3, 4])
+def test_memory_that_runs_out_within_an_update_starts_that_update_anew(build, first_call: int):
+    layout = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+    ample = trained(build("ample", **layout))
+    small = trained(squeeze(build("small", **layout), SmallMemory(1, first_call)))
+    assert_same(ample, small, tolerance=1e-6)
+    assert len(small.warnings) == 1
+    assert f"at update {(first_call + 1) // 2}" in small.warnings[0]
+
+
+def test_memory_for_less_than_one_window_is_a_clear_error(build):
+    with pytest.raises(TrainingError, match=r"one window at a time.*gradient_checkpointing"):
+        squeeze(build(), SmallMemory(0)).train()
+
+
+def test_ample_memory_warns_of_nothing(build):
+    trainer = trained(build())
+    assert trainer.warnings == []
+    assert trainer.num_splits == 1
+
+
+# Checkpoints and the best weights
+
+
+class StopAfterSave(TrainerCallback):
+    """Ends the run as a stop does, once the checkpoint of an update is whole."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self._step:
+            raise InterruptedTraining("stopped")
+
+
+def stopped(trainer: WhisperTrainer) -> None:
+    with pytest.raises(InterruptedTraining):
+        trainer.train()
+
+
+ERRORS = {2: 3, 4: 5}  # the first epoch's model is the better one
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_a_run_that_is_stopped_right_after_any_save_ends_like_one_that_is_not(build, step: int):
+    whole = trained(build("whole", errors_by_step=ERRORS))
+    stopped(build("stopped", errors_by_step=ERRORS, callbacks=(StopAfterSave(step),)))
+    resumed = resume(build("stopped", errors_by_step=ERRORS))
+    assert resumed.state.global_step == whole.state.global_step == 4
+    assert curve(resumed) == curve(whole)
+    assert resumed.mean_loss == whole.mean_loss
+    evaluated = [[e["step"] for e in t.state.log_history if "eval_loss" in e] for t in (resumed, whole)]
+    assert evaluated == [[2, 4], [2, 4]], "no evaluation is lost or made twice"
+    assert (resumed.state.best_global_step, resumed.state.best_metric) == (2, 0.3)
+    assert_same(resumed, whole)
+
+
+@pytest.mark.parametrize("max_steps", [1, 2, 3])
+def test_a_finished_run_makes_no_further_update(build, max_steps: int):
+    whole = trained(build(max_steps=max_steps))
+    resumed = resume(build(max_steps=max_steps))
+    assert resumed.state.global_step == max_steps
+    assert_same(resumed, whole)
+
+
+def test_every_checkpoint_is_whole_also_where_two_saves_meet(build):
+    trainer = trained(build(errors_by_step=ERRORS))
+    checkpoints = list_checkpoints(Path(trainer.args.output_dir))
+    assert [path.name for path in checkpoints] == [f"checkpoint-{step}" for step in (4, 3, 2, 1)]
+    assert [verify_checkpoint(path) for path in checkpoints] == [None] * 4
+
+
+def test_the_best_weights_are_taken_up_from_their_checkpoint(build):
+    trainer = trained(build(errors_by_step=ERRORS))
+    trainer.take_best_weights()
+    best = load_file(Path(trainer.args.output_dir) / "checkpoint-2" / "model.safetensors")
+    assert all(torch.equal(weights(trainer)[name], tensor) for name, tensor in best.items())
+    assert trainer.best_evaluation == evaluation_with(3)
+
+
+@pytest.mark.parametrize("errors", [{2: 5, 4: 3}, None], ids=["the last are best", "not measured"])
+def test_the_last_weights_stay_where_no_others_are_better(build, errors):
+    trainer = trained(build(errors_by_step=errors))
+    before = weights(trainer)
+    trainer.take_best_weights()
+    torch.testing.assert_close(weights(trainer), before, rtol=0, atol=0)
+
+
+def remove(checkpoint: Path) -> None:
+    checkpoint.rename(checkpoint.with_name("elsewhere"))
+
+
+def damage(checkpoint: Path) -> None:
+    (checkpoint / "model.safetensors").write_bytes(b"")
+
+
+@pytest.mark.parametrize("act", [remove, damage])
+def test_other_weights_are_never_taken_for_the_best(build, act: Callable[[Path], None]):
+    trainer = trained(build(errors_by_step=ERRORS))
+    act(Path(trainer.args.output_dir) / "checkpoint-2")
+    for candidate in (trainer, resume(build(errors_by_step=ERRORS))):
+        with pytest.raises(CheckpointError, match="checkpoint-2 cannot be used"):
+            candidate.take_best_weights()

@@ -25,19 +25,14 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor, set_
 
 from recipe.data.audio import AudioLimits
 from recipe.data.download import DownloadProgress, FileRequest, download_files, local_name
+from recipe.data.label_doubts import WindowFit, hold_back
 from recipe.data.manifest import LocalFile, ManifestEntry, Recording, list_folder, pair_recordings
-from recipe.data.preparation import PreparedDataset, prepare_dataset
+from recipe.data.preparation import PreparedDataset, prepare_dataset, write_dataset_report
 from recipe.data.recording import PreparationSettings
 from recipe.data.shares import node_share
 from recipe.errors import RecipeError, TrainingError
-from recipe.evaluation.report import (
-    Evaluation,
-    choose_example,
-    compare,
-    evaluate_model,
-    evaluate_once,
-    write_report,
-)
+from recipe.evaluation.once import make_once
+from recipe.evaluation.report import Evaluation, choose_example, compare, evaluate_model, write_report
 from recipe.evaluation.transcription import Decoding
 from recipe.job import Stage
 from recipe.processes import die_with_parent
@@ -50,6 +45,7 @@ from recipe.training.arguments import Arguments, parse_arguments
 from recipe.training.callbacks import CheckpointCallback, ProgressCallback
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.features import LabelEncoder, ViewShares, WindowDataset
+from recipe.training.label_check import score_windows
 from recipe.training.model import (
     check_language,
     choose_language,
@@ -94,6 +90,7 @@ def run_pipeline(arguments: Arguments, run: Run) -> None:
     model, processor = load(arguments, run)
     recordings = collect_recordings(arguments, run, processor)
     data, decoding = prepare(arguments, run, model, processor, recordings)
+    data = check_labels(arguments, run, model, processor, data, decoding)
     trainer = build_trainer(arguments, run, model, processor, data, decoding)
     before = measure_before(run, trainer, processor, data, decoding)
     train(arguments, run, trainer)
@@ -194,11 +191,54 @@ def prepare(
                 share=node_share(os.environ),
                 on_recording=lambda _: bar.update(),
             )
-    run.warnings += [remark] * bool(remark) + data.warnings
-    fields = {"train_samples": len(data.train), "eval_samples": len(data.held_out)}
-    run.report(Stage.DATASET_READY, fields)
+    run.warnings += [remark] * bool(remark)
     code = language if is_multilingual(model) else None
     return data, Decoding(code, arguments.model.task, arguments.run.eval_batch_size)
+
+
+def check_labels(
+    arguments: Arguments,
+    run: Run,
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    data: PreparedDataset,
+    decoding: Decoding,
+) -> PreparedDataset:
+    """The dataset without the training windows whose words the base model does not hear in their audio."""
+    training = arguments.training
+    is_on = {"on": True, "off": False, "auto": training.device.type == "cuda"}
+    if is_on[arguments.data.label_check]:
+        folder = run.output_dir / "prepared"
+        examples = datasets.concatenate_datasets([data.train, data.held_out])
+        depends_on = {
+            **vars(decoding),
+            "dataset": data.fingerprint,
+            "model": arguments.model.model_name_or_path,
+            "revision": arguments.model.model_revision,
+        }
+        model.to(training.device)  # type: ignore[arg-type]  # the decorator of transformers hides `self`
+        score = partial(
+            score_windows,
+            model,
+            processor,
+            examples,
+            decoding,
+            num_workers=training.dataloader_num_workers,
+        )
+        with (
+            run.timed("check_labels"),
+            tqdm(total=len(examples), desc="check labels", unit="window", disable=not run.is_main) as bar,
+        ):
+            fits = make_once(
+                folder / "label_fits.json", list[WindowFit], depends_on, partial(score, on_batch=bar.update)
+            )
+        data = hold_back(data, fits, arguments.data.label_check_max_fraction)
+        logger.info("The label check held back %s windows.", data.report["num_held_back_windows"])
+        if run.is_main:
+            write_dataset_report(folder, data.report)
+    run.warnings += data.warnings
+    run.report(Stage.DATASET_READY, {"train_samples": len(data.train), "eval_samples": len(data.held_out)})
+    return data
 
 
 def build_trainer(
@@ -275,8 +315,11 @@ def measure_before(
         return None
     path = run.output_dir / "heard_before.json"
     with run.timed("evaluate_before"):
-        return evaluate_once(
-            path, trainer.fingerprint, lambda: measure(run, "base model", trainer, processor, data, decoding)
+        return make_once(
+            path,
+            Evaluation,
+            trainer.fingerprint,
+            lambda: measure(run, "base model", trainer, processor, data, decoding),
         )
 
 
@@ -423,7 +466,8 @@ def build_result(
             "num_windows": len(after.transcripts),
             "example": choose_example(before, after),
         }
-    dataset = {name: value for name, value in data.report.items() if name != "recordings"}
+    lists = {"recordings", "held_back", "doubted"}  # long; the dataset report on disk has them
+    dataset = {name: value for name, value in data.report.items() if name not in lists}
     return {
         "status": "completed",
         "job_id": arguments.source.job_id,

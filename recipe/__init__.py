@@ -10,6 +10,7 @@ The pipeline, in the order of `train.py`; data flows downwards only:
     data.audio            any audio or video  -> int16 samples, 16 kHz mono
     data.windows          cues                -> windows of at most 30 s
     data.dataset          windows             -> Arrow shards of examples (FLAC, cues as data)
+    training.label_check  base model, examples -> windows in doubt, held back (data.label_doubts)
     training.features     examples            -> log-mel features and labels, anew each epoch
     training.trainer      features            -> checkpoints
     evaluation            model, held-out examples -> WER and CER, before and after

@@ -104,6 +104,17 @@ class DataArguments:
             "is trained as silence, provided that a voice detector hears nothing in them."
         },
     )
+    label_check: Literal["auto", "on", "off"] = field(
+        default="auto",
+        metadata={
+            "help": "Whether the base model judges if the captions are those of their audio and windows far "
+            "out of the distribution are held back from training; auto does where there is a GPU."
+        },
+    )
+    label_check_max_fraction: Annotated[float, Field(ge=0.0, le=0.5, allow_inf_nan=False)] = field(
+        default=0.25,
+        metadata={"help": "Share of the training windows that the label check may hold back, worst first."},
+    )
     max_audio_hours: Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)] = field(
         default=12.0, metadata={"help": "Longest recording that is accepted, in hours."}
     )

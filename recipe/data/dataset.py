@@ -139,14 +139,14 @@ def _await_shards(paths: Sequence[Path], patience_seconds: float) -> None:
 def load_examples(shards: Sequence[Shard]) -> Dataset:
     """The examples of all shards as one memory-mapped dataset, without the windows that are held back."""
     rows = load_rows(shards)
-    if not any(shard.report.num_held_back for shard in shards):
+    if not any(shard.report.num_broken_windows for shard in shards):
         return rows
     return rows.select([index for index, reason in enumerate(rows["held_back"]) if not reason])
 
 
 def load_rows(shards: Sequence[Shard]) -> Dataset:
     """All rows of the shards, memory-mapped, those that are held back included."""
-    filled = [shard.path for shard in shards if shard.report.num_windows + shard.report.num_held_back]
+    filled = [shard.path for shard in shards if shard.report.num_windows + shard.report.num_broken_windows]
     if not filled:
         return Dataset.from_dict({name: [] for name in FEATURES}, features=FEATURES)
     return concatenate_datasets([Dataset.from_file(str(path)) for path in filled])

@@ -81,10 +81,16 @@ def prepare_dataset(
     report = build_report(reports, len(split.train), len(split.held_out), split.num_unused)
     rows = load_rows(shards)
     report |= describe_windows(rows)
-    _write(output_dir / "dataset_report.json", json.dumps(report, indent=1, ensure_ascii=False))
     _write(output_dir / "dataset_report.html", render_page(report, rows))
+    write_dataset_report(output_dir, report)
     warnings = report_warnings(reports) + split.warnings
     return PreparedDataset(split.train, split.held_out, report, warnings, _fingerprint(shards, report))
+
+
+def write_dataset_report(output_dir: Path, report: dict[str, Any]) -> None:
+    """Write the report where users and programs look for it."""
+    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
+    _write(output_dir / "dataset_report.json", text)
 
 
 def _write(path: Path, text: str) -> None:

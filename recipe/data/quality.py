@@ -131,7 +131,7 @@ def repeated_share(words: Sequence[str]) -> float:
 
 
 def echoed_share(words: Sequence[str]) -> float:
-    """Share of the words that repeat the stretch right before them, word for word, in [0, 1); 0 for few words."""
+    """Share of the words that repeat the stretch right before them, in [0, 1); 0 for few words."""
     num_words = len(words)
     is_echo = bytearray(num_words)
     for period in range(1, min(num_words // 2, MAX_ECHO_WORDS) + 1):

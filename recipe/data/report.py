@@ -42,7 +42,7 @@ class RecordingReport:
         lost_cues: Cues that were dropped, or merged into another one, by reason.
         num_windows: Windows made of it, those without speech included.
         num_no_speech_windows: Windows over gaps between cues in which no voice is heard.
-        num_held_back: Windows made and not used, because they can only be wrong.
+        num_broken_windows: Windows made and not used, because they can only be wrong.
         num_notes: Repairs and losses noted.
         notes: The first `MAX_NOTES` of them, each naming line or time and reason.
         flags: What is odd about it as a whole.
@@ -50,6 +50,7 @@ class RecordingReport:
         scripts: Letters of its captions by script.
         audio_hash: SHA-256 of the audio file; "" without one.
         is_held_out: Kept away from training, to measure the error rate.
+        num_held_back_windows: Windows that the label check keeps from training.
     """
 
     name: str
@@ -65,7 +66,7 @@ class RecordingReport:
     lost_cues: dict[str, int] = field(default_factory=dict)
     num_windows: int = 0
     num_no_speech_windows: int = 0
-    num_held_back: int = 0
+    num_broken_windows: int = 0
     num_notes: int = 0
     notes: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
@@ -73,6 +74,7 @@ class RecordingReport:
     scripts: dict[str, int] = field(default_factory=dict)
     audio_hash: str = ""
     is_held_out: bool = False
+    num_held_back_windows: int = 0
 
     def add_notes(self, notes: Iterable[str]) -> None:
         """Count notes and keep the first ones."""
@@ -104,7 +106,7 @@ class RecordingReport:
             owner[max(0, start_ms) : max(0, end_ms)] = reasons.index(reason)
         for window in packing.windows:
             owner[window.start_ms : window.end_ms] = reasons.index(KEPT)
-        self.audio_ms, self.num_held_back = duration_ms, len(packing.held_back)
+        self.audio_ms, self.num_broken_windows = duration_ms, len(packing.held_back)
         for number, reason in enumerate(reasons):
             total_ms = int(np.count_nonzero(owner == number))
             if reason == KEPT:
@@ -124,7 +126,10 @@ def _longest_stretch(is_lost: npt.NDArray[np.bool_]) -> list[int]:
 def build_report(
     reports: Sequence[RecordingReport], num_train: int, num_held_out: int, num_unused: Mapping[str, int]
 ) -> dict[str, Any]:
-    """The report of the whole dataset, ready for JSON.
+    """The report of the whole dataset, ready for JSON; its windows add up.
+
+    `num_windows` = `num_train_windows` + `num_held_out_windows` + `num_held_back_windows` (the label
+    check's) + all of `num_unused_windows`.
 
     Args:
         reports: One for each recording that came in.
@@ -132,6 +137,7 @@ def build_report(
         num_held_out: Windows to measure the error rate on.
         num_unused: Windows on neither side, by reason.
     """
+    num_windows = sum(report.num_windows for report in reports)
     lost_ms: Counter[str] = Counter()
     lost_cues: Counter[str] = Counter()
     for report in reports:
@@ -150,11 +156,13 @@ def build_report(
         "num_cues": sum(report.num_cues for report in reports),
         "num_cues_kept": sum(report.num_cues_kept for report in reports),
         "lost_cues": dict(lost_cues.most_common()),
-        "num_windows": sum(report.num_windows for report in reports),
+        "num_windows": num_windows,
         "num_no_speech_windows": sum(report.num_no_speech_windows for report in reports),
-        "num_held_back_windows": sum(report.num_held_back for report in reports),
+        "num_broken_windows": sum(report.num_broken_windows for report in reports),
         "num_train_windows": num_train,
         "num_held_out_windows": num_held_out,
+        "num_held_back_windows": 0,
+        "held_back": [],
         "num_unused_windows": dict(num_unused),
         "languages": dict(Counter(report.language or "unknown" for report in reports)),
         "scripts": dict(sum((Counter(report.scripts) for report in reports), Counter()).most_common()),

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
 from datasets import Dataset
-from pydantic import TypeAdapter
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from recipe.evaluation.metrics import Scores, bootstrap_interval, score_text, sum_scores
@@ -119,30 +117,6 @@ def evaluate_model(
         for example, hypothesis in zip(examples.remove_columns("audio"), hypotheses, strict=True)
     ]
     return Evaluation(transcripts, seconds)
-
-
-def evaluate_once(
-    path: Path, fingerprint: Mapping[str, Any], evaluate: Callable[[], Evaluation]
-) -> Evaluation:
-    """The evaluation that an earlier attempt left at `path`, else a new one, left there for the next.
-
-    Args:
-        path: JSON file.
-        fingerprint: What the evaluation depends on; another one makes it anew.
-        evaluate: Makes it.
-    """
-    adapter = TypeAdapter(Evaluation)
-    if path.exists():
-        saved = json.loads(path.read_text())
-        if saved["fingerprint"] == dict(fingerprint):
-            return adapter.validate_python(saved["evaluation"])
-    evaluation = evaluate()
-    if PartialState().is_main_process:
-        content = {"fingerprint": dict(fingerprint), "evaluation": adapter.dump_python(evaluation)}
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(content, ensure_ascii=False))
-        partial.replace(path)
-    return evaluation
 
 
 def choose_example(before: Evaluation, after: Evaluation) -> dict[str, str]:

@@ -116,7 +116,7 @@ class LabelEncoder:
         names = ["<|startoftranscript|>"] + ([f"<|{language}|>", f"<|{task}|>"] if language else [])
         self._prefix = [self._token_id(name) for name in names]
         self._no_timestamps = self._token_id("<|notimestamps|>")
-        self._first_timestamp = self._token_id("<|0.00|>")
+        self.first_timestamp = self._token_id("<|0.00|>")
         self._start_of_previous = self._token_id("<|startofprev|>")
         self.end_of_text = self._token_id("<|endoftext|>")
 
@@ -147,7 +147,7 @@ class LabelEncoder:
         return self._tokenizer.encode(f" {text}", add_special_tokens=False) if text else []
 
     def _timestamp(self, time_ms: int) -> int:
-        return self._first_timestamp + round(time_ms / TIMESTAMP_MS)
+        return self.first_timestamp + round(time_ms / TIMESTAMP_MS)
 
     def _token_id(self, name: str) -> int:
         token_id = self._tokenizer.convert_tokens_to_ids(name)

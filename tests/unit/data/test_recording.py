@@ -202,7 +202,7 @@ def test_words_over_which_no_voice_is_heard_are_held_back(tmp_path, preparation)
     recording = make_recording(tmp_path, audio=make_sound(40), captions=captions)
     for voiced_ms, num_held_back in ((0, 1), (3_000, 0)):
         _, packing, report = read_recording(recording, preparation, lambda samples, ms=voiced_ms: ms)
-        assert len(packing.held_back) == report.num_held_back == num_held_back
+        assert len(packing.held_back) == report.num_broken_windows == num_held_back
         check_sums(report)
     assert report.lost_ms == {"no captions over it": 10_500}
 
@@ -213,7 +213,7 @@ def test_a_window_that_repeats_itself_is_a_row_that_is_never_loaded(tmp_path, pr
     captions = write_vtt(*cues, (40_000, 43_000, "Something else is said."))
     recording = make_recording(tmp_path, audio=make_sound(50), captions=captions)
     (shard,) = build_shards([recording], preparation, tmp_path / "shards")
-    assert (shard.report.num_windows, shard.report.num_held_back) == (1, 1)
+    assert (shard.report.num_windows, shard.report.num_broken_windows) == (1, 1)
     assert load_examples([shard])["segments"][0][0]["text"] == "Something else is said."
     assert load_rows([shard])["held_back"][:] == ["each thing is said twice or more", ""]
     assert shard.report.lost_cues == {"window held back: each thing is said twice or more": 9}

@@ -64,7 +64,7 @@ def check_sums(report) -> None:
     assert report["num_windows"] == num_split + sum(report["num_unused_windows"].values())
     for name in ("window_seconds", "label_tokens"):
         assert sum(report["histograms"][name]["counts"]) == report["num_windows"]
-    assert sum(report["held_back_windows"].values()) == report["num_held_back_windows"]
+    assert sum(report["held_back_windows"].values()) == report["num_broken_windows"]
     for recording in report["recordings"]:
         assert set(recording["lost_examples"]) == set(recording["lost_ms"])
         for reason, (start_ms, end_ms) in recording["lost_examples"].items():

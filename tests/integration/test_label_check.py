@@ -1,0 +1,54 @@
+import shutil
+from collections import Counter
+
+import pytest
+import torch
+from datasets import Dataset
+
+from recipe.arguments import ModelArguments
+from recipe.data.dataset import build_shards, load_examples
+from recipe.data.manifest import LocalFile, list_folder, pair_recordings
+from recipe.data.recording import PreparationSettings
+from recipe.evaluation.transcription import Decoding
+from recipe.training.label_check import score_windows
+from recipe.training.model import load_model, save_tokenizer
+
+pytestmark = pytest.mark.network
+
+TRUE, SWAPPED = ["prompts-fr-01"], ["prompts-fr-02", "prompts-fr-03"]
+
+
+def read_examples(folder, tokenizer_file, output_dir) -> Dataset:
+    entries = list_folder(folder)
+    files = {entry.filename: LocalFile(folder / entry.filename) for entry in entries}
+    settings = PreparationSettings(tokenizer_file, "fr")
+    shards = build_shards(pair_recordings(entries, files), settings, output_dir, num_workers=1)
+    return load_examples(shards)
+
+
+def test_the_base_model_hears_whose_captions_were_swapped(base_model_dir, corpus_fr_dir, tmp_path):
+    torch.set_num_threads(1)
+    for name in TRUE + SWAPPED:
+        for path in corpus_fr_dir.glob(f"{name}.*"):
+            target = name
+            if path.suffix == ".vtt" and name in SWAPPED:
+                target = SWAPPED[1 - SWAPPED.index(name)]
+            (tmp_path / "recordings").mkdir(exist_ok=True)
+            shutil.copy(path, tmp_path / "recordings" / f"{target}{path.suffix}")
+    model, processor = load_model(ModelArguments(model_name_or_path=str(base_model_dir)))
+    tokenizer_file = save_tokenizer(processor, tmp_path)
+    examples = read_examples(tmp_path / "recordings", tokenizer_file, tmp_path / "shards")
+    seen: Counter[str] = Counter()
+    first_two = []
+    for index, name in enumerate(examples["recording"]):
+        seen[name] += 1
+        if seen[name] <= 2:
+            first_two.append(index)
+
+    fits = score_windows(model, processor, examples.select(first_two), Decoding("fr", batch_size=2))
+
+    of_true = [fit.fit for fit in fits if fit.recording in TRUE]
+    of_swapped = [fit.fit for fit in fits if fit.recording in SWAPPED]
+    assert (len(of_true), len(of_swapped)) == (2, 4)
+    assert min(of_true) > 0.5
+    assert max(of_swapped) < 0.2

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from recipe.data.audio import encode_flac
+from recipe.data.dataset import FEATURES
+from recipe.evaluation.transcription import Decoding
+from recipe.training.label_check import score_windows
+from recipe.training.tiny import build_tiny_whisper
+
+WORDS = ["bonjour", "", "à demain", "une phrase bien plus longue que les autres"]
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    return build_tiny_whisper(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def examples() -> Dataset:
+    chance = np.random.default_rng(0)
+    rows = [
+        {
+            "recording": "talk",
+            "start_ms": 30_000 * index,
+            "end_ms": 30_000 * index + 2_000,
+            "audio": {
+                "bytes": encode_flac(chance.integers(-9000, 9000, 32_000).astype(np.int16)),
+                "path": None,
+            },
+            "segments": [{"start_ms": 0, "end_ms": 1_000, "text": words}] if words else [],
+            "prompt": "avant",
+            "chars_per_second": 0.0,
+            "compression_ratio": 0.0,
+            "num_tokens": 0,
+            "flags": [],
+            "doubt": 0.0,
+            "held_back": "",
+        }
+        for index, words in enumerate(WORDS)
+    ]
+    return Dataset.from_list(rows, features=FEATURES)
+
+
+def score(model_dir, examples, batch_size):
+    torch.set_num_threads(1)
+    model = WhisperForConditionalGeneration.from_pretrained(model_dir)
+    processor = WhisperProcessor.from_pretrained(model_dir)
+    return score_windows(model, processor, examples, Decoding("fr", batch_size=batch_size))
+
+
+def test_every_window_with_words_is_scored_in_order(model_dir, examples):
+    fits = score(model_dir, examples, 2)
+    assert [(fit.index, fit.words) for fit in fits] == [(i, words) for i, words in enumerate(WORDS) if words]
+    assert [fit.start_ms for fit in fits] == [0, 60_000, 90_000]
+
+
+def test_an_untrained_model_finds_that_audio_tells_nothing_about_the_words(model_dir, examples):
+    assert all(abs(fit.fit) < 0.01 and fit.timing < -1 for fit in score(model_dir, examples, 2))
+
+
+def test_scores_do_not_depend_on_the_batch(model_dir, examples):
+    alone, together = score(model_dir, examples, 1), score(model_dir, examples, 8)
+    for first, second in zip(alone, together, strict=True):
+        assert first.fit == pytest.approx(second.fit, abs=1e-4)
+        assert first.timing == pytest.approx(second.timing, abs=1e-4)

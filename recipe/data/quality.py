@@ -32,8 +32,14 @@ FAST_CHARS_PER_SECOND = 21.0
 SLOW_CHARS_PER_SECOND = 3.0
 MAX_COMPRESSION_RATIO = 2.4
 MAX_REPEATED_SHARE = 0.25
-BROKEN_REPEATED_SHARE = 0.5
-"""Share of three-word sequences that stood before in the window; text with each line twice has about 0.4."""
+"""Share of three-word sequences that stood before in the window; ordinary text has under 0.15."""
+
+MAX_ECHOED_SHARE = 0.3
+"""Share of the words that only say again what was said just before. Text with each line twice has 0.5, a loop
+more, and no text that people speak comes near it, not even menus and lists."""
+
+MAX_ECHO_WORDS = 40
+"""Longest stretch whose immediate repetition is looked for."""
 
 MIN_DIFFERENT_SHARE = 0.4
 MIN_WORDS = 10
@@ -88,13 +94,12 @@ def measure_window(segments: Sequence[Segment], samples: npt.NDArray[np.int16]) 
         "few different words": MIN_DIFFERENT_SHARE / different_share(words),
         "little sound under its words": quiet_share(samples, spans) / MAX_QUIET_SHARE,
     }
-    is_broken = compression > MAX_COMPRESSION_RATIO or repeated > BROKEN_REPEATED_SHARE
     return WindowQuality(
         chars_per_second=speed,
         compression_ratio=compression,
         flags=tuple(name for name, doubt in doubts.items() if doubt > 1),
         doubt=max(doubts.values()),
-        fault="its text repeats itself" if is_broken else "",
+        fault="each thing is said twice or more" if echoed_share(words) > MAX_ECHOED_SHARE else "",
     )
 
 
@@ -123,6 +128,19 @@ def repeated_share(words: Sequence[str]) -> float:
     """Share of the three-word sequences that stood before, in [0, 1); 0 for few words."""
     triples = list(zip(words, words[1:], words[2:], strict=False))
     return 1 - len(set(triples)) / len(triples) if len(words) >= MIN_WORDS else 0.0
+
+
+def echoed_share(words: Sequence[str]) -> float:
+    """Share of the words that repeat the stretch right before them, in [0, 1); 0 for few words."""
+    num_words = len(words)
+    is_echo = bytearray(num_words)
+    for period in range(1, min(num_words // 2, MAX_ECHO_WORDS) + 1):
+        num_same = 0
+        for index in range(period, num_words):
+            num_same = num_same + 1 if words[index] == words[index - period] else 0
+            if num_same >= period:
+                is_echo[index - period + 1 : index + 1] = b"\1" * period
+    return sum(is_echo) / num_words if num_words >= MIN_WORDS else 0.0
 
 
 def different_share(words: Sequence[str]) -> float:

@@ -187,16 +187,16 @@ def test_bad_files_cost_only_themselves_and_are_named(tmp_path, model_dir):
         write_recording(source, f"good-{number}", 120, seed=number)
     (source / "html.wav").write_text("<!DOCTYPE html><html><body>502 Bad Gateway</body></html>")
     (source / "html.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nThese words must not be trained.\n")
-    write_recording(source, "empty", seed=9)
+    write_recording(source, "empty", 29, seed=9)
     (source / "empty.vtt").write_text("WEBVTT\n")
     broken = (source / "good-0.vtt").read_text().replace("00:04.000 -->", "00:0x.000 -->")
     (source / "good-0.vtt").write_text(broken)
     manifest = [*list_manifest(source), {"file_type": "audio", "filename": "missing.wav"}]
     answer, events = send_job(tmp_path / "job", source, model_dir, files_manifest=manifest, epochs=1)
     result = answer["result"]
-    assert result["dataset"]["recordings_by_outcome"] == {"speech": 8, "silence": 2, "skipped": 1}
-    assert result["dataset"]["num_fallback_recordings"] == 2
-    for name in ("html: silence", "missing: silence", "empty: skipped"):
+    assert result["dataset"]["recordings_by_outcome"] == {"speech": 8, "silence": 3}
+    assert result["dataset"]["num_fallback_recordings"] == 3
+    for name in ("html: silence", "missing: silence", "empty: silence"):
         assert any(warning.startswith(name) for warning in result["warnings"]), name
     report = json.loads((tmp_path / "job/runs/job-1/prepared/dataset_report.json").read_text())
     by_name = {recording["name"]: recording for recording in report["recordings"]}

@@ -8,6 +8,7 @@ from recipe.data.quality import (
     compression_ratio,
     count_scripts,
     different_share,
+    echoed_share,
     is_silent,
     measure_window,
     quiet_share,
@@ -52,14 +53,21 @@ def measure(text: str, seconds: float, samples=None):
             " ".join(f"{line} {line}" for line in LINES),
             25,
             ("compresses well", "repeats itself"),
-            "its text repeats itself",
+            "each thing is said twice or more",
             id="each line twice",
+        ),
+        pytest.param(
+            " ".join(f"To hear message {number} again, press {number}." for number in range(9)),
+            25,
+            ("compresses well", "few different words"),
+            "",
+            id="a menu",
         ),
         pytest.param(
             "Thank you. " * 12,
             12,
             ("compresses well", "repeats itself", "few different words"),
-            "its text repeats itself",
+            "each thing is said twice or more",
             id="a loop",
         ),
     ],
@@ -99,6 +107,21 @@ def test_repetition_shows_in_the_compression_ratio_of_any_alphabet():
 
 def test_words_are_without_case_and_punctuation_and_characters_where_there_are_no_spaces():
     assert split_words("Don\u2019t, l'ÉTÉ! 漢字mix3") == ["don\u2019t", "l'été", "漢", "字", "mix3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        pytest.param("one two one two three and so on it goes", 0.2, id="once"),
+        pytest.param("a b c d e f a b c d e f", 0.5, id="twice"),
+        pytest.param("no " * 10, 0.9, id="a word over and over"),
+        pytest.param("press 1 for news press 2 for sports press 3 for help", 0, id="a menu"),
+        pytest.param("a b c d e f x a b c d e f", 0, id="not right after"),
+        pytest.param("no no no", 0, id="few words"),
+    ],
+)
+def test_an_echo_says_again_what_was_said_right_before(text, share):
+    assert echoed_share(text.split()) == pytest.approx(share)
 
 
 def test_few_words_prove_nothing():

@@ -143,7 +143,8 @@ def find_doubts(fits: Sequence[WindowFit]) -> list[Doubt]:
         reason = "its words are not heard" if is_worst_in_words else "its words are heard at other times"
         of_all = medians[window.recording]
         if of_all < RECORDING_LIMIT:
-            doubts.append(Doubt(window, min(of_all, score), f"{reason}, and so in its whole recording"))
+            reason = reason if score < WINDOW_LIMIT else "it fits somewhat"
+            doubts.append(Doubt(window, min(of_all, score), f"{reason}; most of its recording is in doubt"))
         elif score < WINDOW_LIMIT:
             doubts.append(Doubt(window, score, reason))
     return sorted(doubts, key=lambda doubt: doubt.score)

@@ -139,13 +139,14 @@ def find_doubts(fits: Sequence[WindowFit]) -> list[Doubt]:
         for name, values in of_recording.items()
     }
     doubts = []
-    for window, score, is_worst_in_words in zip(fits, scores.tolist(), by_words <= by_time, strict=True):
-        reason = "its words are not heard" if is_worst_in_words else "its words are heard at other times"
-        of_all = medians[window.recording]
-        if of_all < RECORDING_LIMIT:
-            doubts.append(Doubt(window, min(of_all, score), f"{reason}, and so in its whole recording"))
-        elif score < WINDOW_LIMIT:
-            doubts.append(Doubt(window, score, reason))
+    for window, own_score, is_worst_in_words in zip(fits, scores.tolist(), by_words <= by_time, strict=True):
+        own = "its words are not heard" if is_worst_in_words else "its words are heard at other times"
+        reasons, score = [own] * (own_score < WINDOW_LIMIT), own_score
+        if medians[window.recording] < RECORDING_LIMIT:
+            reasons.append("most of its recording is in doubt")
+            score = min(own_score, medians[window.recording])
+        if reasons:
+            doubts.append(Doubt(window, score, "; ".join(reasons)))
     return sorted(doubts, key=lambda doubt: doubt.score)
 
 

@@ -86,7 +86,7 @@ def prepared(num_held_out: int) -> PreparedDataset:
             0.55,
             -3.0,
             [5, 6, 7, 8, 9],
-            "its words are not heard, and so in its whole recording",
+            "most of its recording is in doubt",
             id="most windows of a recording somewhat low",
         ),
         pytest.param([5, 12, 19], 0.55, -3.0, [], "", id="the same in different recordings"),

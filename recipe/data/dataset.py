@@ -41,7 +41,7 @@ from recipe.processes import die_with_parent
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised whenever this code would make other examples of the same files."""
 
 FEATURES = Features(

@@ -111,6 +111,7 @@ def _pack_words(
         audio.duration_ms,
         _token_counter(settings.tokenizer_file),
         partial(_find_fault, samples=audio.samples, measure_voice=measure_voice),
+        captions.lost_speech_ms,
     )
     gaps = gap_windows(packing, captions.lost_speech_ms, audio.duration_ms)
     num_wanted = _count_wanted(name, settings.no_speech_fraction, gaps, packing.windows)

@@ -7,6 +7,7 @@ window never spans it: its audio would otherwise stand there without words. A wi
 held back as a whole. What no cue claims may become windows without words, if nothing is said there.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -127,6 +128,7 @@ def pack_windows(
     duration_ms: int,
     count_tokens: Callable[[str], int],
     find_fault: Callable[[Window], str] = lambda _: "",
+    lost_speech_ms: Sequence[tuple[int, int]] = (),
 ) -> Packing:
     """Pack the cues of one recording greedily into windows.
 
@@ -135,9 +137,12 @@ def pack_windows(
         duration_ms: Length of the recording's audio.
         count_tokens: Number of the model's tokens in a text.
         find_fault: Why a window must be held back, or "".
+        lost_speech_ms: Where something may be said whose words were lost before, as (start, end); no window
+            spans it, unless a cue that was kept does.
     """
     packing = Packing()
-    for run in _usable_runs(cues, duration_ms, count_tokens, packing.dropped):
+    ends_ms = sorted(start_ms for start_ms, _ in lost_speech_ms)
+    for run in _usable_runs(cues, [*ends_ms, duration_ms], count_tokens, packing.dropped):
         prompt, remaining = "", run.cues
         while remaining:
             window, num_taken = _take_window(remaining, run.boundary_ms, count_tokens, prompt)
@@ -216,20 +221,23 @@ class _Run:
 
 
 def _usable_runs(
-    cues: Sequence[Cue], duration_ms: int, count_tokens: Callable[[str], int], dropped: list[DroppedCue]
+    cues: Sequence[Cue], ends_ms: Sequence[int], count_tokens: Callable[[str], int], dropped: list[DroppedCue]
 ) -> Iterator[_Run]:
+    """Runs between the times in `ends_ms`, in order, of which the last is the end of the audio."""
     run: list[Cue] = []
+    boundary_ms = ends_ms[-1]
     for cue in cues:
-        reason = _unusable_reason(cue, duration_ms, count_tokens)
-        if run and (reason or cue.start_ms - run[-1].end_ms > MAX_GAP_MS):
-            yield _Run(run, min(cue.start_ms, duration_ms))
+        reason = _unusable_reason(cue, ends_ms[-1], count_tokens)
+        if run and (reason or boundary_ms <= cue.start_ms or cue.start_ms - run[-1].end_ms > MAX_GAP_MS):
+            yield _Run(run, min(cue.start_ms, boundary_ms))
             run = []
         if reason:
             dropped.append(DroppedCue(cue, reason))
         else:
             run.append(cue)
+            boundary_ms = ends_ms[min(bisect_left(ends_ms, cue.end_ms), len(ends_ms) - 1)]
     if run:
-        yield _Run(run, duration_ms)
+        yield _Run(run, boundary_ms)
 
 
 def _unusable_reason(  # noqa: PLR0911 - a list of rules, in order

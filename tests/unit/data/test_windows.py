@@ -63,6 +63,18 @@ def test_a_dropped_cue_ends_the_window_before_it_and_resets_the_prompt():
     assert [dropped.cue for dropped in packing.dropped] == [too_fast]
 
 
+def test_no_window_spans_speech_whose_words_were_lost():
+    cues = [make_cue(0, 3_000, "before"), make_cue(6_000, 8_000, "after")]
+    packing = pack_windows(cues, 60_000, count_words, lost_speech_ms=[(3_100, 5_000), (8_200, 9_000)])
+    assert spans(packing) == [(0, 3_100), (6_000, 8_200)]
+    assert [window.prompt for window in packing.windows] == ["", ""]
+
+
+def test_lost_words_over_a_cue_that_was_kept_change_nothing():
+    packing = pack_windows([make_cue(0, 3_000)], 60_000, count_words, lost_speech_ms=[(1_000, 4_000)])
+    assert spans(packing) == [(0, 3_500)]
+
+
 def test_a_long_gap_ends_the_window_and_resets_the_prompt():
     packing = pack(make_cue(0, 2_000), make_cue(8_000, 9_000))
     assert spans(packing) == [(0, 2_500), (8_000, 9_500)]

@@ -160,7 +160,7 @@ def _read_audio(recording: Recording, limits: AudioLimits, report: RecordingRepo
     try:
         audio = decode_audio(recording.audio.path, limits)
     except AudioError as error:
-        report.reason = str(error)
+        report.reason = _without_name(error, recording.audio.path)
         return None
     report.add_notes(audio.notes)
     return audio
@@ -183,7 +183,7 @@ def _read_transcript(
             )
             problem = "the caption file holds no usable cue"
         except CaptionError as error:
-            problem = str(error)
+            problem = _without_name(error, recording.transcript.path)
     report.add_notes(_describe_note(note) for note in captions.notes)
     if not captions.cues and not report.reason:
         report.reason = problem
@@ -222,6 +222,11 @@ def _count_cues(report: RecordingReport, captions: Captions, packing: Packing, n
         for dropped in packing.dropped
     )
     report.count_cues(num_cues, lost)
+
+
+def _without_name(error: DataError, path: Path) -> str:
+    """The message without the file's name on this disk, which the user has never seen."""
+    return str(error).removeprefix(f"{path.name}: ")
 
 
 def _describe_note(note: Note) -> str:

@@ -194,7 +194,7 @@ def check_fallbacks(reports: Sequence[RecordingReport], max_fraction: float) -> 
     """
     num_windows = sum(report.num_windows for report in reports)
     num_fallback = sum(report.num_windows for report in reports if report.is_fallback)
-    bad = "; ".join(report_warnings(reports)[:20]) or "no captions were found"
+    bad = "; ".join(report_warnings(reports)[:20]).rstrip(".") or "no captions were found"
     if not any(report.outcome == "speech" for report in reports):
         raise DataError(f"None of the {len(reports)} recordings can be trained on: {bad}.")
     if num_fallback > max_fraction * num_windows:

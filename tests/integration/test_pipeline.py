@@ -183,7 +183,7 @@ def test_the_released_folder_gets_the_reports_figures_from_the_script(finished_j
 def test_bad_files_cost_only_themselves_and_are_named(tmp_path, model_dir):
     source = tmp_path / "source"
     source.mkdir()
-    for number in range(8):
+    for number in range(10):
         write_recording(source, f"good-{number}", 120, seed=number)
     (source / "html.wav").write_text("<!DOCTYPE html><html><body>502 Bad Gateway</body></html>")
     (source / "html.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nThese words must not be trained.\n")
@@ -194,7 +194,7 @@ def test_bad_files_cost_only_themselves_and_are_named(tmp_path, model_dir):
     manifest = [*list_manifest(source), {"file_type": "audio", "filename": "missing.wav"}]
     answer, events = send_job(tmp_path / "job", source, model_dir, files_manifest=manifest, epochs=1)
     result = answer["result"]
-    assert result["dataset"]["recordings_by_outcome"] == {"speech": 8, "silence": 3}
+    assert result["dataset"]["recordings_by_outcome"] == {"speech": 10, "silence": 3}
     assert result["dataset"]["num_fallback_recordings"] == 3
     for name in ("html: silence", "missing: silence", "empty: silence"):
         assert any(warning.startswith(name) for warning in result["warnings"]), name

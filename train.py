@@ -26,7 +26,14 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor, set_
 from recipe.data.audio import AudioLimits
 from recipe.data.download import DownloadProgress, FileRequest, download_files, local_name
 from recipe.data.label_doubts import WindowFit, hold_back
-from recipe.data.manifest import LocalFile, ManifestEntry, Recording, list_folder, pair_recordings
+from recipe.data.manifest import (
+    LocalFile,
+    ManifestEntry,
+    Recording,
+    list_folder,
+    locate_files,
+    pair_recordings,
+)
 from recipe.data.preparation import PreparedDataset, prepare_dataset, write_dataset_report
 from recipe.data.recording import PreparationSettings
 from recipe.data.shares import node_share
@@ -130,7 +137,7 @@ def collect_recordings(arguments: Arguments, run: Run, processor: WhisperProcess
         if source.data_dir:
             folder = Path(source.data_dir)
             entries = list_folder(folder)
-            files = {entry.filename: LocalFile(folder / entry.filename) for entry in entries}
+            files = locate_files(folder, entries)
         else:
             assert source.manifest_file
             manifest = json.loads(Path(source.manifest_file).read_text())
@@ -264,15 +271,11 @@ def build_trainer(
     else:
         training.eval_strategy = "no"
     mean_seconds = (sum(data.train["end_ms"]) - sum(data.train["start_ms"])) / 1000 / len(data.train)
-    windows_per_update = (
-        training.train_batch_size * training.gradient_accumulation_steps * training.world_size
-    )
     callbacks: list[transformers.TrainerCallback] = [TelemetryCallback(run.output_dir / "logs")]
     if run.is_main:
-        callbacks.append(ProgressCallback(run.outbox, mean_seconds * windows_per_update))
-    callbacks.append(
-        CheckpointCallback(run.stop, arguments.run.save_minutes * 60)
-    )  # last: it may end the run
+        callbacks.append(ProgressCallback(run.outbox, mean_seconds * training.windows_per_update))
+    # Last, since it may end the run.
+    callbacks.append(CheckpointCallback(run.stop, arguments.run.save_minutes * 60))
     return WhisperTrainer(
         model,
         training,

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from recipe.arguments import DataArguments
 from recipe.data.audio import SAMPLE_RATE, decode_audio, encode_flac, slice_samples
 from recipe.data.captions import Cue, format_webvtt, read_captions
-from recipe.data.manifest import LocalFile, Recording, list_folder, pair_recordings
+from recipe.data.manifest import Recording, list_folder, locate_files, pair_recordings
 from recipe.data.preparation import prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.data.windows import WINDOW_MS
@@ -80,7 +80,7 @@ def join_recordings(data_dir: Path, workdir: Path) -> tuple[Path, list[Cue]]:
     """One M4A file of all recordings of the folder, and its cues."""
     workdir.mkdir(parents=True, exist_ok=True)
     entries = list_folder(data_dir)
-    files = {entry.filename: LocalFile(data_dir / entry.filename) for entry in entries}
+    files = locate_files(data_dir, entries)
     cues: list[Cue] = []
     parts: list[NDArray[np.int16]] = []
     start_ms = 0
@@ -138,7 +138,7 @@ def run_measurement(arguments: argparse.Namespace, folder: Path) -> dict[str, fl
 def measure(folder: Path, model_dir: Path) -> dict[str, float]:
     """CPU seconds, wall seconds and peak memory in MiB of preparing the folder in this process alone."""
     entries = list_folder(folder)
-    files = {entry.filename: LocalFile(folder / entry.filename) for entry in entries}
+    files = locate_files(folder, entries)
     recordings: list[Recording] = pair_recordings(entries, files)
     settings = PreparationSettings(model_dir / "tokenizer.json")
     started, started_cpu = time.monotonic(), time.process_time()

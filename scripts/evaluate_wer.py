@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from recipe.arguments import ModelArguments
 from recipe.data.dataset import build_shards, load_examples
-from recipe.data.manifest import LocalFile, Recording, list_folder, pair_recordings
+from recipe.data.manifest import Recording, list_folder, locate_files, pair_recordings
 from recipe.data.recording import PreparationSettings
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.report import Evaluation, evaluate_model
@@ -77,8 +77,7 @@ def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, Decoding]:
     model.to(arguments.device)
     given = check_language(arguments.language or report.get("language"), processor)
     entries = list_folder(arguments.data_dir)
-    files = {entry.filename: LocalFile(arguments.data_dir / entry.filename) for entry in entries}
-    recordings = pair_recordings(entries, files, given)
+    recordings = pair_recordings(entries, locate_files(arguments.data_dir, entries), given)
     language, remark = choose_language(given, model, processor, recordings)
     if remark:
         print(remark, file=sys.stderr)

@@ -27,7 +27,7 @@ from spoilt_captions import KINDS, Span, Spoiler, read_folder, write_folder
 from recipe.arguments import ModelArguments
 from recipe.data.dataset import build_shards, load_examples
 from recipe.data.label_doubts import WindowFit, find_doubts
-from recipe.data.manifest import LocalFile, list_folder, pair_recordings
+from recipe.data.manifest import list_folder, locate_files, pair_recordings
 from recipe.data.recording import PreparationSettings
 from recipe.data.split import choose_held_out
 from recipe.errors import RecipeError
@@ -55,7 +55,7 @@ class Judge:
     def read(self, folder: Path) -> Dataset:
         """The examples of a folder."""
         entries = list_folder(folder)
-        files = {entry.filename: LocalFile(folder / entry.filename) for entry in entries}
+        files = locate_files(folder, entries)
         recordings = pair_recordings(entries, files, self.language)
         return load_examples(build_shards(recordings, self.settings, self.work_dir / "shards"))
 

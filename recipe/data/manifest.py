@@ -87,6 +87,11 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
     return entries
 
 
+def locate_files(folder: Path, entries: Iterable[ManifestEntry]) -> dict[str, LocalFile]:
+    """Where each file of a local folder is."""
+    return {entry.filename: LocalFile(folder / entry.filename) for entry in entries}
+
+
 def pair_recordings(
     entries: Iterable[ManifestEntry], files: Mapping[str, LocalFile], language: str | None = None
 ) -> list[Recording]:

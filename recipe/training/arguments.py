@@ -78,6 +78,11 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(self.output_dir) / "logs"))
         super().__post_init__()  # type: ignore[no-untyped-call]
 
+    @property
+    def windows_per_update(self) -> int:
+        """Windows that one update works through, over all processes and accumulated batches."""
+        return int(self.train_batch_size * self.gradient_accumulation_steps * self.world_size)
+
 
 class Arguments(NamedTuple):
     """All arguments of a run, by group."""

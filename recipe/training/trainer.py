@@ -106,22 +106,17 @@ class WhisperTrainer(Seq2SeqTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:  # noqa: ARG002 - Trainer's hook
         return EpochSampler(
             len(self.train_dataset),
-            self._windows_per_update,
+            self.args.windows_per_update,
             self.args.seed,
             lambda: int(self.state.epoch or 0),
         )
-
-    @property
-    def _windows_per_update(self) -> int:
-        args = self.args
-        return int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
 
     @property
     def num_updates(self) -> int:
         """Updates that the run will make."""
         if self.args.max_steps > 0:
             return self.args.max_steps
-        updates_per_epoch = len(self._get_train_sampler()) // self._windows_per_update
+        updates_per_epoch = len(self._get_train_sampler()) // self.args.windows_per_update
         return math.ceil(self.args.num_train_epochs * updates_per_epoch)
 
     @property

@@ -7,7 +7,7 @@ from datasets import Dataset
 
 from recipe.arguments import ModelArguments
 from recipe.data.dataset import build_shards, load_examples
-from recipe.data.manifest import LocalFile, list_folder, pair_recordings
+from recipe.data.manifest import list_folder, locate_files, pair_recordings
 from recipe.data.recording import PreparationSettings
 from recipe.evaluation.transcription import Decoding
 from recipe.training.label_check import score_windows
@@ -20,7 +20,7 @@ TRUE, SWAPPED = ["prompts-fr-01"], ["prompts-fr-02", "prompts-fr-03"]
 
 def read_examples(folder, tokenizer_file, output_dir) -> Dataset:
     entries = list_folder(folder)
-    files = {entry.filename: LocalFile(folder / entry.filename) for entry in entries}
+    files = locate_files(folder, entries)
     settings = PreparationSettings(tokenizer_file, "fr")
     shards = build_shards(pair_recordings(entries, files), settings, output_dir, num_workers=1)
     return load_examples(shards)

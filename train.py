@@ -40,7 +40,7 @@ from recipe.data.shares import node_share
 from recipe.errors import RecipeError, TrainingError
 from recipe.evaluation.once import make_once
 from recipe.evaluation.report import Evaluation, choose_example, compare, evaluate_model, write_report
-from recipe.evaluation.transcription import Decoding
+from recipe.evaluation.transcription import Decoding, Listener
 from recipe.job import Stage
 from recipe.processes import die_with_parent
 from recipe.publish.delivery import check_delivery, default_destination, deliver
@@ -97,12 +97,13 @@ def run_pipeline(arguments: Arguments, run: Run) -> None:
     model, processor = load(arguments, run)
     recordings = collect_recordings(arguments, run, processor)
     data, decoding = prepare(arguments, run, model, processor, recordings)
-    data = check_labels(arguments, run, model, processor, data, decoding)
-    trainer = build_trainer(arguments, run, model, processor, data, decoding)
-    before = measure_before(run, trainer, processor, data, decoding)
+    listener = Listener(model, processor, decoding)
+    data = check_labels(arguments, run, listener, data)
+    trainer = build_trainer(arguments, run, listener, data)
+    before = measure_before(run, trainer, listener, data)
     train(arguments, run, trainer)
-    after = measure_after(run, trainer, before, data, decoding, processor)
-    model_path = publish(arguments, run, trainer, processor, data, decoding, before, after)
+    after = measure_after(run, trainer, listener, data, before)
+    model_path = publish(arguments, run, trainer, listener, data, before, after)
     run.finish(build_result(arguments, run, trainer, data, before, after, model_path))
 
 
@@ -204,12 +205,7 @@ def prepare(
 
 
 def check_labels(
-    arguments: Arguments,
-    run: Run,
-    model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    data: PreparedDataset,
-    decoding: Decoding,
+    arguments: Arguments, run: Run, listener: Listener, data: PreparedDataset
 ) -> PreparedDataset:
     """The dataset without the training windows whose words the base model does not hear in their audio."""
     training = arguments.training
@@ -218,20 +214,13 @@ def check_labels(
         folder = run.output_dir / "prepared"
         examples = datasets.concatenate_datasets([data.train, data.held_out])
         depends_on = {
-            **vars(decoding),
+            **vars(listener.decoding),
             "dataset": data.fingerprint,
             "model": arguments.model.model_name_or_path,
             "revision": arguments.model.model_revision,
         }
-        model.to(training.device)  # type: ignore[arg-type]  # the decorator of transformers hides `self`
-        score = partial(
-            score_windows,
-            model,
-            processor,
-            examples,
-            decoding,
-            num_workers=training.dataloader_num_workers,
-        )
+        listener.model.to(training.device)  # type: ignore[arg-type]  # the decorator of transformers hides `self`
+        score = partial(score_windows, listener, examples, num_workers=training.dataloader_num_workers)
         with (
             run.timed("check_labels"),
             tqdm(total=len(examples), desc="check labels", unit="window", disable=not run.is_main) as bar,
@@ -249,15 +238,10 @@ def check_labels(
 
 
 def build_trainer(
-    arguments: Arguments,
-    run: Run,
-    model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    data: PreparedDataset,
-    decoding: Decoding,
+    arguments: Arguments, run: Run, listener: Listener, data: PreparedDataset
 ) -> WhisperTrainer:
     """The trainer, with everything that it shows, saves and obeys."""
-    training = arguments.training
+    training, processor, decoding = arguments.training, listener.processor, listener.decoding
     encoder = LabelEncoder(processor.tokenizer, decoding.language, decoding.task)
     shares = ViewShares(
         arguments.data.timestamp_fraction, arguments.data.prompt_fraction, arguments.data.single_cue_fraction
@@ -277,13 +261,13 @@ def build_trainer(
     # Last, since it may end the run.
     callbacks.append(CheckpointCallback(run.stop, arguments.run.save_minutes * 60))
     return WhisperTrainer(
-        model,
+        listener.model,
         training,
         windows(data.train, shares=shares),
         windows(selection, shares=ViewShares()) if len(selection) else None,
         pad_token_id=encoder.end_of_text,
         fingerprint=fingerprint(arguments, data, decoding),
-        measure=partial(evaluate_model, processor=processor, examples=selection, decoding=decoding),
+        measure=lambda: evaluate_model(listener, selection),
         callbacks=callbacks,
     )
 
@@ -311,7 +295,7 @@ def fingerprint(arguments: Arguments, data: PreparedDataset, decoding: Decoding)
 
 
 def measure_before(
-    run: Run, trainer: WhisperTrainer, processor: WhisperProcessor, data: PreparedDataset, decoding: Decoding
+    run: Run, trainer: WhisperTrainer, listener: Listener, data: PreparedDataset
 ) -> Evaluation | None:
     """How the base model hears all held-out windows; None if there are none. Kept for a resume."""
     if not len(data.held_out):
@@ -322,24 +306,16 @@ def measure_before(
             path,
             Evaluation,
             trainer.fingerprint,
-            lambda: measure(run, "base model", trainer, processor, data, decoding),
+            lambda: measure(run, "base model", listener, data),
         )
 
 
-def measure(
-    run: Run,
-    name: str,
-    trainer: WhisperTrainer,
-    processor: WhisperProcessor,
-    data: PreparedDataset,
-    decoding: Decoding,
-) -> Evaluation:
-    """How the trainer's model, as it is now, hears all held-out windows."""
+def measure(run: Run, name: str, listener: Listener, data: PreparedDataset) -> Evaluation:
+    """How the model, as it is now, hears all held-out windows."""
     with tqdm(
         total=len(data.held_out), desc=f"listen ({name})", unit="window", disable=not run.is_main
     ) as bar:
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        return evaluate_model(model, processor, data.held_out, decoding, on_batch=bar.update)
+        return evaluate_model(listener, data.held_out, on_batch=bar.update)
 
 
 def train(arguments: Arguments, run: Run, trainer: WhisperTrainer) -> None:
@@ -378,10 +354,9 @@ def train(arguments: Arguments, run: Run, trainer: WhisperTrainer) -> None:
 def measure_after(
     run: Run,
     trainer: WhisperTrainer,
-    before: Evaluation | None,
+    listener: Listener,
     data: PreparedDataset,
-    decoding: Decoding,
-    processor: WhisperProcessor,
+    before: Evaluation | None,
 ) -> Evaluation | None:
     """How the trained model hears the same windows; reports both."""
     if before is None:
@@ -389,14 +364,13 @@ def measure_after(
     with run.timed("evaluate_after"):
         after = trainer.best_evaluation
         if after is None or len(after.transcripts) < len(data.held_out):
-            after = measure(run, "trained model", trainer, processor, data, decoding)
+            after = measure(run, "trained model", listener, data)
     figures = compare(before, after)
     run.report(Stage.EVALUATION_COMPLETED, figures)
     if figures["wer_normalized_after"] > figures["wer_normalized_before"]:
         run.warnings.append("The trained model hears the held-out recordings worse than the base model.")
     if run.is_main:
-        facts = {"language": decoding.language, "task": decoding.task, "batch_size": decoding.batch_size}
-        write_report(run.output_dir / "report.json", before, after, facts)
+        write_report(run.output_dir / "report.json", before, after, vars(listener.decoding))
     return after
 
 
@@ -404,9 +378,8 @@ def publish(
     arguments: Arguments,
     run: Run,
     trainer: WhisperTrainer,
-    processor: WhisperProcessor,
+    listener: Listener,
     data: PreparedDataset,
-    decoding: Decoding,
     before: Evaluation | None,
     after: Evaluation | None,
 ) -> str:
@@ -418,8 +391,8 @@ def publish(
     facts = ReleaseFacts(
         base_model=arguments.model.model_name_or_path,
         base_revision=arguments.model.model_revision,
-        language=decoding.language,
-        task=decoding.task,
+        language=listener.decoding.language,
+        task=listener.decoding.task,
         job_id=arguments.source.job_id,
         project_id=arguments.source.project_id,
         num_steps=trainer.state.global_step,
@@ -434,9 +407,8 @@ def publish(
     staging = run.output_dir / "staging"
     default_dir, warning = default_destination(run.output_dir)
     with run.timed("publish"):
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        stage_model(model, processor, facts, staging)
-        verify_release(staging, model)
+        stage_model(listener.model, listener.processor, facts, staging)
+        verify_release(staging, listener.model)
         with tqdm(desc="deliver", unit="B", unit_scale=True) as bar:
 
             def show(num_done: int, num_bytes: int) -> None:

@@ -28,7 +28,7 @@ from recipe.data.manifest import Recording, list_folder, locate_files, pair_reco
 from recipe.data.recording import PreparationSettings
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.report import Evaluation, evaluate_model
-from recipe.evaluation.transcription import Decoding
+from recipe.evaluation.transcription import Decoding, Listener
 from recipe.training.model import (
     check_language,
     choose_language,
@@ -94,7 +94,8 @@ def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, Decoding]:
             report.get("batch_size", arguments.batch_size),
         )
         with tqdm(total=len(examples), desc="listen", unit="window") as bar:
-            return evaluate_model(model, processor, examples, decoding, on_batch=bar.update), decoding
+            evaluation = evaluate_model(Listener(model, processor, decoding), examples, on_batch=bar.update)
+        return evaluation, decoding
 
 
 def read_speech(recordings: Sequence[Recording], settings: PreparationSettings, folder: Path) -> Dataset:

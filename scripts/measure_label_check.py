@@ -31,7 +31,7 @@ from recipe.data.manifest import list_folder, locate_files, pair_recordings
 from recipe.data.recording import PreparationSettings
 from recipe.data.split import choose_held_out
 from recipe.errors import RecipeError
-from recipe.evaluation.transcription import Decoding, spoken_words
+from recipe.evaluation.transcription import Decoding, Listener, spoken_words
 from recipe.training.label_check import score_windows
 from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
 
@@ -49,7 +49,7 @@ class Judge:
             suppressed_symbols=suppressed_symbols(self.model, self.processor),
         )
         code = arguments.language if is_multilingual(self.model) else None
-        self.decoding = Decoding(code, batch_size=arguments.batch_size)
+        self.listener = Listener(self.model, self.processor, Decoding(code, batch_size=arguments.batch_size))
         self._known: dict[tuple[str, int, int, str], WindowFit] = {}
 
     def read(self, folder: Path) -> Dataset:
@@ -67,7 +67,7 @@ class Judge:
         ]
         new = [index for index, key in enumerate(keys) if key not in self._known]
         if new:
-            fits = score_windows(self.model, self.processor, examples.select(new), self.decoding)
+            fits = score_windows(self.listener, examples.select(new))
             self._known |= {keys[new[fit.index]]: fit for fit in fits}
         return [self._known[key] for key in keys if key in self._known]
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from recipe.evaluation.metrics import Scores, bootstrap_interval, score_text, sum_scores
-from recipe.evaluation.transcription import Decoding, spoken_words, transcribe_examples
+from recipe.evaluation.transcription import Listener, spoken_words, transcribe_examples
 
 NUM_WORST_WINDOWS = 10
 
@@ -82,10 +81,8 @@ class Evaluation:
 
 
 def evaluate_model(
-    model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
+    listener: Listener,
     examples: Dataset,
-    decoding: Decoding,
     *,
     spellings: Mapping[str, str] | None = None,
     on_batch: Callable[[int], object] = lambda _: None,
@@ -93,16 +90,15 @@ def evaluate_model(
     """Transcribe every example and compare.
 
     Args:
-        model: On its device.
-        processor: The model's.
+        listener: The model and how it is used.
         examples: Windows with their words; at least one.
-        decoding: Language, task and batch size.
         spellings: English spelling variants of the base checkpoint; the same before and after training.
         on_batch: Called with the number of windows just transcribed.
     """
     started = time.monotonic()
-    hypotheses = transcribe_examples(model, processor, examples, decoding, on_batch)
+    hypotheses = transcribe_examples(listener, examples, on_batch)
     seconds = time.monotonic() - started
+    decoding = listener.decoding
     # English-only checkpoints take no language, and translations are English.
     language = "en" if decoding.language is None or decoding.task == "translate" else decoding.language
     transcripts = [

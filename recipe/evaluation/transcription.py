@@ -40,30 +40,40 @@ class Decoding:
     batch_size: int = 8
 
 
+@dataclass(frozen=True)
+class Listener:
+    """Whoever hears windows and writes down their words.
+
+    Attributes:
+        model: On its device; whatever weights it has now.
+        processor: The model's.
+        decoding: How it is told to transcribe.
+    """
+
+    model: WhisperForConditionalGeneration
+    processor: WhisperProcessor
+    decoding: Decoding
+
+
 def transcribe_examples(
-    model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    examples: Dataset,
-    decoding: Decoding,
-    on_batch: Callable[[int], object] = lambda _: None,
+    listener: Listener, examples: Dataset, on_batch: Callable[[int], object] = lambda _: None
 ) -> list[str]:
-    """What the model hears in each example, in order; every process gets the whole list.
+    """What is heard in each example, in order; every process gets the whole list.
 
     Args:
-        model: On its device.
-        processor: The model's.
+        listener: The model and how it is used.
         examples: Windows, as `recipe.data.dataset` makes them.
-        decoding: Language, task and batch size.
         on_batch: Called with the number of windows that this process has just transcribed.
     """
     state = PartialState()
-    starts = range(0, len(examples), decoding.batch_size)
+    model, batch_size = listener.model, listener.decoding.batch_size
+    starts = range(0, len(examples), batch_size)
     texts: list[tuple[int, str]] = []
     was_training = model.training
     model.eval()
     for first in starts[state.process_index :: state.num_processes]:
-        indices = range(first, min(first + decoding.batch_size, len(examples)))
-        heard = _transcribe_batch(model, processor, [examples[index] for index in indices], decoding)
+        indices = range(first, min(first + batch_size, len(examples)))
+        heard = _transcribe_batch(listener, [examples[index] for index in indices])
         texts += zip(indices, heard, strict=True)
         on_batch(len(indices))
     model.train(was_training)
@@ -76,12 +86,8 @@ def spoken_words(example: Mapping[str, Any]) -> str:
     return " ".join(segment["text"] for segment in example["segments"] if segment["end_ms"] is not None)
 
 
-def _transcribe_batch(
-    model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    examples: Sequence[Mapping[str, Any]],
-    decoding: Decoding,
-) -> list[str]:
+def _transcribe_batch(listener: Listener, examples: Sequence[Mapping[str, Any]]) -> list[str]:
+    model, processor, decoding = listener.model, listener.processor, listener.decoding
     features = np.stack([_features_of(processor, example) for example in examples])
     options: dict[str, Any] = (
         {"language": decoding.language, "task": decoding.task} if decoding.language else {}

@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from recipe.data.label_doubts import WindowFit
 from recipe.data.mel import log_mel
-from recipe.evaluation.transcription import Decoding, autocast, spoken_words
+from recipe.evaluation.transcription import Listener, autocast, spoken_words
 from recipe.training.features import IGNORED, LabelEncoder, ViewShares, WindowDataset, collate
 
 MIN_SURPRISE = 1.0
@@ -30,10 +30,8 @@ MIN_SURPRISE = 1.0
 
 
 def score_windows(
-    model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
+    listener: Listener,
     examples: Dataset,
-    decoding: Decoding,
     *,
     num_workers: int = 0,
     on_batch: Callable[[int], object] = lambda _: None,
@@ -41,13 +39,12 @@ def score_windows(
     """How well words and audio fit in each example that has words, in order; every process gets all.
 
     Args:
-        model: On its device.
-        processor: The model's.
+        listener: The base model and how it is used.
         examples: Windows, as `recipe.data.dataset` makes them.
-        decoding: Language, task and batch size.
         num_workers: Processes that make features.
         on_batch: Called with the number of windows that this process has just scored.
     """
+    model, processor, decoding = listener.model, listener.processor, listener.decoding
     encoder = LabelEncoder(processor.tokenizer, decoding.language, decoding.task)
     captions = [
         (example["recording"], example["start_ms"], example["end_ms"], spoken_words(example))

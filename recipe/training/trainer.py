@@ -84,7 +84,7 @@ class WhisperTrainer(Seq2SeqTrainer):
         *,
         pad_token_id: int,
         fingerprint: Mapping[str, Any],
-        measure: Callable[[WhisperForConditionalGeneration], Evaluation],
+        measure: Callable[[], Evaluation],
         callbacks: list[TrainerCallback],
     ) -> None:
         super().__init__(
@@ -151,7 +151,7 @@ class WhisperTrainer(Seq2SeqTrainer):
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Loss by Trainer's loop, then the error rates of what the model writes on its own."""
         output = super().evaluation_loop(*args, **kwargs)
-        evaluation = self._measure(self.accelerator.unwrap_model(self.model))
+        evaluation = self._measure()
         self.evaluations[self.state.global_step] = evaluation
         rates = {f"eval_{name}": float(value) for name, value in evaluation.scores.as_dict().items()}
         return output._replace(metrics={**(output.metrics or {}), **rates})

@@ -9,7 +9,7 @@ from recipe.arguments import ModelArguments
 from recipe.data.dataset import build_shards, load_examples
 from recipe.data.manifest import list_folder, locate_files, pair_recordings
 from recipe.data.recording import PreparationSettings
-from recipe.evaluation.transcription import Decoding
+from recipe.evaluation.transcription import Decoding, Listener
 from recipe.training.label_check import score_windows
 from recipe.training.model import load_model, save_tokenizer
 
@@ -45,7 +45,7 @@ def test_the_base_model_hears_whose_captions_were_swapped(base_model_dir, corpus
         if seen[name] <= 2:
             first_two.append(index)
 
-    fits = score_windows(model, processor, examples.select(first_two), Decoding("fr", batch_size=2))
+    fits = score_windows(Listener(model, processor, Decoding("fr", batch_size=2)), examples.select(first_two))
 
     of_true = [fit.fit for fit in fits if fit.recording in TRUE]
     of_swapped = [fit.fit for fit in fits if fit.recording in SWAPPED]

@@ -6,7 +6,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from recipe.data.audio import encode_flac
 from recipe.data.dataset import FEATURES
-from recipe.evaluation.transcription import Decoding
+from recipe.evaluation.transcription import Decoding, Listener
 from recipe.training.label_check import score_windows
 from recipe.training.tiny import build_tiny_whisper
 
@@ -48,7 +48,7 @@ def score(model_dir, examples, batch_size):
     torch.set_num_threads(1)
     model = WhisperForConditionalGeneration.from_pretrained(model_dir)
     processor = WhisperProcessor.from_pretrained(model_dir)
-    return score_windows(model, processor, examples, Decoding("fr", batch_size=batch_size))
+    return score_windows(Listener(model, processor, Decoding("fr", batch_size=batch_size)), examples)
 
 
 def test_every_window_with_words_is_scored_in_order(model_dir, examples):

@@ -139,7 +139,7 @@ class Measurements:
         self._trainer_of = trainer_of
         self._errors_by_step = errors_by_step
 
-    def __call__(self, _: object) -> Evaluation:
+    def __call__(self) -> Evaluation:
         return evaluation_with(self._errors_by_step[self._trainer_of().state.global_step])
 
 

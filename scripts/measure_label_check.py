@@ -121,6 +121,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="spoilt datasets of each kind (default 3)")
     parser.add_argument("--batch_size", type=int, default=1, help="windows at once (default 1)")
     parser.add_argument("--write", type=Path, help="folder for captions spoilt by (a) and (c), to train on")
+    parser.add_argument("--eval_fraction", type=float, default=0.1, help="held out by the training, left true")
     parser.add_argument("--json", type=Path, help="file for the fit of every window")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
@@ -155,9 +156,9 @@ def measure(arguments: argparse.Namespace, judge: Judge) -> None:
 
 
 def write_training_folder(arguments: argparse.Namespace, judge: Judge) -> None:
-    """Spoil two recordings to train on by (a), one window in ten of the others by (c)."""
+    """Spoil a fifth of the recordings to train on by (a), one window in ten of the others by (c)."""
     truth = read_folder(arguments.data_dir)
-    held_out = choose_held_out({name: name for name in truth}, 0.1)
+    held_out = choose_held_out({name: name for name in truth}, arguments.eval_fraction)
     windows = windows_of(judge.read(arguments.data_dir))
     captions, swapped = Spoiler({n: c for n, c in truth.items() if n not in held_out}, {}, windows, 0).spoil(
         "a"

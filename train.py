@@ -199,6 +199,8 @@ def prepare(
                 share=node_share(os.environ),
                 on_recording=lambda _: bar.update(),
             )
+    if run.is_main:
+        write_dataset_report(folder, data)
     run.warnings += [remark] * bool(remark)
     code = language if is_multilingual(model) else None
     return data, Decoding(code, arguments.model.task, arguments.run.eval_batch_size)
@@ -231,7 +233,7 @@ def check_labels(
         data = hold_back(data, fits, arguments.data.label_check_max_fraction)
         logger.info("The label check held back %s windows.", data.report["num_held_back_windows"])
         if run.is_main:
-            write_dataset_report(folder, data.report)
+            write_dataset_report(folder, data)
     run.warnings += data.warnings
     run.report(Stage.DATASET_READY, {"train_samples": len(data.train), "eval_samples": len(data.held_out)})
     return data

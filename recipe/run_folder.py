@@ -75,10 +75,15 @@ def open_run(runs_dir: Path, job: Job) -> Iterator[RunFolder]:
 
 
 def write_json(path: Path, value: object) -> None:
+    """Write a value as a JSON file; see `write_whole`."""
+    write_whole(path, json.dumps(value, indent=1, allow_nan=False))
+
+
+def write_whole(path: Path, text: str) -> None:
     """Write a file that is either there in full or not at all, even after a power cut."""
     partial = path.with_name(f"{path.name}.part")
-    with partial.open("w") as file:
-        json.dump(value, file, indent=1, allow_nan=False)
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

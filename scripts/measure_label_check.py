@@ -121,7 +121,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="spoilt datasets of each kind (default 3)")
     parser.add_argument("--batch_size", type=int, default=1, help="windows at once (default 1)")
     parser.add_argument("--write", type=Path, help="folder for captions spoilt by (a) and (c), to train on")
-    parser.add_argument("--eval_fraction", type=float, default=0.1, help="held out by the training, left true")
+    parser.add_argument("--eval_fraction", type=float, default=0.1, help="share left true (0.1)")
     parser.add_argument("--json", type=Path, help="file for the fit of every window")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()

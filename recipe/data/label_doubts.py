@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recipe.data.overview import NUM_LISTENED, describe_row
 from recipe.data.preparation import PreparedDataset
 
 MIN_WINDOWS = 20
@@ -104,6 +105,7 @@ def hold_back(data: PreparedDataset, fits: Sequence[WindowFit], max_fraction: fl
         "num_train_windows": len(kept),
         "num_held_back_windows": len(held_back),
         "label_check": summarize(fits),
+        "listening": _listen_to(data, held_back, [*trained, *measured]),
         "held_back": [doubt.as_dict() for doubt in held_back],
         "doubted": [
             *({**doubt.as_dict(), "used_for": "training"} for doubt in trained),
@@ -121,6 +123,23 @@ def hold_back(data: PreparedDataset, fits: Sequence[WindowFit], max_fraction: fl
         warnings=data.warnings + _warn(fits, held_back, trained, measured, max_fraction),
         fingerprint=hashlib.sha256(f"{data.fingerprint} {sorted(removed)}".encode()).hexdigest()[:16],
     )
+
+
+def _listen_to(
+    data: PreparedDataset, held_back: Sequence[Doubt], others: Sequence[Doubt]
+) -> list[dict[str, Any]]:
+    """The listening list, with what the base model doubts before what its looks alone make doubtful."""
+    places = zip(data.rows["recording"], data.rows["start_ms"], strict=True)
+    row_of = {place: row for row, place in enumerate(places)}
+    doubted = {}
+    for doubt in sorted([*held_back, *others], key=lambda doubt: doubt.score)[:NUM_LISTENED]:
+        row = row_of[doubt.window.recording, doubt.window.start_ms]
+        doubted[row] = describe_row(data.rows, row)
+        doubted[row]["flags"] = [*doubted[row]["flags"], doubt.reason]
+        doubted[row]["doubt"] = round(doubt.score / WINDOW_LIMIT, 2)
+        doubted[row]["held_back"] = "by the label check" if doubt in held_back else ""
+    rest = [item for item in data.report["listening"] if item["row"] not in doubted]
+    return [*doubted.values(), *rest][:NUM_LISTENED]
 
 
 def find_doubts(fits: Sequence[WindowFit]) -> list[Doubt]:

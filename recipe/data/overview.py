@@ -39,7 +39,7 @@ def describe_windows(rows: Dataset) -> dict[str, Any]:
         "histograms": {name: count_bins(values, HISTOGRAMS[name]) for name, values in figures.items()},
         "num_flagged_windows": _count(flag for flags in columns["flags"] for flag in flags),
         "held_back_windows": _count(reason for reason in columns["held_back"] if reason),
-        "listening": [_describe(rows, int(row)) for row in _most_doubtful(columns["doubt"])],
+        "listening": [describe_row(rows, int(row)) for row in _most_doubtful(columns["doubt"])],
     }
 
 
@@ -58,7 +58,8 @@ def _most_doubtful(doubts: list[float]) -> list[int]:
     return [int(row) for row in order if doubts[row] > 0]
 
 
-def _describe(rows: Dataset, row: int) -> dict[str, Any]:
+def describe_row(rows: Dataset, row: int) -> dict[str, Any]:
+    """A window for the listening list."""
     example = rows[row]
     return {
         "row": row,

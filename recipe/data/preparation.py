@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from recipe.data.report import build_report, check_fallbacks, report_warnings
 from recipe.data.report_page import render_page
 from recipe.data.shares import NodeShare
 from recipe.data.split import split_examples
+from recipe.run_folder import write_whole
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class PreparedDataset:
     Attributes:
         train: Examples to train on.
         held_out: Examples of recordings, or of the end of the only one, that are never trained on.
+        rows: All windows of the shards, those that are not used included.
         report: Where every recording, cue and millisecond ended up; ready for JSON.
         warnings: A sentence for each thing that the user should know.
         fingerprint: Equal for equal examples in the same split.
@@ -36,6 +36,7 @@ class PreparedDataset:
 
     train: Dataset
     held_out: Dataset
+    rows: Dataset
     report: dict[str, Any]
     warnings: list[str]
     fingerprint: str
@@ -57,7 +58,7 @@ def prepare_dataset(
         recordings: What came in.
         settings: What the examples depend on beside the files.
         arguments: How much is held out and how much may be bad.
-        output_dir: Receives the shards, `dataset_report.json` and `dataset_report.html`.
+        output_dir: Receives the shards.
         num_workers: Processes; all cores if not given.
         share: What this machine prepares of it, where several share `output_dir`.
         on_recording: Called after each recording.
@@ -81,23 +82,15 @@ def prepare_dataset(
     report = build_report(reports, len(split.train), len(split.held_out), split.num_unused)
     rows = load_rows(shards)
     report |= describe_windows(rows)
-    _write(output_dir / "dataset_report.html", render_page(report, rows))
-    write_dataset_report(output_dir, report)
     warnings = report_warnings(reports) + split.warnings
-    return PreparedDataset(split.train, split.held_out, report, warnings, _fingerprint(shards, report))
+    return PreparedDataset(split.train, split.held_out, rows, report, warnings, _fingerprint(shards, report))
 
 
-def write_dataset_report(output_dir: Path, report: dict[str, Any]) -> None:
-    """Write the report where users and programs look for it."""
-    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
-    _write(output_dir / "dataset_report.json", text)
-
-
-def _write(path: Path, text: str) -> None:
-    """Put the text in place at once: other machines may read it, or write the same."""
-    partial = path.with_suffix(f"{path.suffix}.{socket.gethostname()}.{os.getpid()}.part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def write_dataset_report(output_dir: Path, data: PreparedDataset) -> None:
+    """Write `dataset_report.json` for programs and `dataset_report.html` for people."""
+    text = json.dumps(data.report, indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(output_dir / "dataset_report.json", text)
+    write_whole(output_dir / "dataset_report.html", render_page(data.report, data.rows))
 
 
 def _fingerprint(shards: Sequence[Shard], report: dict[str, Any]) -> str:

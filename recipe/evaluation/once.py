@@ -9,6 +9,8 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from pydantic import TypeAdapter
 
+from recipe.run_folder import write_json
+
 T = TypeVar("T")
 
 
@@ -33,9 +35,7 @@ def make_once(path: Path, kind: type[T], fingerprint: Mapping[str, Any], make: C
     made = make()
     if is_main:
         content = {"fingerprint": dict(fingerprint), "content": adapter.dump_python(made, mode="json")}
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(content, ensure_ascii=False))
-        partial.replace(path)
+        write_json(path, content)
     return made
 
 

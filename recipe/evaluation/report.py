@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from recipe.evaluation.metrics import Scores, bootstrap_interval, score_text, sum_scores
 from recipe.evaluation.transcription import Listener, spoken_words, transcribe_examples
+from recipe.run_folder import write_whole
 
 NUM_WORST_WINDOWS = 10
 
@@ -150,7 +151,7 @@ def write_report(path: Path, before: Evaluation, after: Evaluation, facts: Mappi
         "after": after.as_dict(),
         "windows": windows,
     }
-    path.write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
+    write_whole(path, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def _describe(transcript: Transcript) -> dict[str, Any]:

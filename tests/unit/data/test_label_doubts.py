@@ -43,8 +43,8 @@ def prepared(num_held_out: int) -> PreparedDataset:
         rows = [
             {
                 "recording": f"talk-{i // WINDOWS_EACH}",
-                "start_ms": i,
-                "end_ms": i + 1,
+                "start_ms": i % WINDOWS_EACH * 30_000,
+                "end_ms": (i % WINDOWS_EACH + 1) * 30_000,
                 "audio": {"bytes": b"", "path": None},
                 "segments": [],
                 "prompt": "",
@@ -66,10 +66,11 @@ def prepared(num_held_out: int) -> PreparedDataset:
         "num_held_out_windows": num_held_out,
         "num_held_back_windows": 0,
         "recordings": [{"name": f"talk-{i}"} for i in range(NUM_RECORDINGS)],
+        "listening": [{"row": 2, "doubt": 0.9}, {"row": 6, "doubt": 0.8}],
     }
-    return PreparedDataset(
-        examples(range(num_train)), examples(range(num_train, NUM_WINDOWS)), report, ["as before"], "f"
-    )
+    rows = examples(range(NUM_WINDOWS))
+    train, held_out = rows.select(range(num_train)), rows.select(list(range(num_train, NUM_WINDOWS)))
+    return PreparedDataset(train, held_out, rows, report, ["as before"], "f")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,8 @@ def test_at_most_the_stated_share_is_held_back_and_everything_is_named(max_fract
     )
     assert sum(r["num_held_back_windows"] for r in report["recordings"]) == num_held_back
     removed = {entry["index"] for entry in report["held_back"]}
-    assert removed.isdisjoint(checked.train["start_ms"])
+    used = set(zip(checked.train["recording"], checked.train["start_ms"], strict=True))
+    assert used.isdisjoint((entry["recording"], entry["start_ms"]) for entry in report["held_back"])
     assert [entry["index"] for entry in report["held_back"]][:1] == [12][:num_held_back]
     named = [(entry["index"], entry["used_for"]) for entry in report["doubted"]]
     assert removed | {index for index, _ in named} == {0, 6, 12, 18, 27}
@@ -163,6 +165,15 @@ def test_a_report_entry_says_where_what_how_far_and_why():
     assert (entry["recording"], entry["start_ms"], entry["end_ms"]) == ("talk-1", 60_000, 90_000)
     assert (entry["words"], entry["reason"]) == ("words", "its words are not heard")
     assert entry["score"] < -4
+
+
+def test_the_listening_list_begins_with_what_the_model_doubts():
+    fits = change(change(usual_fits(), [6], 0.0, -5.5), [27], -0.5, -6.0)
+    listening = hold_back(prepared(5), fits, 0.25).report["listening"]
+    assert [item["row"] for item in listening] == [27, 6, 2]
+    assert [item.get("held_back") for item in listening] == ["", "by the label check", None]
+    assert listening[0]["doubt"] > listening[1]["doubt"] > 1
+    assert listening[1]["flags"] == ["its words are not heard"]
 
 
 def test_a_model_that_hears_nothing_is_told_and_all_windows_are_trained():

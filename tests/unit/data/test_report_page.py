@@ -12,9 +12,9 @@ from recipe.arguments import DataArguments
 from recipe.data.audio import encode_flac
 from recipe.data.manifest import LocalFile, Recording
 from recipe.data.overview import count_bins
-from recipe.data.preparation import prepare_dataset
+from recipe.data.preparation import prepare_dataset, write_dataset_report
 from recipe.data.recording import PreparationSettings
-from recipe.data.report_page import format_clock, format_hours
+from recipe.data.report_page import format_clock, format_hours, render_page
 from recipe.errors import DataError
 from recipe.training.tiny import build_tiny_whisper
 
@@ -93,6 +93,7 @@ def test_the_sums_hold_on_broken_datasets(tmp_path, preparation, broken):
     arguments = DataArguments(max_fallback_fraction=1.0)
     data = prepare_dataset(recordings, preparation, arguments, tmp_path / "prepared", num_workers=1)
     check_sums(data.report)
+    write_dataset_report(tmp_path / "prepared", data)
     assert json.loads((tmp_path / "prepared" / "dataset_report.json").read_text()) == data.report
     assert (len(data.train), len(data.held_out)) == (
         data.report["num_train_windows"],
@@ -127,6 +128,7 @@ def test_the_page_plays_doubtful_windows_and_escapes_what_files_hold(tmp_path, p
         ),
     ]
     data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
+    write_dataset_report(tmp_path / "prepared", data)
     page = PageReader()
     page.feed((tmp_path / "prepared" / "dataset_report.html").read_text())
     assert not {"script", "u", "link", "img"} & set(page.tags)
@@ -136,6 +138,21 @@ def test_the_page_plays_doubtful_windows_and_escapes_what_files_hold(tmp_path, p
     assert all(re.match("data:audio/flac;base64,ZkxhQ", address) for address in page.addresses)
     assert data.report["listening"][0]["held_back"] == "each thing is said twice or more"
     assert "held back: each thing is said twice or more" in page.text
+    assert "Held back by the label check" not in page.text
+
+
+def test_the_page_lists_what_the_label_check_held_back(tmp_path, preparation):
+    recordings = [
+        write_recording(tmp_path, name, SOUNDS["voice"], write_vtt([(0, 6_000, "All of this is said.")]))
+        for name in ("one", "two")
+    ]
+    data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
+    doubt = {"recording": "two", "start_ms": 0, "end_ms": 6_000, "words": "<b>Not said", "score": -7.1}
+    data.report["held_back"] = [doubt | {"reason": "its words are not heard"}]
+    page = PageReader()
+    page.feed(render_page(data.report, data.rows))
+    for text in ("Held back by the label check", "<b>Not said", "-7.1", "its words are not heard"):
+        assert text in page.text
 
 
 def test_a_dataset_without_speech_is_refused_before_any_report(tmp_path, preparation):

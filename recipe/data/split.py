@@ -7,7 +7,7 @@ a jingle), the windows that have it leave the held-out side: there they cost the
 keeps all it can use.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -51,7 +51,8 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
     groups = group_recordings(
         _texts_of_recordings(spoken), {shard.report.name: shard.report.audio_hash for shard in spoken}
     )
-    held_out_names = choose_held_out(groups, fraction) or choose_held_out(names, fraction)
+    languages = {shard.report.name: shard.report.language for shard in spoken}
+    held_out_names = choose_in_each(groups, languages, fraction) or choose_held_out(names, fraction)
     split = Split(
         load_examples([shard for shard in shards if shard.report.name not in held_out_names]),
         load_examples([shard for shard in shards if shard.report.name in held_out_names]),
@@ -90,6 +91,34 @@ def choose_held_out(groups: Mapping[str, str], fraction: float) -> frozenset[str
     num_held_out = max(1, sum(positions[group] < fraction for group in ranked))
     chosen = ranked[: min(num_held_out, len(members) - 1)]
     return frozenset(name for group in chosen for name in members[group])
+
+
+def choose_in_each(
+    groups: Mapping[str, str], languages: Mapping[str, str], fraction: float
+) -> frozenset[str]:
+    """Names of the recordings to hold out, chosen among those of each language by themselves.
+
+    So the error rate of every language with two recordings is measured, and recordings in one language never
+    move those in another. A group is in the language of the recording that it is named after.
+    """
+    parts: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for name, group in groups.items():
+        parts[languages[group]][name] = group
+    chosen = (choose_held_out(part, fraction) for part in parts.values())
+    return frozenset().union(*chosen)
+
+
+def select_from_each(examples: Dataset, num_windows: int) -> Dataset:
+    """About `num_windows` of the examples: the first of each language, as many as its share of them."""
+    languages = examples["language"][:]
+    totals = Counter(languages)
+    num_seen: Counter[str] = Counter()
+    selected = []
+    for index, language in enumerate(languages):
+        if num_seen[language] * len(languages) < num_windows * totals[language]:
+            selected.append(index)
+        num_seen[language] += 1
+    return examples.select(selected)
 
 
 def split_by_time(examples: Dataset, fraction: float) -> tuple[Dataset, Dataset]:

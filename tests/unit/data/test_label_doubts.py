@@ -21,6 +21,7 @@ def usual_fits() -> list[WindowFit]:
             f"talk-{index // WINDOWS_EACH}",
             index % WINDOWS_EACH * 30_000,
             (index % WINDOWS_EACH + 1) * 30_000,
+            "fr",
             "words",
             GOOD + chance.uniform(-0.1, 0.1),
             USUAL_TIMING + chance.uniform(-0.8, 0.8),
@@ -31,7 +32,7 @@ def usual_fits() -> list[WindowFit]:
 
 def change(fits: list[WindowFit], indices: list[int], fit: float, timing: float) -> list[WindowFit]:
     return [
-        WindowFit(f.index, f.recording, f.start_ms, f.end_ms, f.words, fit, timing)
+        WindowFit(f.index, f.recording, f.start_ms, f.end_ms, f.language, f.words, fit, timing)
         if f.index in indices
         else f
         for f in fits
@@ -43,6 +44,7 @@ def prepared(num_held_out: int) -> PreparedDataset:
         rows = [
             {
                 "recording": f"talk-{i // WINDOWS_EACH}",
+                "language": "fr",
                 "start_ms": i,
                 "end_ms": i + 1,
                 "audio": {"bytes": b"", "path": None},

@@ -21,7 +21,7 @@ VTT = "WEBVTT\n\n00:01.000 --> 00:03.000\nHello there.\n\n00:03.500 --> 00:06.00
 
 @pytest.fixture(scope="module")
 def preparation(tmp_path_factory) -> PreparationSettings:
-    return PreparationSettings(build_tiny_whisper(tmp_path_factory.mktemp("tiny")) / "tokenizer.json", "en")
+    return PreparationSettings(build_tiny_whisper(tmp_path_factory.mktemp("tiny")) / "tokenizer.json")
 
 
 def make_sound(seconds: float, level: int = 3_000) -> bytes:
@@ -68,7 +68,7 @@ def test_bad_data_ends_as_the_contract_says(
 ):
     recording = make_recording(tmp_path, audio=audio, captions=captions)
     samples, packing, report = read_recording(
-        recording, PreparationSettings(preparation.tokenizer_file, "en", rule)
+        recording, PreparationSettings(preparation.tokenizer_file, empty_transcript=rule)
     )
     assert (report.outcome, len(packing.windows)) == (outcome, num_windows)
     assert sum(len(window.text.split()) for window in packing.windows) == num_words
@@ -80,7 +80,7 @@ def test_bad_data_ends_as_the_contract_says(
 def test_missing_captions_can_be_made_an_error(tmp_path, preparation):
     recording = make_recording(tmp_path, audio=make_sound(8), captions=None)
     with pytest.raises(DataError, match="talk: there is no vtt; empty_transcript is set to fail"):
-        read_recording(recording, PreparationSettings(preparation.tokenizer_file, "en", "fail"))
+        read_recording(recording, PreparationSettings(preparation.tokenizer_file, empty_transcript="fail"))
 
 
 def check_sums(report) -> None:
@@ -179,7 +179,7 @@ def test_gaps_without_a_voice_become_windows_without_speech(
     tmp_path, preparation, fraction, voiced_ms, num_windows
 ):
     recording = make_recording(tmp_path, audio=make_sound(430), captions=SPARSE)
-    settings_ = PreparationSettings(preparation.tokenizer_file, "en", no_speech_fraction=fraction)
+    settings_ = PreparationSettings(preparation.tokenizer_file, no_speech_fraction=fraction)
     _, packing, report = read_recording(recording, settings_, lambda samples: voiced_ms)
     silent = [window for window in packing.windows if not window.segments]
     assert report.num_no_speech_windows == len(silent) == num_windows
@@ -190,7 +190,7 @@ def test_gaps_without_a_voice_become_windows_without_speech(
 def test_a_cue_that_was_lost_is_never_inside_a_window_without_speech(tmp_path, preparation):
     captions = write_vtt((60_000, 64_000, "These are words."), (30_000, 30_010, "x" * 300))
     recording = make_recording(tmp_path, audio=make_sound(70), captions=captions)
-    settings_ = PreparationSettings(preparation.tokenizer_file, "en", no_speech_fraction=1.0)
+    settings_ = PreparationSettings(preparation.tokenizer_file, no_speech_fraction=1.0)
     _, packing, _ = read_recording(recording, settings_, lambda samples: 0)
     silent = [(window.start_ms, window.end_ms) for window in packing.windows if not window.segments]
     assert silent

@@ -45,7 +45,7 @@ class Split:
 
 
 def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
-    """Hold out about `fraction` of the recordings in each language; of a single one in a language, its end."""
+    """Hold out about `fraction` of the recordings in each language; of a single one, its end."""
     spoken = [shard for shard in shards if shard.report.outcome == "speech"]
     groups = group_recordings(
         _texts_of_recordings(spoken), {shard.report.name: shard.report.audio_hash for shard in spoken}

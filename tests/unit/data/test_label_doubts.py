@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 from datasets import Dataset
@@ -165,6 +166,38 @@ def test_a_report_entry_says_where_what_how_far_and_why():
     assert (entry["recording"], entry["start_ms"], entry["end_ms"]) == ("talk-1", 60_000, 90_000)
     assert (entry["words"], entry["reason"]) == ("words", "its words are not heard")
     assert entry["score"] < -4
+
+
+def in_language(code: str, fits: list[WindowFit], *, worse_by: float = 0.0) -> list[WindowFit]:
+    """The windows in another language, which the model hears worse, as recordings of their own."""
+    return [
+        replace(
+            f,
+            index=f.index + NUM_WINDOWS,
+            recording=f"{code}-{f.recording}",
+            language=code,
+            fit=f.fit - worse_by,
+        )
+        for f in fits
+    ]
+
+
+def test_each_language_is_judged_by_its_own_usual_fit():
+    weaker = in_language("cy", usual_fits()[:MIN_WINDOWS], worse_by=0.5)
+    assert find_doubts([*usual_fits(), *weaker]) == []
+    spoilt = change(weaker, [weaker[3].index], -0.2, -5.5)
+    assert [doubt.window for doubt in find_doubts([*usual_fits(), *spoilt])] == [spoilt[3]]
+
+
+def test_a_language_that_the_model_does_not_know_is_told_and_leaves_the_others_judged():
+    unknown = in_language("cy", usual_fits(), worse_by=0.85)
+    checked = hold_back(prepared(0), [*change(usual_fits(), [7], 0.0, -5.5), *unknown], 0.25)
+    assert [entry["index"] for entry in checked.report["held_back"]] == [7]
+    assert "in language cy" in checked.warnings[1]
+    assert {code: part["is_judged"] for code, part in checked.report["label_check"].items()} == {
+        "cy": False,
+        "fr": True,
+    }
 
 
 def test_a_model_that_hears_nothing_is_told_and_all_windows_are_trained():

@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -7,11 +8,12 @@ from voices import make_noise, make_voice
 
 from recipe.arguments import DataArguments
 from recipe.data.audio import encode_flac
-from recipe.data.dataset import build_shards, load_examples, load_rows
+from recipe.data.captions import Cleaning
+from recipe.data.dataset import Shard, build_shards, load_examples, load_rows
 from recipe.data.manifest import LocalFile, Recording
 from recipe.data.preparation import prepare_dataset
 from recipe.data.recording import PreparationSettings, read_recording
-from recipe.data.report import build_report, check_fallbacks
+from recipe.data.report import RecordingReport, build_report, check_fallbacks
 from recipe.data.shares import NodeShare
 from recipe.errors import DataError
 from recipe.training.tiny import build_tiny_whisper
@@ -81,6 +83,53 @@ def test_missing_captions_can_be_made_an_error(tmp_path, preparation):
     recording = make_recording(tmp_path, audio=make_sound(8), captions=None)
     with pytest.raises(DataError, match="talk: there is no vtt; empty_transcript is set to fail"):
         read_recording(recording, PreparationSettings(preparation.tokenizer_file, empty_transcript="fail"))
+
+
+CAPITALS = VTT.replace("Hello there.", "AND SO I SAID HELLO TO YOU").replace(
+    "How are you?", "AND I SAID IT TWICE"
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        pytest.param("transcribe", "And so i said hello to you", id="French captions"),
+        pytest.param("translate", "And so I said hello to you", id="English captions of French speech"),
+    ],
+)
+def test_captions_are_recased_in_the_language_that_they_are_written_in(tmp_path, preparation, task, expected):
+    recording = replace(make_recording(tmp_path, audio=make_sound(8), captions=CAPITALS), language="fr")
+    settings_ = replace(preparation, task=task, cleaning=Cleaning(recase_capitals=True))
+    _, packing, report = read_recording(recording, settings_)
+    assert packing.windows[0].segments[0].text == expected
+    assert report.language == "fr"
+
+
+def test_a_shard_depends_on_its_own_recordings_language_and_no_others(tmp_path, preparation):
+    talk = make_recording(tmp_path, "talk", make_sound(8))
+    other = make_recording(tmp_path, "other", make_sound(8))
+
+    def build(talk_language: str, other_language: str) -> list[Shard]:
+        recordings = [replace(talk, language=talk_language), replace(other, language=other_language)]
+        return build_shards(recordings, preparation, tmp_path / "shards")
+
+    first, changed = build("fr", "en"), build("fr", "de")
+    assert changed[0].path == first[0].path
+    assert changed[1].path != first[1].path
+    assert load_examples(changed)["language"][:] == ["fr", "de"]
+    assert [shard.report.language for shard in changed] == ["fr", "de"]
+
+
+def test_the_report_names_languages_with_recordings_and_audio():
+    reports = [
+        RecordingReport("a", language="fr", audio_ms=5),
+        RecordingReport("b", language="fr", audio_ms=2),
+        RecordingReport("c", audio_ms=1),
+    ]
+    assert build_report(reports, 1, 0, {})["languages"] == {
+        "fr": {"num_recordings": 2, "audio_ms": 7},
+        "unknown": {"num_recordings": 1, "audio_ms": 1},
+    }
 
 
 def check_sums(report) -> None:

@@ -78,6 +78,14 @@ def test_labels_with_timestamps_round_to_two_hundredths_and_end_with_a_crossing_
     assert tokens[-2:] == ["<|29.00|>", "<|endoftext|>"]
 
 
+def test_each_label_names_the_language_of_its_own_window(processor):
+    encoder = LabelEncoder(processor.tokenizer, "translate")
+    view = View(SEGMENTS[:1], 0, 2_000)
+    for language in ("de", "fr"):
+        ids, _ = encoder.encode(view, language)
+        assert names(processor, ids[1:3]) == [f"<|{language}|>", "<|translate|>"]
+
+
 def test_an_english_only_checkpoint_has_neither_language_nor_task(english_processor):
     ids, _ = LabelEncoder(english_processor.tokenizer, None).encode(View(SEGMENTS[:1], 0, 2_000), "fr")
     assert names(english_processor, ids[:2]) == ["<|startoftranscript|>", "<|notimestamps|>"]

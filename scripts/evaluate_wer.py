@@ -71,9 +71,7 @@ def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, Decoding]:
     report = json.loads(arguments.report.read_text()) if arguments.report else {}
     model, processor = load_model(ModelArguments(model_name_or_path=arguments.model))
     model.to(arguments.device)
-    asked = ModelArguments(arguments.model, language=arguments.language, task=arguments.task)
-    if report:
-        asked.task = report["task"] or asked.task
+    asked = read_request(arguments, report)
     recordings, remarks = read_recordings(arguments.data_dir, asked, model, processor, report)
     for remark in check_task(asked, model) + remarks:
         print(remark, file=sys.stderr)
@@ -91,6 +89,16 @@ def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, Decoding]:
         with tqdm(total=len(examples), desc="listen", unit="window") as bar:
             evaluation = evaluate_model(Listener(model, processor, decoding), examples, on_batch=bar.update)
         return evaluation, decoding
+
+
+def read_request(arguments: argparse.Namespace, report: dict[str, Any]) -> ModelArguments:
+    """The model, and the language and task that the command line asks for, or that the run had."""
+    asked = ModelArguments(arguments.model, language=arguments.language, task=arguments.task)
+    if report:
+        languages = {window["language"] for window in report["windows"]}
+        asked.language = asked.language or (languages.pop() if len(languages) == 1 else None)
+        asked.task = report["task"] or asked.task
+    return asked
 
 
 def read_recordings(

@@ -1,5 +1,6 @@
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,8 +23,8 @@ def read_examples(folder, tokenizer_file, output_dir) -> Dataset:
     entries = list_folder(folder)
     files = locate_files(folder, entries)
     settings = PreparationSettings(tokenizer_file)
-    shards = build_shards(pair_recordings(entries, files), settings, output_dir, num_workers=1)
-    return load_examples(shards)
+    recordings = [replace(recording, language="fr") for recording in pair_recordings(entries, files)]
+    return load_examples(build_shards(recordings, settings, output_dir, num_workers=1))
 
 
 def test_the_base_model_hears_whose_captions_were_swapped(base_model_dir, corpus_fr_dir, tmp_path):

@@ -23,6 +23,7 @@ import transformers
 from tqdm.auto import tqdm
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, set_seed
 
+from recipe.arguments import caption_language
 from recipe.data.audio import AudioLimits
 from recipe.data.download import DownloadProgress, FileRequest, download_files, local_name
 from recipe.data.label_doubts import WindowFit, hold_back
@@ -37,6 +38,7 @@ from recipe.data.manifest import (
 from recipe.data.preparation import PreparedDataset, prepare_dataset, write_dataset_report
 from recipe.data.recording import PreparationSettings
 from recipe.data.shares import node_share
+from recipe.data.split import select_from_each
 from recipe.errors import RecipeError, TrainingError
 from recipe.evaluation.once import make_once
 from recipe.evaluation.report import Evaluation, choose_example, compare, evaluate_model, write_report
@@ -53,14 +55,8 @@ from recipe.training.callbacks import CheckpointCallback, ProgressCallback
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.features import LabelEncoder, ViewShares, WindowDataset
 from recipe.training.label_check import score_windows
-from recipe.training.model import (
-    check_language,
-    choose_language,
-    is_multilingual,
-    load_model,
-    save_tokenizer,
-    suppressed_symbols,
-)
+from recipe.training.languages import check_language, check_task, settle_languages
+from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
 from recipe.training.run import Run, configure_logging, local_main_first
 from recipe.training.self_test import prepare_self_test
 from recipe.training.telemetry import TelemetryCallback
@@ -125,6 +121,7 @@ def load(arguments: Arguments, run: Run) -> tuple[WhisperForConditionalGeneratio
     with run.timed("load_model"), local_main_first():
         run.report(Stage.LOADING_MODEL)
         model, processor = load_model(arguments.model)
+    run.warnings += check_task(arguments.model, model)
     fields = {"model_parameters": model.num_parameters(), "system_stats": system_stats(run.output_dir)}
     run.report(Stage.MODEL_LOADED, fields)
     return model, processor
@@ -145,7 +142,8 @@ def collect_recordings(arguments: Arguments, run: Run, processor: WhisperProcess
             entries = [ManifestEntry(**entry) for entry in manifest]
             with local_main_first():
                 files = download(arguments, run, entries)
-    return pair_recordings(entries, files, check_language(arguments.model.language, processor))
+    spoken = check_language(arguments.model.language, processor)
+    return pair_recordings(entries, files, caption_language(spoken, arguments.model.task))
 
 
 def download(arguments: Arguments, run: Run, entries: list[ManifestEntry]) -> dict[str, LocalFile]:
@@ -178,13 +176,13 @@ def prepare(
     processor: WhisperProcessor,
     recordings: list[Recording],
 ) -> tuple[PreparedDataset, Decoding]:
-    """The Arrow dataset, split, and the language and task that the model is told."""
+    """The Arrow dataset, split, and what the model is told when it listens."""
     folder = run.output_dir / "prepared"
     with run.timed("prepare"), local_main_first():
-        language, remark = choose_language(arguments.model.language, model, processor, recordings)
+        recordings, remarks = settle_languages(recordings, arguments.model, model, processor)
         settings = PreparationSettings(
             tokenizer_file=save_tokenizer(processor, folder),
-            language=language,
+            task=arguments.model.task,
             empty_transcript=arguments.data.empty_transcript,
             no_speech_fraction=arguments.data.no_speech_fraction,
             suppressed_symbols=suppressed_symbols(model, processor),
@@ -201,9 +199,9 @@ def prepare(
             )
     if run.is_main:
         write_dataset_report(folder, data)
-    run.warnings += [remark] * bool(remark)
-    code = language if is_multilingual(model) else None
-    return data, Decoding(code, arguments.model.task, arguments.run.eval_batch_size)
+    run.warnings += remarks
+    task = arguments.model.task if is_multilingual(model) else None
+    return data, Decoding(task, arguments.run.eval_batch_size)
 
 
 def check_labels(
@@ -244,14 +242,14 @@ def build_trainer(
 ) -> WhisperTrainer:
     """The trainer, with everything that it shows, saves and obeys."""
     training, processor, decoding = arguments.training, listener.processor, listener.decoding
-    encoder = LabelEncoder(processor.tokenizer, decoding.language, decoding.task)
+    encoder = LabelEncoder(processor.tokenizer, decoding.task)
     shares = ViewShares(
         arguments.data.timestamp_fraction, arguments.data.prompt_fraction, arguments.data.single_cue_fraction
     )
     windows = partial(
         WindowDataset, extractor=processor.feature_extractor, encoder=encoder, seed=training.seed
     )
-    selection = data.held_out.select(range(min(len(data.held_out), arguments.run.max_selection_windows)))
+    selection = select_from_each(data.held_out, arguments.run.max_selection_windows)
     if len(selection):
         training.metric_for_best_model, training.greater_is_better = "wer_normalized", False
     else:
@@ -280,7 +278,6 @@ def fingerprint(arguments: Arguments, data: PreparedDataset, decoding: Decoding)
     return {
         "dataset": data.fingerprint,
         "model": arguments.model.model_name_or_path,
-        "language": decoding.language,
         "task": decoding.task,
         "num_processes": training.world_size,
         "batch_size": training.per_device_train_batch_size,
@@ -393,8 +390,8 @@ def publish(
     facts = ReleaseFacts(
         base_model=arguments.model.model_name_or_path,
         base_revision=arguments.model.model_revision,
-        language=listener.decoding.language,
-        task=listener.decoding.task,
+        languages=tuple(data.report["languages"]) if listener.decoding.task else (),
+        task=arguments.model.task,
         job_id=arguments.source.job_id,
         project_id=arguments.source.project_id,
         num_steps=trainer.state.global_step,

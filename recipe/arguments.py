@@ -54,15 +54,24 @@ class ModelArguments:
     language: Annotated[str, Field(max_length=40)] | None = field(
         default=None,
         metadata={
-            "help": "Language spoken, as a code (fr) or English name (french). Default: the caption files' "
-            "tags where they agree, else what the base model hears. Unused by English-only checkpoints."
+            "help": "Language spoken in all recordings, as a code (fr) or English name (french). Default, "
+            "for each recording: the tag of its captions (talk.fr.vtt, or Language: in the file), else what "
+            "the base model hears. Unused by English-only checkpoints."
         },
     )
     task: Literal["transcribe", "translate"] = field(
         default="transcribe",
-        metadata={"help": "transcribe: captions are in the language spoken; translate: they are in English."},
+        metadata={
+            "help": "transcribe: captions are in the language spoken; translate: they are in English, and "
+            "their tags say nothing about the language spoken."
+        },
     )
     freeze_encoder: bool = field(default=False, metadata={"help": "Train the decoder only."})
+
+
+def caption_language(language: str | None, task: str | None) -> str | None:
+    """Code of the language that captions are written in, where `language` is spoken."""
+    return "en" if task == "translate" else language
 
 
 @dataclass

@@ -13,6 +13,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is r
 import torch
 from datasets import Dataset
 from tqdm import tqdm
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from recipe.arguments import ModelArguments
+from recipe.arguments import ModelArguments, caption_language
 from recipe.data.dataset import build_shards, load_examples
 from recipe.data.manifest import Recording, list_folder, locate_files, pair_recordings
 from recipe.data.recording import PreparationSettings
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.report import Evaluation, evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener
-from recipe.training.model import (
-    check_language,
-    choose_language,
-    is_multilingual,
-    load_model,
-    save_tokenizer,
-    suppressed_symbols,
-)
+from recipe.training.languages import check_language, check_task, settle_languages
+from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
 
 
 def main() -> None:
@@ -49,8 +46,7 @@ def main() -> None:
         sys.exit(str(error))
     print_table(evaluation)
     if arguments.json:
-        content = {"model": arguments.model, "language": decoding.language, "task": decoding.task}
-        content |= evaluation.as_dict()
+        content = {"model": arguments.model, "task": decoding.task, **evaluation.as_dict()}
         Path(arguments.json).write_text(json.dumps(content, indent=1, ensure_ascii=False))
 
 
@@ -61,7 +57,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--model", required=True, help="hub id or folder of a Whisper checkpoint")
     parser.add_argument("--data_dir", required=True, type=Path, help="folder of audio files with captions")
-    parser.add_argument("--language", help="code or name; by default what the model hears")
+    parser.add_argument("--language", help="code or name; by default the captions' tags, or what is heard")
     parser.add_argument("--task", choices=["transcribe", "translate"], default="transcribe")
     parser.add_argument("--batch_size", type=int, default=8, help="windows at once (default 8)")
     parser.add_argument("--report", type=Path, help="report.json of a run: judge only what it held out")
@@ -75,27 +71,52 @@ def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, Decoding]:
     report = json.loads(arguments.report.read_text()) if arguments.report else {}
     model, processor = load_model(ModelArguments(model_name_or_path=arguments.model))
     model.to(arguments.device)
-    given = check_language(arguments.language or report.get("language"), processor)
-    entries = list_folder(arguments.data_dir)
-    recordings = pair_recordings(entries, locate_files(arguments.data_dir, entries), given)
-    language, remark = choose_language(given, model, processor, recordings)
-    if remark:
+    asked = read_request(arguments, report)
+    recordings, remarks = read_recordings(arguments.data_dir, asked, model, processor, report)
+    for remark in check_task(asked, model) + remarks:
         print(remark, file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         settings = PreparationSettings(
             tokenizer_file=save_tokenizer(processor, Path(folder)),
-            language=language,
+            task=asked.task,
             suppressed_symbols=suppressed_symbols(model, processor),
         )
         examples = choose_examples(read_speech(recordings, settings, Path(folder)), report)
         decoding = Decoding(
-            language if is_multilingual(model) else None,
-            report.get("task", arguments.task),
+            asked.task if is_multilingual(model) else None,
             report.get("batch_size", arguments.batch_size),
         )
         with tqdm(total=len(examples), desc="listen", unit="window") as bar:
             evaluation = evaluate_model(Listener(model, processor, decoding), examples, on_batch=bar.update)
         return evaluation, decoding
+
+
+def read_request(arguments: argparse.Namespace, report: dict[str, Any]) -> ModelArguments:
+    """The model, and the language and task that the command line asks for, or that the run had."""
+    asked = ModelArguments(arguments.model, language=arguments.language, task=arguments.task)
+    if report:
+        languages = {window["language"] for window in report["windows"]}
+        asked.language = asked.language or (languages.pop() if len(languages) == 1 else None)
+        asked.task = report["task"] or asked.task
+    return asked
+
+
+def read_recordings(
+    folder: Path,
+    asked: ModelArguments,
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    report: dict[str, Any],
+) -> tuple[list[Recording], list[str]]:
+    """The folder's recordings, each with its language, and remarks; with a report only those it held out."""
+    entries = list_folder(folder)
+    captions_in = caption_language(check_language(asked.language, processor), asked.task)
+    recordings = pair_recordings(entries, locate_files(folder, entries), captions_in)
+    if not report:
+        return settle_languages(recordings, asked, model, processor)
+    languages = {window["recording"]: window["language"] for window in report["windows"]}
+    held_out = [recording for recording in recordings if recording.name in languages]
+    return [replace(recording, language=languages[recording.name]) for recording in held_out], []
 
 
 def read_speech(recordings: Sequence[Recording], settings: PreparationSettings, folder: Path) -> Dataset:
@@ -135,6 +156,9 @@ def print_table(evaluation: Evaluation) -> None:
         f"\n{figures['num_windows']} windows, {figures['audio_seconds']:.0f} s of audio, "
         f"{figures['audio_seconds_per_second']} x real time"
     )
+    if len(figures["languages"]) > 1:
+        for code, scores in figures["languages"].items():
+            print(f"  {LANGUAGES[code].title():40} {scores['wer_normalized']:7.2%}")
     for name, scores in figures["recordings"].items():
         print(f"  {name:40} {scores['wer_normalized']:7.2%}")
     print("\nWorst windows (normalised word errors):")

@@ -15,7 +15,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is run from its checkout
@@ -45,18 +45,20 @@ class Judge:
         self.language, self.work_dir = arguments.language, work_dir
         self.settings = PreparationSettings(
             tokenizer_file=save_tokenizer(self.processor, work_dir),
-            language=arguments.language,
             suppressed_symbols=suppressed_symbols(self.model, self.processor),
         )
-        code = arguments.language if is_multilingual(self.model) else None
-        self.listener = Listener(self.model, self.processor, Decoding(code, batch_size=arguments.batch_size))
+        task = "transcribe" if is_multilingual(self.model) else None
+        self.listener = Listener(self.model, self.processor, Decoding(task, arguments.batch_size))
         self._known: dict[tuple[str, int, int, str], WindowFit] = {}
 
     def read(self, folder: Path) -> Dataset:
         """The examples of a folder."""
         entries = list_folder(folder)
         files = locate_files(folder, entries)
-        recordings = pair_recordings(entries, files, self.language)
+        recordings = [
+            replace(recording, language=self.language)
+            for recording in pair_recordings(entries, files, self.language)
+        ]
         return load_examples(build_shards(recordings, self.settings, self.work_dir / "shards"))
 
     def score(self, examples: Dataset) -> list[WindowFit]:

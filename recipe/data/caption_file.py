@@ -159,7 +159,13 @@ def _header_value(header: list[str], name: str) -> str | None:
 
 
 def _flag_timestamp_map(header: list[str], first_number: int) -> list[Note]:
-    """Note a header that maps the times to a stream's clock: where the audio begins on it is not known."""
+    """Note a header that maps the times to a stream's clock.
+
+    `X-TIMESTAMP-MAP` (RFC 8216, section 3.5) says which instant of the MPEG-2 clock a cue time is. Only the
+    stream's audio segments say where on that clock the audio begins; a file that was made of them starts at
+    zero and says it no more. Packagers let both begin together, so the times are right as written; to shift
+    them by the header alone (usually 10 s, the start that packagers choose) would be wrong far more often.
+    """
     reason = "the header maps the times to a stream's clock; they were left as written"
     return [
         Note(number, Action.FLAGGED, reason, line)

@@ -23,6 +23,7 @@ from recipe.data.lenient import parse_subrip, read_blocks
 from recipe.data.rolling import undo_rolling
 from recipe.data.timing import settle_times, sort_cues
 from recipe.data.webvtt import format_webvtt, parse_webvtt
+from recipe.errors import CaptionError
 
 __all__ = [
     "Action",
@@ -36,6 +37,7 @@ __all__ = [
     "parse_subrip",
     "parse_webvtt",
     "read_captions",
+    "read_language",
 ]
 
 
@@ -78,6 +80,14 @@ class Captions:
             if note.action is Action.DROPPED and note.reason != NO_SPEECH
             if note.start_ms is not None and note.end_ms is not None
         )
+
+
+def read_language(path: Path) -> str | None:
+    """Return what the file's header says of its language (`Language: fr`); None if it says nothing."""
+    try:
+        return open_captions(path).language
+    except CaptionError:
+        return None
 
 
 def read_captions(

@@ -41,12 +41,13 @@ from recipe.processes import die_with_parent
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raised whenever this code would make other examples of the same files."""
 
 FEATURES = Features(
     {
         "recording": Value("string"),
+        "language": Value("string"),
         "start_ms": Value("int64"),
         "end_ms": Value("int64"),
         "audio": {"bytes": Value("binary"), "path": Value("string")},
@@ -62,6 +63,7 @@ FEATURES = Features(
 )
 """One example: a window of `recording` from `start_ms` to `end_ms`; `audio.bytes` is 16 kHz mono FLAC.
 
+`language` is the code of the language spoken, and with it of the label's token.
 `flags` and `doubt` are those of `WindowQuality`; `held_back` is why it is not trained, "" if it is.
 """
 
@@ -193,7 +195,7 @@ def _build_shard(recording: Recording, settings: PreparationSettings, path: Path
     partial = path.with_suffix(f".{socket.gethostname()}.{os.getpid()}.part")
     with ArrowWriter(features=FEATURES, path=str(partial)) as writer:
         for window, fault in sorted(rows, key=lambda row: row[0].start_ms):
-            writer.write(_make_example(recording.name, samples, window, fault))
+            writer.write(_make_example(recording, samples, window, fault))
         writer.finalize()
     partial.replace(path)
     partial.write_text(json.dumps(asdict(report)))
@@ -202,12 +204,13 @@ def _build_shard(recording: Recording, settings: PreparationSettings, path: Path
 
 
 def _make_example(
-    recording: str, samples: npt.NDArray[np.int16], window: Window, held_back: str
+    recording: Recording, samples: npt.NDArray[np.int16], window: Window, held_back: str
 ) -> dict[str, Any]:
     sound = slice_samples(samples, window.start_ms, window.end_ms)
     quality = measure_window(window.segments, sound)
     return {
-        "recording": recording,
+        "recording": recording.name,
+        "language": recording.language,
         "start_ms": window.start_ms,
         "end_ms": window.end_ms,
         "audio": {"bytes": encode_flac(sound), "path": None},
@@ -230,12 +233,13 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
     ingredients = {
         "format": FORMAT_VERSION,
         "name": recording.name,
+        "language": recording.language,
         "audio": _hash_file(recording.audio.path),
         "transcript": _hash_file(recording.transcript.path),
         "errors": [recording.audio.error, recording.transcript.error],
         "tokenizer": _hash_file(settings.tokenizer_file),
         "settings": {
-            "language": settings.language,
+            "task": settings.task,
             "empty_transcript": settings.empty_transcript,
             "no_speech_fraction": settings.no_speech_fraction,
             "suppressed_symbols": sorted(settings.suppressed_symbols),

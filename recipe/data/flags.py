@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from recipe.data.captions import Captions, Cue
 from recipe.data.quality import capitals_share, split_words
+from recipe.data.timing import OVERLAPS
 
 if TYPE_CHECKING:
     from recipe.data.report import RecordingReport
@@ -50,4 +51,4 @@ def _tiny_share(cues: Sequence[Cue]) -> float:
 
 def _num_overlaps(captions: Captions) -> int:
     """Cues that were shortened, merged or dropped because another one was spoken meanwhile."""
-    return sum("overlap" in note.reason or "at the same time" in note.reason for note in captions.notes)
+    return sum(note.reason in OVERLAPS for note in captions.notes)

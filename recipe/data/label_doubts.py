@@ -1,16 +1,17 @@
 """Windows whose words do not seem to be those of their audio: which, and what is done about them.
 
 Two figures say how well a window's words and audio fit (the base model finds them, see
-`recipe.training.label_check`). Here they are judged by the dataset's own standard: a window is in doubt
-when it is far below the median in robust standard deviations (1.4826 times the median absolute
-deviation), a recording when more than half of its windows are. Windows in doubt are held back from
-training, at most a stated share. Those held out to measure the error rate are named but stay: leaving
-out what the base model hears badly would flatter it, and with it the comparison before and after.
+`recipe.training.label_check`). Here they are judged by the dataset's own standard, each language by
+itself, since the base model hears some better than others: a window is in doubt when it is far below the
+median in robust standard deviations (1.4826 times the median absolute deviation), a recording when more
+than half of its windows are. Windows in doubt are held back from training, at most a stated share. Those
+held out to measure the error rate are named but stay: leaving out what the base model hears badly would
+flatter it, and with it the comparison before and after.
 """
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median_high
 from typing import Any
@@ -50,6 +51,7 @@ class WindowFit:
         recording: Where it comes from.
         start_ms: Start in the recording.
         end_ms: End in the recording.
+        language: Code of the language spoken.
         words: What its captions say; not empty.
         fit: Share of the words' surprise that the audio takes away: about 0 for the words of other
             audio, 1 if the audio tells them all.
@@ -60,6 +62,7 @@ class WindowFit:
     recording: str
     start_ms: int
     end_ms: int
+    language: str
     words: str
     fit: float
     timing: float
@@ -104,7 +107,7 @@ def hold_back(data: PreparedDataset, fits: Sequence[WindowFit], max_fraction: fl
         **data.report,
         "num_train_windows": len(kept),
         "num_held_back_windows": len(held_back),
-        "label_check": summarize(fits),
+        "label_check": {code: summarize(part) for code, part in group_by_language(fits).items()},
         "listening": _listen_to(data, held_back, [*trained, *measured]),
         "held_back": [doubt.as_dict() for doubt in held_back],
         "doubted": [
@@ -143,7 +146,20 @@ def _listen_to(
 
 
 def find_doubts(fits: Sequence[WindowFit]) -> list[Doubt]:
-    """The windows in doubt, the worst first; none where there is no telling what is usual."""
+    """The windows in doubt, the worst first; none of a language where there is no telling what is usual."""
+    doubts = [doubt for part in group_by_language(fits).values() for doubt in _find_in_language(part)]
+    return sorted(doubts, key=lambda doubt: doubt.score)
+
+
+def group_by_language(fits: Iterable[WindowFit]) -> dict[str, list[WindowFit]]:
+    """The windows of each language, by its code; languages in alphabetical order."""
+    groups: defaultdict[str, list[WindowFit]] = defaultdict(list)
+    for window in fits:
+        groups[window.language].append(window)
+    return dict(sorted(groups.items()))
+
+
+def _find_in_language(fits: Sequence[WindowFit]) -> list[Doubt]:
     if not can_judge(fits):
         return []
     by_words = _standardize([window.fit for window in fits], MIN_FIT_DEVIATION)
@@ -166,7 +182,7 @@ def find_doubts(fits: Sequence[WindowFit]) -> list[Doubt]:
             score = min(own_score, medians[window.recording])
         if reasons:
             doubts.append(Doubt(window, score, "; ".join(reasons)))
-    return sorted(doubts, key=lambda doubt: doubt.score)
+    return doubts
 
 
 def can_judge(fits: Sequence[WindowFit]) -> bool:
@@ -175,7 +191,7 @@ def can_judge(fits: Sequence[WindowFit]) -> bool:
 
 
 def summarize(fits: Sequence[WindowFit]) -> dict[str, float]:
-    """What is usual in the dataset, for the report."""
+    """What is usual in a language of the dataset, for the report."""
     summary: dict[str, float] = {"num_windows_with_words": len(fits), "is_judged": can_judge(fits)}
     if fits:
         summary["median_fit"] = round(float(np.median([window.fit for window in fits])), 4)
@@ -197,18 +213,23 @@ def _warn(
     max_fraction: float,
 ) -> list[str]:
     """A sentence for each thing that the user should know; the report has every window."""
-    if len(fits) >= MIN_WINDOWS and not can_judge(fits):
-        sentence = (
-            "Label check: the base model hears hardly any of the words, so it could not judge a window. "
-            "See that language and captions are those of the audio, or train a model that knows the language."
-        )
-        return [sentence]
+    unknown = [
+        code
+        for code, part in group_by_language(fits).items()
+        if len(part) >= MIN_WINDOWS and not can_judge(part)
+    ]
+    warnings = [
+        f"Label check: the base model hears hardly any of the words in language {code}, so it could not "
+        "judge a window of it. See that language and captions are those of the audio, or train a model that "
+        "knows the language."
+        for code in unknown
+    ]
     sentences = [
         (held_back, "held back from training: the base model does not hear their words in their audio"),
         (trained, f"in doubt and trained: label_check_max_fraction allows to hold back {max_fraction:g}"),
         (measured, "in doubt, but held out and measured all the same: mend their captions"),
     ]
-    return [
+    return warnings + [
         f"Label check: windows {what} ({_count(doubts)}; dataset_report.json lists them)."
         for doubts, what in sentences
         if doubts

@@ -54,12 +54,14 @@ class Recording:
         audio: The audio file; without a path if it is missing.
         transcript: The caption file, likewise.
         language_tag: The tag in the captions' file name, such as "fr-CA"; "" if there is none.
+        language: Whisper's code of the language spoken; "" until it is settled.
     """
 
     name: str
     audio: LocalFile
     transcript: LocalFile
     language_tag: str = ""
+    language: str = ""
 
 
 def list_folder(folder: Path) -> list[ManifestEntry]:
@@ -100,7 +102,7 @@ def pair_recordings(
     Args:
         entries: The manifest.
         files: Each file name's place on disk.
-        language: Code of the job's language; chooses among several captions of one audio.
+        language: Code of the language that captions are wanted in; chooses among several of one audio.
 
     Raises:
         DataError: if two audio files share a name, or several captions claim one audio and none or more

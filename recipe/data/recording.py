@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from recipe.arguments import caption_language
 from recipe.data.audio import Audio, AudioLimits, decode_audio, silence, slice_samples
 from recipe.data.captions import Action, Captions, Cleaning, Cue, Note, read_captions
 from recipe.data.flags import find_flags
@@ -39,7 +40,7 @@ class PreparationSettings:
 
     Attributes:
         tokenizer_file: The model's tokenizer.json, which counts the tokens of a label.
-        language: Code of the language spoken, or None.
+        task: Which says what language the captions are in; see `ModelArguments`.
         empty_transcript: What a recording without captions becomes; see `DataArguments`.
         no_speech_fraction: Share of the gaps between captions that are trained as silence; see
             `DataArguments`.
@@ -49,7 +50,7 @@ class PreparationSettings:
     """
 
     tokenizer_file: Path
-    language: str | None = None
+    task: Literal["transcribe", "translate"] = "transcribe"
     empty_transcript: Literal["auto", "minimal", "skip", "fail"] = "auto"
     no_speech_fraction: float = 0.1
     suppressed_symbols: frozenset[str] = frozenset()
@@ -74,7 +75,7 @@ def read_recording(
     Raises:
         DataError: if there are no captions and `empty_transcript` is "fail".
     """
-    report = RecordingReport(recording.name)
+    report = RecordingReport(recording.name, language=recording.language)
     audio = _read_audio(recording, settings.limits, report)
     captions = _read_transcript(recording, settings, audio, report)
     if audio is None:
@@ -91,7 +92,6 @@ def read_recording(
     report.count_audio(packing, audio.duration_ms)
     report.flags = find_flags(captions, report)
     report.scripts = count_scripts(cue.text for cue in cues)
-    report.language = captions.language or recording.language_tag or settings.language or ""
     if captions.cues and report.num_cues_kept == 0:
         report.outcome, report.reason = "skipped", "none of its cues can be trained on"
     return audio.samples, packing, report
@@ -179,7 +179,7 @@ def _read_transcript(
                 cleaning=settings.cleaning,
                 duration_ms=audio.duration_ms if audio else None,
                 suppressed_symbols=settings.suppressed_symbols,
-                language=settings.language,
+                language=caption_language(recording.language, settings.task),
             )
             problem = "the caption file holds no usable cue"
         except CaptionError as error:

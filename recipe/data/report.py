@@ -46,7 +46,7 @@ class RecordingReport:
         num_notes: Repairs and losses noted.
         notes: The first `MAX_NOTES` of them, each naming line or time and reason.
         flags: What is odd about it as a whole.
-        language: As its captions say, or the job; "" if neither does.
+        language: Code of the language spoken; "" if it is not settled.
         scripts: Letters of its captions by script.
         audio_hash: SHA-256 of the audio file; "" without one.
         is_held_out: Kept away from training, to measure the error rate.
@@ -164,9 +164,20 @@ def build_report(
         "num_held_back_windows": 0,
         "held_back": [],
         "num_unused_windows": dict(num_unused),
-        "languages": dict(Counter(report.language or "unknown" for report in reports)),
+        "languages": _count_languages(reports),
         "scripts": dict(sum((Counter(report.scripts) for report in reports), Counter()).most_common()),
         "recordings": [asdict(report) for report in reports],
+    }
+
+
+def _count_languages(reports: Sequence[RecordingReport]) -> dict[str, dict[str, int]]:
+    """Recordings and audio by language, the most common first; both sum to those of the dataset."""
+    counts = Counter(report.language or "unknown" for report in reports)
+    audio_ms: Counter[str] = Counter()
+    for report in reports:
+        audio_ms[report.language or "unknown"] += report.audio_ms
+    return {
+        code: {"num_recordings": number, "audio_ms": audio_ms[code]} for code, number in counts.most_common()
     }
 
 

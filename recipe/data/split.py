@@ -1,14 +1,14 @@
 """Which windows are held out of training to measure the error rate.
 
-Whole recordings are held out, so that no voice or take is on both sides. The choice depends on each
-recording's own name: adding files later moves none of the earlier ones, but for the very smallest sets.
-Uploads of the same recording go to one side together. Where other text is on both sides (an introduction,
-a jingle), the windows that have it leave the held-out side: there they cost the fewest, and training
-keeps all it can use.
+Whole recordings are held out, so that no voice or take is on both sides, some in each language, so that
+its error rate is known. The choice depends on each recording's own name: adding files later moves none of
+the earlier ones, but for the very smallest sets. Uploads of the same recording go to one side together.
+Where other text is on both sides (an introduction, a jingle), the windows that have it leave the held-out
+side: there they cost the fewest, and training keeps all it can use.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from datasets import Dataset
@@ -45,25 +45,60 @@ class Split:
 
 
 def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
-    """Hold out about `fraction` of the recordings; of a single one, its end."""
+    """Hold out about `fraction` of the recordings in each language; of a single one, its end."""
     spoken = [shard for shard in shards if shard.report.outcome == "speech"]
-    names = {shard.report.name: shard.report.name for shard in spoken}
     groups = group_recordings(
         _texts_of_recordings(spoken), {shard.report.name: shard.report.audio_hash for shard in spoken}
     )
-    held_out_names = choose_held_out(groups, fraction) or choose_held_out(names, fraction)
-    split = Split(
-        load_examples([shard for shard in shards if shard.report.name not in held_out_names]),
-        load_examples([shard for shard in shards if shard.report.name in held_out_names]),
-        held_out_names,
-    )
-    if not held_out_names:
-        num_windows = len(split.train)
-        split.train, split.held_out = split_by_time(split.train, fraction)
-        _count_unused(split, GUARD, num_windows - len(split.train) - len(split.held_out))
-        split.warnings += _explain_split(fraction, len(split.held_out))
+    parts = split_by_language(groups, {shard.report.name: shard.report.language for shard in spoken})
+    held_out_names = frozenset[str]().union(*(choose_held_out(part, fraction) for part in parts))
+    alone = {name for part in parts if len(part) == 1 for name in part}
+    if not held_out_names and not alone:
+        held_out_names = choose_held_out({name: name for name in groups}, fraction)
+    split = _divide(load_examples(shards), held_out_names, alone if fraction else set(), fraction)
+    if fraction == 0:
+        split.warnings.append(
+            "No recording is held out (eval_fraction is 0), so the error rate is not measured."
+        )
     _leave_unmeasurable(split)
     _keep_apart(split)
+    return split
+
+
+def split_by_language(groups: Mapping[str, str], languages: Mapping[str, str]) -> list[dict[str, str]]:
+    """The groups of the recordings in each language: recordings in one never move those in another.
+
+    A group is in the language of the recording that it is named after.
+    """
+    parts: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for name, group in groups.items():
+        parts[languages[group]][name] = group
+    return list(parts.values())
+
+
+def _divide(
+    examples: Dataset, held_out_names: frozenset[str], alone: Collection[str], fraction: float
+) -> Split:
+    """The recordings on the two sides; of those that are `alone`, the last windows are on the second."""
+    rows: defaultdict[str, list[int]] = defaultdict(list)
+    for index, name in enumerate(examples["recording"][:]):
+        rows[name].append(index)
+    train: list[int] = []
+    held_out: list[int] = []
+    warnings = []
+    for name, indices in rows.items():
+        if name in held_out_names:
+            held_out += indices
+        elif name in alone:
+            recording = examples.select(indices)
+            first, last = split_by_time(recording["start_ms"][:], recording["end_ms"][:], fraction)
+            train += [indices[i] for i in first]
+            held_out += [indices[i] for i in last]
+            warnings.append(_explain_end(name, recording["language"][0], has_end=bool(last)))
+        else:
+            train += indices
+    split = Split(examples.select(train), examples.select(held_out), held_out_names, warnings=warnings)
+    _count_unused(split, GUARD, len(examples) - len(train) - len(held_out))
     return split
 
 
@@ -92,28 +127,39 @@ def choose_held_out(groups: Mapping[str, str], fraction: float) -> frozenset[str
     return frozenset(name for group in chosen for name in members[group])
 
 
-def split_by_time(examples: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
-    """Split the windows of a single recording in two: the beginning to train on, the end to measure on.
+def select_from_each(examples: Dataset, num_windows: int) -> Dataset:
+    """About `num_windows` of the examples: the first of each language, as many as its share of them."""
+    languages = examples["language"][:]
+    totals = Counter(languages)
+    num_seen: Counter[str] = Counter()
+    selected = []
+    for index, language in enumerate(languages):
+        if num_seen[language] * len(languages) < num_windows * totals[language]:
+            selected.append(index)
+        num_seen[language] += 1
+    return examples.select(selected)
+
+
+def split_by_time(
+    starts_ms: Sequence[int], ends_ms: Sequence[int], fraction: float
+) -> tuple[list[int], list[int]]:
+    """Split the windows of a recording in two: the beginning to train on, the end to measure on; as indices.
 
     A window that starts less than `GUARD_MS` before the held-out part ends in neither.
     Too few windows for both parts leave the second one empty.
     """
-    if fraction == 0:
-        return examples, examples.select([])
-    first = len(examples) - max(1, round(fraction * len(examples)))
-    starts, ends = examples["start_ms"][:], examples["end_ms"][:]
-    train = [i for i in range(first) if ends[i] + GUARD_MS <= starts[first]]
-    if not train:
-        return examples, examples.select([])
-    return examples.select(train), examples.select(range(first, len(examples)))
+    num_windows = len(starts_ms)
+    first = num_windows - max(1, round(fraction * num_windows))
+    train = [i for i in range(first) if ends_ms[i] + GUARD_MS <= starts_ms[first]]
+    return (train, list(range(first, num_windows))) if train else (list(range(num_windows)), [])
 
 
-def _explain_split(fraction: float, num_held_out: int) -> list[str]:
-    if fraction == 0:
-        return ["No recording is held out (eval_fraction is 0), so the error rate is not measured."]
-    if num_held_out == 0:
-        return ["There is too little speech to hold any out, so the error rate is not measured."]
-    return ["There is a single recording: its end is held out, so the same voice is on both sides."]
+def _explain_end(name: str, language: str, *, has_end: bool) -> str:
+    if has_end:
+        what = "its end is held out, so the same voice is on both sides"
+    else:
+        what = "it has too little speech to hold any out, so the error rate is not measured"
+    return f"{name} is the single recording in language {language}: {what}."
 
 
 def _leave_unmeasurable(split: Split) -> None:

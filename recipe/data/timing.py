@@ -24,6 +24,11 @@ SMALL_OVERLAP_MS = 250
 MAX_MERGED_MS = 30_000
 """Cues that overlap are merged up to the length of a window."""
 
+ENDS_EARLIER = "it overlapped the next cue and now ends before it"
+SAID_TOGETHER = "it is spoken at the same time as the cue before it"
+CANNOT_BE_ONE = "it overlaps the cue before it, and they cannot be one"
+OVERLAPS = frozenset({ENDS_EARLIER, SAID_TOGETHER, CANNOT_BE_ONE})
+"""Reasons of the notes on cues that overlapped another one."""
 
 _what_and_when = attrgetter("start_ms", "end_ms", "payload")
 
@@ -117,17 +122,13 @@ def _set_apart(cues: Iterable[Cue], notes: list[Note]) -> list[Cue]:
             continue
         previous = kept[-1]
         if _can_end_early(previous, cue):
-            notes.append(
-                note_on(previous, Action.REPAIRED, "it overlapped the next cue and now ends before it")
-            )
+            notes.append(note_on(previous, Action.REPAIRED, ENDS_EARLIER))
             kept[-1:] = [_end_at(previous, cue.start_ms), cue]
         elif _can_merge(previous, cue):
-            notes.append(note_on(cue, Action.MERGED, "it is spoken at the same time as the cue before it"))
+            notes.append(note_on(cue, Action.MERGED, SAID_TOGETHER))
             kept[-1] = _merge(previous, cue)
         else:
-            notes.append(
-                note_on(cue, Action.DROPPED, "it overlaps the cue before it, and they cannot be one")
-            )
+            notes.append(note_on(cue, Action.DROPPED, CANNOT_BE_ONE))
     return kept
 
 

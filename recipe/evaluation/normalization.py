@@ -17,13 +17,18 @@ also contractions, spelled-out numbers and British spellings. It differs from th
 
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 
+import langcodes
 import regex  # type: ignore[import-untyped]  # the package ships no types
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 LANGUAGES_WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue", "km"})
 """Codes of the languages whose "words" are characters here: Whisper's five, and Cantonese and Khmer."""
+
+WHISPER_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
+"""Where Whisper has another code than the standard (IETF BCP 47), or knows the language by a kindred name."""
 
 BREAKS = regex.compile(r"[\p{Cc}\u200b]")  # U+200B separates the words of Khmer and Thai, unseen
 FORMAT_CHARACTERS = regex.compile(r"\p{Cf}")
@@ -51,12 +56,19 @@ def remove_symbols(text: str) -> str:
     return str(SYMBOLS.sub(" ", OPTIONAL_MARKS.sub("", composed)))
 
 
+@lru_cache
 def language_code(language: str | None) -> str | None:
-    """Whisper's code of a language given as code ("fr"), tag ("fr-CA") or English name ("French")."""
+    """Whisper's code of a language given as code ("fr", "fre"), tag ("fr-CA") or English name ("French")."""
     if language is None:
         return None
     name = language.strip().lower()
-    return TO_LANGUAGE_CODE.get(name, name.replace("_", "-").split("-")[0])
+    if name in TO_LANGUAGE_CODE:
+        return str(TO_LANGUAGE_CODE[name])
+    try:
+        code = langcodes.Language.get(name).prefer_macrolanguage().language or name
+    except langcodes.tag_parser.LanguageTagError:
+        return name
+    return WHISPER_CODES.get(code, code)
 
 
 def fold_text(text: str) -> str:

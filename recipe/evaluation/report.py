@@ -3,13 +3,14 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
+from recipe.arguments import caption_language
 from recipe.evaluation.metrics import Scores, bootstrap_interval, score_text, sum_scores
 from recipe.evaluation.transcription import Listener, spoken_words, transcribe_examples
 from recipe.run_folder import write_whole
@@ -25,6 +26,7 @@ class Transcript:
         recording: Where it comes from.
         start_ms: Start in the recording.
         end_ms: End in the recording.
+        language: Code of the language spoken.
         reference: What was said.
         hypothesis: What the model heard.
         scores: Errors between the two.
@@ -33,6 +35,7 @@ class Transcript:
     recording: str
     start_ms: int
     end_ms: int
+    language: str
     reference: str
     hypothesis: str
     scores: Scores
@@ -56,15 +59,18 @@ class Evaluation:
         return sum_scores(transcript.scores for transcript in self.transcripts)
 
     @property
+    def scores_by_language(self) -> dict[str, Scores]:
+        """Errors over the windows of each language, by its code, in alphabetical order."""
+        return _sum_by((transcript.language, transcript.scores) for transcript in self.transcripts)
+
+    @property
     def audio_seconds(self) -> float:
         """Length of all windows."""
         return sum(transcript.end_ms - transcript.start_ms for transcript in self.transcripts) / 1000
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation for JSON; error rates are fractions."""
-        by_recording: defaultdict[str, list[Scores]] = defaultdict(list)
-        for transcript in self.transcripts:
-            by_recording[transcript.recording].append(transcript.scores)
+        by_recording = _sum_by((transcript.recording, transcript.scores) for transcript in self.transcripts)
         normalized = [transcript.scores.words_normalized for transcript in self.transcripts]
         worst = sorted(self.transcripts, key=lambda t: t.scores.words_normalized.num_errors, reverse=True)
         return {
@@ -74,11 +80,18 @@ class Evaluation:
             "audio_seconds": round(self.audio_seconds, 3),
             "seconds": round(self.seconds, 3),
             "audio_seconds_per_second": round(self.audio_seconds / self.seconds, 2) if self.seconds else None,
-            "recordings": {
-                name: sum_scores(scores).as_dict() for name, scores in sorted(by_recording.items())
-            },
+            "languages": {code: scores.as_dict() for code, scores in self.scores_by_language.items()},
+            "recordings": {name: scores.as_dict() for name, scores in by_recording.items()},
             "worst_windows": [_describe(transcript) for transcript in worst[:NUM_WORST_WINDOWS]],
         }
+
+
+def _sum_by(named: Iterable[tuple[str, Scores]]) -> dict[str, Scores]:
+    """The sum of the scores that have the same name, names in alphabetical order."""
+    groups: defaultdict[str, list[Scores]] = defaultdict(list)
+    for name, scores in named:
+        groups[name].append(scores)
+    return {name: sum_scores(groups[name]) for name in sorted(groups)}
 
 
 def evaluate_model(
@@ -99,20 +112,13 @@ def evaluate_model(
     started = time.monotonic()
     hypotheses = transcribe_examples(listener, examples, on_batch)
     seconds = time.monotonic() - started
-    decoding = listener.decoding
-    # English-only checkpoints take no language, and translations are English.
-    language = "en" if decoding.language is None or decoding.task == "translate" else decoding.language
-    transcripts = [
-        Transcript(
-            example["recording"],
-            example["start_ms"],
-            example["end_ms"],
-            spoken_words(example),
-            hypothesis,
-            score_text(spoken_words(example), hypothesis, language=language, spellings=spellings),
-        )
-        for example, hypothesis in zip(examples.remove_columns("audio"), hypotheses, strict=True)
-    ]
+    transcripts = []
+    for example, hypothesis in zip(examples.remove_columns("audio"), hypotheses, strict=True):
+        place = (example["recording"], example["start_ms"], example["end_ms"], example["language"])
+        reference = spoken_words(example)
+        written_in = caption_language(example["language"], listener.decoding.task)
+        scores = score_text(reference, hypothesis, language=written_in, spellings=spellings)
+        transcripts.append(Transcript(*place, reference, hypothesis, scores))
     return Evaluation(transcripts, seconds)
 
 
@@ -128,11 +134,18 @@ def choose_example(before: Evaluation, after: Evaluation) -> dict[str, str]:
 
 
 def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
-    """The summary that users read: error rates of the same windows before and after, as fractions."""
+    """The summary that users read: error rates of the same windows before and after, as fractions.
+
+    Where there are several languages, the normalised WER of each is `wer_normalized_fr_before` and so on.
+    """
     figures: dict[str, Any] = {}
     for name, value in before.scores.as_dict().items():
         figures[f"{name}_before"] = value
         figures[f"{name}_after"] = after.scores.as_dict()[name]
+    if len(before.scores_by_language) > 1:
+        for code, scores in before.scores_by_language.items():
+            figures[f"wer_normalized_{code}_before"] = scores.words_normalized.rate
+            figures[f"wer_normalized_{code}_after"] = after.scores_by_language[code].words_normalized.rate
     return figures
 
 
@@ -159,6 +172,7 @@ def _describe(transcript: Transcript) -> dict[str, Any]:
         "recording": transcript.recording,
         "start_ms": transcript.start_ms,
         "end_ms": transcript.end_ms,
+        "language": transcript.language,
         "reference": transcript.reference,
         "hypothesis": transcript.hypothesis,
         "num_errors": transcript.scores.words_normalized.num_errors,

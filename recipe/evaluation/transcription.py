@@ -30,13 +30,11 @@ class Decoding:
     """How windows are transcribed.
 
     Attributes:
-        language: Code of the language spoken; None for an English-only checkpoint.
-        task: "transcribe" or "translate".
+        task: "transcribe" or "translate"; None for an English-only checkpoint, which is told no language.
         batch_size: Windows at once; part of the exact result, since batches differ in rounding.
     """
 
-    language: str | None
-    task: str = "transcribe"
+    task: str | None = "transcribe"
     batch_size: int = 8
 
 
@@ -89,9 +87,9 @@ def spoken_words(example: Mapping[str, Any]) -> str:
 def _transcribe_batch(listener: Listener, examples: Sequence[Mapping[str, Any]]) -> list[str]:
     model, processor, decoding = listener.model, listener.processor, listener.decoding
     features = np.stack([_features_of(processor, example) for example in examples])
-    options: dict[str, Any] = (
-        {"language": decoding.language, "task": decoding.task} if decoding.language else {}
-    )
+    options: dict[str, Any] = {}
+    if decoding.task:
+        options = {"language": [example["language"] for example in examples], "task": decoding.task}
     with torch.inference_mode(), autocast(model.device):
         ids = model.generate(
             torch.from_numpy(features).to(model.device),

@@ -20,7 +20,8 @@ class ReleaseFacts:
 
     Attributes:
         base_model: Hub id, or path of a local checkpoint (only its last part is told).
-        language: Whisper's code of the language spoken; None where it was left to detection.
+        languages: Whisper's codes of the languages spoken, the most common first; empty where they were left
+            to detection, and for an English-only checkpoint.
         task: `transcribe` or `translate`.
         job_id: Name of the run.
         project_id: The platform's project, blank without one.
@@ -37,7 +38,7 @@ class ReleaseFacts:
     """
 
     base_model: str
-    language: str | None
+    languages: Sequence[str]
     task: str
     job_id: str
     num_steps: int
@@ -51,6 +52,11 @@ class ReleaseFacts:
     num_warnings: int = 0
     base_revision: str | None = None
     license: str | None = None
+
+    @property
+    def language(self) -> str | None:
+        """The language that the released model expects; None where it has to find out, as among several."""
+        return self.languages[0] if len(self.languages) == 1 else None
 
     @property
     def base_hub_id(self) -> str | None:
@@ -74,7 +80,7 @@ def format_metadata(facts: ReleaseFacts) -> str:
         "format": METADATA_FORMAT,
         "base_model": facts.base_name,
         "base_revision": facts.base_revision,
-        "language": facts.language,
+        "languages": facts.languages,
         "task": facts.task,
         "job_id": facts.job_id,
         "project_id": facts.project_id,

@@ -4,7 +4,7 @@ Metadata follows https://huggingface.co/docs/hub/model-cards; rates are percent 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -49,7 +49,7 @@ def _build_metadata(facts: ReleaseFacts, model_name: str) -> ModelCardData:
         _build_result(rate, before, " of the base model") for rate, before, _ in rates if before is not None
     ]
     return ModelCardData(
-        language=HUB_CODES.get(facts.language, facts.language) if facts.language else None,
+        language=_hub_codes(facts.languages),
         license=facts.license,
         base_model=facts.base_hub_id,
         library_name="transformers",
@@ -59,6 +59,12 @@ def _build_metadata(facts: ReleaseFacts, model_name: str) -> ModelCardData:
         model_name=model_name if results else None,
         eval_results=results or None,
     )
+
+
+def _hub_codes(languages: Sequence[str]) -> str | list[str] | None:
+    """The codes as the hub wants them: one alone is no list."""
+    codes = [HUB_CODES.get(code, code) for code in languages]
+    return codes[0] if len(codes) == 1 else codes or None
 
 
 def _build_result(rate: str, fraction: float, suffix: str) -> EvalResult:
@@ -80,8 +86,8 @@ def _label(rate: str) -> str:
 
 
 def _describe(facts: ReleaseFacts) -> str:
-    language = LANGUAGES.get(facts.language or "", "").title()
-    speech = f"{language} speech" if language else "speech"
+    names = [LANGUAGES[code].title() for code in facts.languages]
+    speech = f"{' and '.join(filter(None, [', '.join(names[:-1]), *names[-1:]]))} speech".strip()
     work = "translation into English" if facts.task == "translate" else "transcription"
     base = (
         f"[{facts.base_name}](https://huggingface.co/{facts.base_name})"
@@ -104,6 +110,11 @@ def _format_results(figures: Mapping[str, float | None]) -> str:
 
 def _format_usage(facts: ReleaseFacts) -> str:
     hint = "The language and the task are set in `generation_config.json`." if facts.language else ""
+    if len(facts.languages) > 1:
+        hint = (
+            "The task is set in `generation_config.json`; the language is detected, or given as "
+            '`generate_kwargs={"language": "..."}`.'
+        )
     code = (
         "```python\nfrom transformers import pipeline\n\n"
         'recogniser = pipeline("automatic-speech-recognition", model="path/or/repository")\n'

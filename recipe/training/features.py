@@ -110,22 +110,32 @@ class LabelEncoder:
     `<|notimestamps|>` before the text or timestamps around each segment (Radford et al. 2022, figure 1).
     """
 
-    def __init__(self, tokenizer: WhisperTokenizer, language: str | None, task: str) -> None:
-        """Look up the special tokens; `language` is a code, None for an English-only checkpoint."""
+    def __init__(self, tokenizer: WhisperTokenizer, task: str | None) -> None:
+        """Look up the special tokens; an English-only checkpoint has no `task` and no language."""
         self._tokenizer = tokenizer
-        names = ["<|startoftranscript|>"] + ([f"<|{language}|>", f"<|{task}|>"] if language else [])
-        self._prefix = [self._token_id(name) for name in names]
+        self._task = task
+        self._start = self._token_id("<|startoftranscript|>")
         self._no_timestamps = self._token_id("<|notimestamps|>")
         self.first_timestamp = self._token_id("<|0.00|>")
         self._start_of_previous = self._token_id("<|startofprev|>")
         self.end_of_text = self._token_id("<|endoftext|>")
 
-    def encode(self, view: View) -> tuple[list[int], int]:
-        """Token ids of a view, at most 448, and how many of them the loss leaves out (the prompt's)."""
-        target = [*self._prefix, *self._encode_segments(view), self.end_of_text]
+    def encode(self, view: View, language: str) -> tuple[list[int], int]:
+        """Token ids of a view, at most 448, and how many of them the loss leaves out (the prompt's).
+
+        Args:
+            view: A window as it is shown.
+            language: Code of the language spoken in it.
+        """
+        target = [*self._prefix(language), *self._encode_segments(view), self.end_of_text]
         assert len(target) <= MAX_LABEL_TOKENS, "windows are packed to fit the decoder"
         prompt = self._encode_prompt(view.prompt, MAX_LABEL_TOKENS - len(target))
         return prompt + target, len(prompt)
+
+    def _prefix(self, language: str) -> list[int]:
+        if self._task is None:
+            return [self._start]
+        return [self._start, self._token_id(f"<|{language}|>"), self._token_id(f"<|{self._task}|>")]
 
     def _encode_segments(self, view: View) -> list[int]:
         if not view.has_timestamps or not view.segments:
@@ -152,6 +162,7 @@ class LabelEncoder:
     def _token_id(self, name: str) -> int:
         token_id = self._tokenizer.convert_tokens_to_ids(name)
         assert isinstance(token_id, int), name
+        assert token_id != self._tokenizer.unk_token_id or name == self._tokenizer.unk_token, name
         return token_id
 
 
@@ -184,7 +195,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         example = self._examples[max(index, 0)]
         view = self._shares.draw(example, np.random.default_rng([self._seed, epoch, max(index, 0)]))
-        ids, num_ignored = self._encoder.encode(view)
+        ids, num_ignored = self._encoder.encode(view, example["language"])
         samples = decode_flac(example["audio"]["bytes"])
         labels = [IGNORED] * num_ignored + ids[num_ignored + 1 :]
         return {

@@ -8,6 +8,7 @@ near 1 for the right ones, whatever the language, the style and the length.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -45,11 +46,9 @@ def score_windows(
         on_batch: Called with the number of windows that this process has just scored.
     """
     model, processor, decoding = listener.model, listener.processor, listener.decoding
-    encoder = LabelEncoder(processor.tokenizer, decoding.language, decoding.task)
-    captions = [
-        (example["recording"], example["start_ms"], example["end_ms"], spoken_words(example))
-        for example in examples.remove_columns("audio")
-    ]
+    encoder = LabelEncoder(processor.tokenizer, decoding.task)
+    place = itemgetter("recording", "start_ms", "end_ms", "language")
+    captions = [(*place(example), spoken_words(example)) for example in examples.remove_columns("audio")]
     spoken = [index for index, (*_, words) in enumerate(captions) if words]
     state = PartialState()
     mine = spoken[state.process_index :: state.num_processes]

@@ -1,28 +1,12 @@
-"""The base model: loaded in float32 whatever its file holds, told its language and task."""
+"""The base model: loaded in float32 whatever its file holds, and what its files say of it."""
 
-import logging
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
-from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
 
 from recipe.arguments import ModelArguments
-from recipe.data.audio import iter_audio_blocks
-from recipe.data.manifest import Recording
-from recipe.data.mel import log_mel
-from recipe.data.timeline import SAMPLES_PER_MS
-from recipe.data.windows import WINDOW_MS
-from recipe.errors import AudioError, DataError, JobError, TrainingError
-
-logger = logging.getLogger(__name__)
-
-NUM_DETECTION_RECORDINGS = 8
-"""Recordings that the base model listens to, half a minute each, when nobody says what is spoken."""
+from recipe.errors import TrainingError
 
 
 def load_model(arguments: ModelArguments) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
@@ -54,82 +38,6 @@ def load_model(arguments: ModelArguments) -> tuple[WhisperForConditionalGenerati
 def is_multilingual(model: WhisperForConditionalGeneration) -> bool:
     """Whether the checkpoint knows languages and tasks; `.en` checkpoints do not."""
     return bool(getattr(model.generation_config, "is_multilingual", True))
-
-
-def check_language(language: str | None, processor: WhisperProcessor) -> str | None:
-    """The code of a language given as code or English name; None for None.
-
-    Raises:
-        JobError: if Whisper, or this checkpoint's vocabulary, does not know it.
-    """
-    if language is None:
-        return None
-    name = language.strip().lower().split("-")[0]
-    code = TO_LANGUAGE_CODE.get(name, name)
-    if code not in LANGUAGES:
-        raise JobError(
-            f"language: {language!r} is not known to Whisper; expected a code such as fr, or a name."
-        )
-    vocabulary = processor.tokenizer.get_vocab()
-    if f"<|{code}|>" not in vocabulary:
-        raise JobError(
-            f"language: this checkpoint has no token for {language!r}; large-v3 knows more languages."
-        )
-    return code
-
-
-def choose_language(
-    given: str | None,
-    model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    recordings: Sequence[Recording],
-) -> tuple[str, str]:
-    """Code of the language spoken, and a remark for the user if nobody said it.
-
-    That is the language given, else the one that all tags of caption files agree on, else what the base
-    model hears in most of some recordings. English-only checkpoints hear English.
-
-    Raises:
-        JobError: if the language is not known to the checkpoint.
-        DataError: if no recording can be listened to.
-    """
-    tags = {recording.language_tag.lower().split("-")[0] for recording in recordings} - {""}
-    code = check_language(given or (tags.pop() if len(tags) == 1 else None), processor)
-    if code or not is_multilingual(model):
-        return code or "en", ""
-    code = _detect_language(model, processor, recordings)
-    return code, f"No language was given; the base model heard {LANGUAGES[code].title()} ({code})."
-
-
-def _detect_language(
-    model: WhisperForConditionalGeneration, processor: WhisperProcessor, recordings: Sequence[Recording]
-) -> str:
-    step = max(1, len(recordings) // NUM_DETECTION_RECORDINGS)
-    votes: Counter[str] = Counter()
-    for recording in recordings[::step]:
-        samples = _read_excerpt(recording)
-        if len(samples):
-            features = torch.from_numpy(log_mel(processor.feature_extractor, samples))
-            token_id = model.detect_language(features[None].to(model.device))[0]
-            votes[processor.tokenizer.decode(token_id)[2:-2]] += 1
-    if not votes:
-        raise DataError("No language was given and no recording can be listened to; set the option language.")
-    return votes.most_common(1)[0][0]
-
-
-def _read_excerpt(recording: Recording) -> NDArray[np.float32]:
-    """Up to 30 s after the first half minute, where a jingle may be; the beginning of a shorter recording."""
-    blocks: list[NDArray[np.int16]] = []
-    try:
-        if recording.audio.path:
-            for block in iter_audio_blocks(recording.audio.path):
-                blocks.append(block)
-                if sum(map(len, blocks)) >= 2 * WINDOW_MS * SAMPLES_PER_MS:
-                    break
-    except AudioError as error:
-        logger.debug("Not listened to: %s", error)
-    samples = np.concatenate([np.zeros(0, np.int16), *blocks])[: 2 * WINDOW_MS * SAMPLES_PER_MS]
-    return samples[-WINDOW_MS * SAMPLES_PER_MS :].astype(np.float32) / np.float32(32768)
 
 
 def suppressed_symbols(model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> frozenset[str]:

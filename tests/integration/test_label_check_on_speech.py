@@ -1,5 +1,6 @@
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,9 +22,9 @@ TRUE, SWAPPED = ["prompts-fr-01"], ["prompts-fr-02", "prompts-fr-03"]
 def read_examples(folder, tokenizer_file, output_dir) -> Dataset:
     entries = list_folder(folder)
     files = locate_files(folder, entries)
-    settings = PreparationSettings(tokenizer_file, "fr")
-    shards = build_shards(pair_recordings(entries, files), settings, output_dir, num_workers=1)
-    return load_examples(shards)
+    settings = PreparationSettings(tokenizer_file)
+    recordings = [replace(recording, language="fr") for recording in pair_recordings(entries, files)]
+    return load_examples(build_shards(recordings, settings, output_dir, num_workers=1))
 
 
 def test_the_base_model_hears_whose_captions_were_swapped(base_model_dir, corpus_fr_dir, tmp_path):
@@ -45,7 +46,7 @@ def test_the_base_model_hears_whose_captions_were_swapped(base_model_dir, corpus
         if seen[name] <= 2:
             first_two.append(index)
 
-    fits = score_windows(Listener(model, processor, Decoding("fr", batch_size=2)), examples.select(first_two))
+    fits = score_windows(Listener(model, processor, Decoding(batch_size=2)), examples.select(first_two))
 
     of_true = [fit.fit for fit in fits if fit.recording in TRUE]
     of_swapped = [fit.fit for fit in fits if fit.recording in SWAPPED]

@@ -161,23 +161,50 @@ def test_the_same_data_without_the_handler_gives_the_same_windows_and_loss(
     assert result["evaluation"] == answer["result"]["evaluation"]
 
 
+def evaluate(run: Path, data_dir: Path, answer: Path) -> dict[str, Any]:
+    """What the script says of the released model on the windows that the run held out."""
+    command = [sys.executable, str(ROOT / "scripts" / "evaluate_wer.py"), "--model", str(run / "model")]
+    command += ["--data_dir", str(data_dir), "--report", str(run / "report.json"), "--json", str(answer)]
+    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    return dict(json.loads(answer.read_text()))
+
+
 def test_the_released_folder_gets_the_reports_figures_from_the_script(finished_job, tmp_path, data_dir):
     folder, _, _ = finished_job
     run = folder / "runs" / "job-1"
-    command = [sys.executable, str(ROOT / "scripts" / "evaluate_wer.py"), "--model", str(run / "model")]
-    command += [
-        "--data_dir",
-        str(data_dir),
-        "--report",
-        str(run / "report.json"),
-        "--json",
-        str(tmp_path / "w.json"),
-    ]
-    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
-    report = json.loads((run / "report.json").read_text())
-    figures = json.loads((tmp_path / "w.json").read_text())
+    figures, report = (
+        evaluate(run, data_dir, tmp_path / "w.json"),
+        json.loads((run / "report.json").read_text()),
+    )
     for name in ("wer", "cer", "wer_normalized", "cer_normalized"):
         assert figures[name] == report[f"{name}_after"]
+
+
+def test_a_job_in_two_languages_is_measured_in_both(tmp_path, model_dir):
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(2):
+        for language in ("fr", "en"):
+            write_recording(source, f"{language}-{number}", seed=number)
+            (source / f"{language}-{number}.vtt").rename(source / f"{language}-{number}.{language}.vtt")
+    answer, _ = send_job(tmp_path / "job", source, model_dir, epochs=1, options={})
+    run = tmp_path / "job" / "runs" / "job-1"
+    result, report = answer["result"], json.loads((run / "report.json").read_text())
+    assert {code: part["num_recordings"] for code, part in result["dataset"]["languages"].items()} == {
+        "fr": 2,
+        "en": 2,
+    }
+    assert {window["recording"][:2]: window["language"] for window in report["windows"]} == {
+        "fr": "fr",
+        "en": "en",
+    }
+    for code in ("fr", "en"):
+        rate = report["after"]["languages"][code]["wer_normalized"]
+        assert result["evaluation"][f"wer_normalized_{code}_after"] == rate
+    assert json.loads((run / "model" / "generation_config.json").read_text()).get("language") is None
+    assert "French and English speech" in (run / "model" / "README.md").read_text()
+    figures = evaluate(run, source, tmp_path / "wer.json")
+    assert figures["languages"] == report["after"]["languages"]
 
 
 def test_bad_files_cost_only_themselves_and_are_named(tmp_path, model_dir):

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 from datasets import Dataset
@@ -21,6 +22,7 @@ def usual_fits() -> list[WindowFit]:
             f"talk-{index // WINDOWS_EACH}",
             index % WINDOWS_EACH * 30_000,
             (index % WINDOWS_EACH + 1) * 30_000,
+            "fr",
             "words",
             GOOD + chance.uniform(-0.1, 0.1),
             USUAL_TIMING + chance.uniform(-0.8, 0.8),
@@ -31,7 +33,7 @@ def usual_fits() -> list[WindowFit]:
 
 def change(fits: list[WindowFit], indices: list[int], fit: float, timing: float) -> list[WindowFit]:
     return [
-        WindowFit(f.index, f.recording, f.start_ms, f.end_ms, f.words, fit, timing)
+        WindowFit(f.index, f.recording, f.start_ms, f.end_ms, f.language, f.words, fit, timing)
         if f.index in indices
         else f
         for f in fits
@@ -43,6 +45,7 @@ def prepared(num_held_out: int) -> PreparedDataset:
         rows = [
             {
                 "recording": f"talk-{i // WINDOWS_EACH}",
+                "language": "fr",
                 "start_ms": i % WINDOWS_EACH * 30_000,
                 "end_ms": (i % WINDOWS_EACH + 1) * 30_000,
                 "audio": {"bytes": b"", "path": None},
@@ -167,6 +170,36 @@ def test_a_report_entry_says_where_what_how_far_and_why():
     assert entry["score"] < -4
 
 
+def in_language(code: str, fits: list[WindowFit], *, worse_by: float = 0.0) -> list[WindowFit]:
+    """The windows in another language, which the model hears worse, as recordings of their own."""
+    return [
+        replace(
+            f,
+            index=f.index + NUM_WINDOWS,
+            recording=f"{code}-{f.recording}",
+            language=code,
+            fit=f.fit - worse_by,
+        )
+        for f in fits
+    ]
+
+
+def test_each_language_is_judged_by_its_own_usual_fit():
+    weaker = in_language("cy", usual_fits()[:MIN_WINDOWS], worse_by=0.5)
+    assert find_doubts([*usual_fits(), *weaker]) == []
+    spoilt = change(weaker, [weaker[3].index], -0.2, -5.5)
+    assert [doubt.window for doubt in find_doubts([*usual_fits(), *spoilt])] == [spoilt[3]]
+
+
+def test_a_language_that_the_model_does_not_know_is_told_and_leaves_the_others_judged():
+    unknown = in_language("cy", usual_fits(), worse_by=0.85)
+    checked = hold_back(prepared(0), [*change(usual_fits(), [7], 0.0, -5.5), *unknown], 0.25)
+    assert [entry["index"] for entry in checked.report["held_back"]] == [7]
+    assert "in language cy" in checked.warnings[1]
+    assert {code: part["is_judged"] for code, part in checked.report["label_check"].items()} == {
+        "cy": False,
+        "fr": True,
+    }
 def test_the_listening_list_begins_with_what_the_model_doubts():
     fits = change(change(usual_fits(), [6], 0.0, -5.5), [27], -0.5, -6.0)
     listening = hold_back(prepared(5), fits, 0.25).report["listening"]

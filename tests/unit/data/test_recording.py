@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -7,11 +8,12 @@ from voices import make_noise, make_voice
 
 from recipe.arguments import DataArguments
 from recipe.data.audio import encode_flac
-from recipe.data.dataset import build_shards, load_examples, load_rows
+from recipe.data.captions import Cleaning
+from recipe.data.dataset import Shard, build_shards, load_examples, load_rows
 from recipe.data.manifest import LocalFile, Recording
 from recipe.data.preparation import prepare_dataset
 from recipe.data.recording import PreparationSettings, read_recording
-from recipe.data.report import build_report, check_fallbacks
+from recipe.data.report import RecordingReport, build_report, check_fallbacks
 from recipe.data.shares import NodeShare
 from recipe.errors import DataError
 from recipe.training.tiny import build_tiny_whisper
@@ -21,7 +23,7 @@ VTT = "WEBVTT\n\n00:01.000 --> 00:03.000\nHello there.\n\n00:03.500 --> 00:06.00
 
 @pytest.fixture(scope="module")
 def preparation(tmp_path_factory) -> PreparationSettings:
-    return PreparationSettings(build_tiny_whisper(tmp_path_factory.mktemp("tiny")) / "tokenizer.json", "en")
+    return PreparationSettings(build_tiny_whisper(tmp_path_factory.mktemp("tiny")) / "tokenizer.json")
 
 
 def make_sound(seconds: float, level: int = 3_000) -> bytes:
@@ -68,7 +70,7 @@ def test_bad_data_ends_as_the_contract_says(
 ):
     recording = make_recording(tmp_path, audio=audio, captions=captions)
     samples, packing, report = read_recording(
-        recording, PreparationSettings(preparation.tokenizer_file, "en", rule)
+        recording, PreparationSettings(preparation.tokenizer_file, empty_transcript=rule)
     )
     assert (report.outcome, len(packing.windows)) == (outcome, num_windows)
     assert sum(len(window.text.split()) for window in packing.windows) == num_words
@@ -80,7 +82,54 @@ def test_bad_data_ends_as_the_contract_says(
 def test_missing_captions_can_be_made_an_error(tmp_path, preparation):
     recording = make_recording(tmp_path, audio=make_sound(8), captions=None)
     with pytest.raises(DataError, match="talk: there is no vtt; empty_transcript is set to fail"):
-        read_recording(recording, PreparationSettings(preparation.tokenizer_file, "en", "fail"))
+        read_recording(recording, PreparationSettings(preparation.tokenizer_file, empty_transcript="fail"))
+
+
+CAPITALS = VTT.replace("Hello there.", "AND SO I SAID HELLO TO YOU").replace(
+    "How are you?", "AND I SAID IT TWICE"
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        pytest.param("transcribe", "And so i said hello to you", id="French captions"),
+        pytest.param("translate", "And so I said hello to you", id="English captions of French speech"),
+    ],
+)
+def test_captions_are_recased_in_the_language_that_they_are_written_in(tmp_path, preparation, task, expected):
+    recording = replace(make_recording(tmp_path, audio=make_sound(8), captions=CAPITALS), language="fr")
+    settings_ = replace(preparation, task=task, cleaning=Cleaning(recase_capitals=True))
+    _, packing, report = read_recording(recording, settings_)
+    assert packing.windows[0].segments[0].text == expected
+    assert report.language == "fr"
+
+
+def test_a_shard_depends_on_its_own_recordings_language_and_no_others(tmp_path, preparation):
+    talk = make_recording(tmp_path, "talk", make_sound(8))
+    other = make_recording(tmp_path, "other", make_sound(8))
+
+    def build(talk_language: str, other_language: str) -> list[Shard]:
+        recordings = [replace(talk, language=talk_language), replace(other, language=other_language)]
+        return build_shards(recordings, preparation, tmp_path / "shards")
+
+    first, changed = build("fr", "en"), build("fr", "de")
+    assert changed[0].path == first[0].path
+    assert changed[1].path != first[1].path
+    assert load_examples(changed)["language"][:] == ["fr", "de"]
+    assert [shard.report.language for shard in changed] == ["fr", "de"]
+
+
+def test_the_report_names_languages_with_recordings_and_audio():
+    reports = [
+        RecordingReport("a", language="fr", audio_ms=5),
+        RecordingReport("b", language="fr", audio_ms=2),
+        RecordingReport("c", audio_ms=1),
+    ]
+    assert build_report(reports, 1, 0, {})["languages"] == {
+        "fr": {"num_recordings": 2, "audio_ms": 7},
+        "unknown": {"num_recordings": 1, "audio_ms": 1},
+    }
 
 
 def check_sums(report) -> None:
@@ -179,7 +228,7 @@ def test_gaps_without_a_voice_become_windows_without_speech(
     tmp_path, preparation, fraction, voiced_ms, num_windows
 ):
     recording = make_recording(tmp_path, audio=make_sound(430), captions=SPARSE)
-    settings_ = PreparationSettings(preparation.tokenizer_file, "en", no_speech_fraction=fraction)
+    settings_ = PreparationSettings(preparation.tokenizer_file, no_speech_fraction=fraction)
     _, packing, report = read_recording(recording, settings_, lambda samples: voiced_ms)
     silent = [window for window in packing.windows if not window.segments]
     assert report.num_no_speech_windows == len(silent) == num_windows
@@ -190,7 +239,7 @@ def test_gaps_without_a_voice_become_windows_without_speech(
 def test_a_cue_that_was_lost_is_never_inside_a_window_without_speech(tmp_path, preparation):
     captions = write_vtt((60_000, 64_000, "These are words."), (30_000, 30_010, "x" * 300))
     recording = make_recording(tmp_path, audio=make_sound(70), captions=captions)
-    settings_ = PreparationSettings(preparation.tokenizer_file, "en", no_speech_fraction=1.0)
+    settings_ = PreparationSettings(preparation.tokenizer_file, no_speech_fraction=1.0)
     _, packing, _ = read_recording(recording, settings_, lambda samples: 0)
     silent = [(window.start_ms, window.end_ms) for window in packing.windows if not window.segments]
     assert silent

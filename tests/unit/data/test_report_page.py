@@ -30,7 +30,7 @@ SOUNDS = {
 @pytest.fixture(scope="module")
 def preparation(tmp_path_factory) -> PreparationSettings:
     folder = build_tiny_whisper(tmp_path_factory.mktemp("tiny"))
-    return PreparationSettings(folder / "tokenizer.json", "en", no_speech_fraction=1.0)
+    return PreparationSettings(folder / "tokenizer.json", no_speech_fraction=1.0)
 
 
 def write_recording(folder, name: str, sound: bytes | None, captions: str | None) -> Recording:

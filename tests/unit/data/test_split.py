@@ -1,5 +1,6 @@
 import random
 
+import pytest
 from datasets import Dataset
 from datasets.arrow_writer import ArrowWriter
 from hypothesis import given
@@ -13,6 +14,7 @@ from recipe.data.split import (
     GUARD_MS,
     NO_WORDS,
     choose_held_out,
+    select_from_each,
     split_by_time,
     split_examples,
 )
@@ -61,33 +63,36 @@ def test_a_group_is_on_one_side_and_never_on_the_measured_one_if_it_is_most_of_t
     assert len(held_out) < len(groups)
 
 
-def make_windows(num_windows: int) -> Dataset:
-    starts = [index * 31_000 for index in range(num_windows)]
-    return Dataset.from_dict({"start_ms": starts, "end_ms": [start + 30_000 for start in starts]})
+def make_times(num_windows: int) -> tuple[list[int], list[int]]:
+    starts_ms = [index * 31_000 for index in range(num_windows)]
+    return starts_ms, [start_ms + 30_000 for start_ms in starts_ms]
 
 
-def test_a_single_recording_is_split_by_time_with_a_guard():
-    train, held_out = split_by_time(make_windows(20), 0.1)
-    assert len(held_out) == 2
-    assert train["end_ms"][-1] + GUARD_MS <= held_out["start_ms"][0]
-    assert len(train) == 17
+def test_a_recording_is_split_by_time_with_a_guard():
+    starts_ms, ends_ms = make_times(20)
+    train, held_out = split_by_time(starts_ms, ends_ms, 0.1)
+    assert held_out == [18, 19]
+    assert train == list(range(17))
+    assert ends_ms[train[-1]] + GUARD_MS <= starts_ms[held_out[0]]
 
 
 def test_too_little_speech_is_not_split():
-    train, held_out = split_by_time(make_windows(2), 0.1)
-    assert (len(train), len(held_out)) == (2, 0)
+    assert split_by_time(*make_times(2), 0.1) == ([0, 1], [])
 
 
-def test_a_single_recording_is_trained_whole_where_nothing_is_to_be_held_out():
-    train, held_out = split_by_time(make_windows(7), 0.0)
-    assert (len(train), len(held_out)) == (7, 0)
+def test_a_single_recording_is_trained_whole_where_nothing_is_to_be_held_out(tmp_path):
+    split = split_examples([make_shard(tmp_path, "only", [speak(i) for i in range(7)])], 0.0)
+    assert (len(split.train), len(split.held_out)) == (7, 0)
+    assert split.warnings == [
+        "No recording is held out (eval_fraction is 0), so the error rate is not measured."
+    ]
 
 
-def make_shard(folder, name: str, texts: list[str], audio_hash: str = "") -> Shard:
+def make_shard(folder, name: str, texts: list[str], audio_hash: str = "", language: str = "fr") -> Shard:
     """A recording with a window for each text; "" is a window without words."""
     rows = []
     for number, text in enumerate(texts):
-        row = dict.fromkeys(FEATURES) | {"recording": name, "held_back": ""}
+        row = dict.fromkeys(FEATURES) | {"recording": name, "language": language, "held_back": ""}
         row |= {"start_ms": number * 31_000, "end_ms": number * 31_000 + 30_000}
         rows.append(row | {"segments": [{"start_ms": 0, "end_ms": 30_000, "text": text}] * bool(text)})
     path = folder / f"{name}.arrow"
@@ -95,7 +100,9 @@ def make_shard(folder, name: str, texts: list[str], audio_hash: str = "") -> Sha
         for row in rows:
             writer.write(row)
         writer.finalize()
-    return Shard(path, RecordingReport(name, num_windows=len(texts), audio_hash=audio_hash))
+    return Shard(
+        path, RecordingReport(name, num_windows=len(texts), audio_hash=audio_hash, language=language)
+    )
 
 
 def speak(*seed: object, num_words: int = 80) -> str:
@@ -145,3 +152,53 @@ def test_the_windows_between_the_parts_of_a_single_recording_are_counted(tmp_pat
     assert split.num_unused == {GUARD: 1}
     assert "single recording" in split.warnings[0]
     check_all_windows_are_somewhere(split, shards)
+
+
+def make_language(folder, language: str, num_recordings: int, num_windows: int = 12) -> list[Shard]:
+    return [
+        make_shard(
+            folder, f"{language}-{n}", [speak(language, n, i) for i in range(num_windows)], language=language
+        )
+        for n in range(num_recordings)
+    ]
+
+
+def test_each_language_is_measured_on_recordings_of_its_own(tmp_path):
+    french, english = make_language(tmp_path, "fr", 12), make_language(tmp_path, "en", 4)
+    split = split_examples([*english, *french], 0.1)
+    assert set(split.held_out["language"]) == {"fr", "en"}
+    alone = [split_examples(shards, 0.1).held_out_names for shards in (french, english)]
+    assert split.held_out_names == alone[0] | alone[1]
+    check_all_windows_are_somewhere(split, [*english, *french])
+
+
+def test_the_end_of_the_only_recording_in_a_language_is_held_out(tmp_path):
+    shards = [*make_language(tmp_path, "en", 1), *make_language(tmp_path, "fr", 5)]
+    split = split_examples(shards, 0.2)
+    english = [row for row in split.held_out if row["recording"] == "en-0"]
+    assert [row["start_ms"] for row in english] == [10 * 31_000, 11 * 31_000]
+    assert "en-0" not in split.held_out_names
+    assert split.num_unused == {GUARD: 1}
+    (warning,) = split.warnings
+    assert warning.startswith("en-0 is the single recording in language en: its end is held out")
+    check_all_windows_are_somewhere(split, shards)
+
+
+def test_one_recording_in_each_of_two_languages_measures_both(tmp_path):
+    shards = [*make_language(tmp_path, "en", 1), *make_language(tmp_path, "fr", 1)]
+    split = split_examples(shards, 0.1)
+    assert set(split.train["language"]) == set(split.held_out["language"]) == {"en", "fr"}
+
+
+@pytest.mark.parametrize(
+    ("languages", "num_windows", "expected"),
+    [
+        pytest.param("f" * 9, 4, [0, 1, 2, 3], id="one language: the first"),
+        pytest.param("f" * 3, 4, [0, 1, 2], id="fewer than asked for"),
+        pytest.param("eeeeeeff", 4, [0, 1, 2, 6], id="two languages: each in its share"),
+        pytest.param("e" * 99 + "f", 10, [*range(10), 99], id="one window at least"),
+    ],
+)
+def test_some_windows_of_each_language_are_selected(languages, num_windows, expected):
+    examples = Dataset.from_dict({"language": list(languages), "index": list(range(len(languages)))})
+    assert select_from_each(examples, num_windows)["index"][:] == expected

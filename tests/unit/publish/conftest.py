@@ -28,7 +28,7 @@ def make_facts():
     def make(**changes):
         facts = {
             "base_model": "openai/whisper-tiny",
-            "language": "fr",
+            "languages": ("fr",),
             "task": "transcribe",
             "job_id": "job-1",
         }

@@ -35,7 +35,7 @@ def test_an_english_only_model_gets_neither_language_nor_task(make_facts, tmp_pa
         WhisperForConditionalGeneration.from_pretrained(base),
         WhisperProcessor.from_pretrained(base),
     )
-    staging = stage_model(model, processor, make_facts(language="en"), tmp_path / "staging")
+    staging = stage_model(model, processor, make_facts(languages=("en",)), tmp_path / "staging")
     config = json.loads((staging / "generation_config.json").read_text())
     assert config.get("language") is None
     assert config.get("task") is None

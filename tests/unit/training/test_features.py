@@ -49,8 +49,8 @@ def names(processor: WhisperProcessor, ids: list[int]) -> list[str]:
 
 
 def test_labels_without_timestamps_hold_the_words_between_prefix_and_end(processor):
-    ids, num_ignored = LabelEncoder(processor.tokenizer, "fr", "transcribe").encode(
-        View(SEGMENTS[:2], 0, 29_000)
+    ids, num_ignored = LabelEncoder(processor.tokenizer, "transcribe").encode(
+        View(SEGMENTS[:2], 0, 29_000), "fr"
     )
     assert names(processor, ids[:4]) == [
         "<|startoftranscript|>",
@@ -64,8 +64,8 @@ def test_labels_without_timestamps_hold_the_words_between_prefix_and_end(process
 
 
 def test_labels_with_timestamps_round_to_two_hundredths_and_end_with_a_crossing_cues_start(processor):
-    encoder = LabelEncoder(processor.tokenizer, "fr", "translate")
-    ids, _ = encoder.encode(View(SEGMENTS, 0, 30_000, has_timestamps=True))
+    encoder = LabelEncoder(processor.tokenizer, "translate")
+    ids, _ = encoder.encode(View(SEGMENTS, 0, 30_000, has_timestamps=True), "fr")
     tokens = names(processor, ids)
     assert tokens[2] == "<|translate|>"
     assert [token for token in tokens if token.startswith("<|") and token[2].isdigit()] == [
@@ -78,25 +78,31 @@ def test_labels_with_timestamps_round_to_two_hundredths_and_end_with_a_crossing_
     assert tokens[-2:] == ["<|29.00|>", "<|endoftext|>"]
 
 
+def test_each_label_names_the_language_of_its_own_window(processor):
+    encoder = LabelEncoder(processor.tokenizer, "translate")
+    view = View(SEGMENTS[:1], 0, 2_000)
+    for language in ("de", "fr"):
+        ids, _ = encoder.encode(view, language)
+        assert names(processor, ids[1:3]) == [f"<|{language}|>", "<|translate|>"]
+
+
 def test_an_english_only_checkpoint_has_neither_language_nor_task(english_processor):
-    ids, _ = LabelEncoder(english_processor.tokenizer, None, "transcribe").encode(
-        View(SEGMENTS[:1], 0, 2_000)
-    )
+    ids, _ = LabelEncoder(english_processor.tokenizer, None).encode(View(SEGMENTS[:1], 0, 2_000), "fr")
     assert names(english_processor, ids[:2]) == ["<|startoftranscript|>", "<|notimestamps|>"]
 
 
 def test_silence_is_labelled_with_special_tokens_only(processor):
-    encoder = LabelEncoder(processor.tokenizer, "fr", "transcribe")
+    encoder = LabelEncoder(processor.tokenizer, "transcribe")
     for has_timestamps in (False, True):
-        ids, _ = encoder.encode(View((), 0, 30_000, has_timestamps=has_timestamps))
+        ids, _ = encoder.encode(View((), 0, 30_000, has_timestamps=has_timestamps), "fr")
         assert all(token.startswith("<|") for token in names(processor, ids))
         assert len(ids) == 5
 
 
 def test_a_long_prompt_keeps_its_end_and_fits_with_the_label(processor):
-    encoder = LabelEncoder(processor.tokenizer, "fr", "transcribe")
+    encoder = LabelEncoder(processor.tokenizer, "transcribe")
     view = View((Segment(0, 20_000, "x" * 300),), 0, 20_000, prompt="long ago " * 100 + "just now")
-    ids, num_ignored = encoder.encode(view)
+    ids, num_ignored = encoder.encode(view, "fr")
     assert len(ids) == MAX_LABEL_TOKENS
     assert names(processor, ids[:1]) == ["<|startofprev|>"]
     assert processor.tokenizer.decode(ids[1:num_ignored]).endswith("just now")
@@ -139,11 +145,15 @@ def test_shares_are_met():
 @pytest.fixture(scope="module")
 def windows(processor) -> WindowDataset:
     samples = np.random.default_rng(0).integers(-3_000, 3_000, 30 * 16_000).astype(np.int16)
-    example = EXAMPLE | {"recording": "r", "audio": {"bytes": encode_flac(samples), "path": None}}
+    example = EXAMPLE | {
+        "recording": "r",
+        "language": "fr",
+        "audio": {"bytes": encode_flac(samples), "path": None},
+    }
     example |= {"num_tokens": 20, "chars_per_second": 1.0, "compression_ratio": 1.0}
     example |= {"flags": [], "doubt": 0.5, "held_back": ""}
     examples = Dataset.from_list([example] * 6, features=FEATURES)
-    encoder = LabelEncoder(processor.tokenizer, "fr", "transcribe")
+    encoder = LabelEncoder(processor.tokenizer, "transcribe")
     return WindowDataset(examples, processor.feature_extractor, encoder, ViewShares(0.5, 0.5, 0.3), seed=3)
 
 

@@ -24,6 +24,7 @@ def examples() -> Dataset:
     rows = [
         {
             "recording": "talk",
+            "language": "fr",
             "start_ms": 30_000 * index,
             "end_ms": 30_000 * index + 2_000,
             "audio": {
@@ -48,7 +49,7 @@ def score(model_dir, examples, batch_size):
     torch.set_num_threads(1)
     model = WhisperForConditionalGeneration.from_pretrained(model_dir)
     processor = WhisperProcessor.from_pretrained(model_dir)
-    return score_windows(Listener(model, processor, Decoding("fr", batch_size=batch_size)), examples)
+    return score_windows(Listener(model, processor, Decoding(batch_size=batch_size)), examples)
 
 
 def test_every_window_with_words_is_scored_in_order(model_dir, examples):

@@ -107,6 +107,7 @@ def windows(model_dir: Path) -> WindowDataset:
     examples = [
         {
             "recording": "r",
+            "language": "en",
             "start_ms": 0,
             "end_ms": 3_000,
             "audio": {"bytes": encode_flac(random.integers(-3_000, 3_000, 48_000).astype(np.int16))},
@@ -119,7 +120,7 @@ def windows(model_dir: Path) -> WindowDataset:
     return WindowDataset(
         Dataset.from_list(examples),
         processor.feature_extractor,
-        LabelEncoder(processor.tokenizer, "en", "transcribe"),
+        LabelEncoder(processor.tokenizer, "transcribe"),
         ViewShares(0.5, 0.5, 0.0),
         seed=1,
     )
@@ -129,7 +130,7 @@ def evaluation_with(num_errors: int) -> Evaluation:
     """The model heard `num_errors` of ten words wrongly."""
     reference, hypothesis = "a " * 10, "b " * num_errors + "a " * (10 - num_errors)
     scores = score_text(reference, hypothesis, language="en")
-    return Evaluation([Transcript("r", 0, 1_000, reference, hypothesis, scores)], 1.0)
+    return Evaluation([Transcript("r", 0, 1_000, "en", reference, hypothesis, scores)], 1.0)
 
 
 class Measurements:

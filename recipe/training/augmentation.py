@@ -31,6 +31,8 @@ over mel bins, one of up to a second; large-v2 was trained with it (Radford et a
 MAX_MASKED_SHARE = 0.2
 """Of the frames (`p` of the "Switchboard" policies), lest the only word of a short cue is silenced."""
 
+MAX_SAMPLES = WINDOW_MS * SAMPLES_PER_MS
+
 SAMPLES_PER_FRAME = 160
 
 DYNAMIC_RANGE = 8.0 / 4.0
@@ -61,10 +63,9 @@ class Alteration:
         self, samples: NDArray[np.float32], segments: tuple[Segment, ...]
     ) -> tuple[NDArray[np.float32], tuple[Segment, ...]]:
         """The sound and its times at another speed; as they were if they would not fit in 30 s."""
-        max_samples = WINDOW_MS * SAMPLES_PER_MS
-        if self.speed == 1.0 or len(samples) > max_samples * self.speed:
+        if self.speed == 1.0 or len(samples) > MAX_SAMPLES * self.speed:
             return samples, segments
-        altered = soxr.resample(samples, SAMPLE_RATE * self.speed, SAMPLE_RATE)[:max_samples]
+        altered = soxr.resample(samples, SAMPLE_RATE * self.speed, SAMPLE_RATE)[:MAX_SAMPLES]
         return altered, tuple(
             replace(
                 segment,
@@ -78,9 +79,10 @@ class Alteration:
         """The sound with noise below it; digital silence, which has no level, stays as it is."""
         if self.snr_db is None or not samples.any():
             return samples
-        spectrum = np.fft.rfft(random.standard_normal(len(samples), dtype=np.float32))
+        # Always 30 s: a length that is quick to transform, and as many random draws for every example.
+        spectrum = np.fft.rfft(random.standard_normal(MAX_SAMPLES, dtype=np.float32))
         bins = np.arange(1, len(spectrum) + 1, dtype=np.float32)
-        noise = np.fft.irfft(spectrum * bins ** (-self.exponent / 2), len(samples))
+        noise = np.fft.irfft(spectrum * bins ** (-self.exponent / 2), MAX_SAMPLES)[: len(samples)]
         level = _root_mean_square(samples) / _root_mean_square(noise) * 10 ** (-self.snr_db / 20)
         return (samples + level * noise).astype(np.float32)
 

@@ -51,6 +51,7 @@ from recipe.publish.staging import stage_model
 from recipe.publish.verification import verify_release
 from recipe.system import system_stats
 from recipe.training.arguments import Arguments, parse_arguments
+from recipe.training.augmentation import Augmentation
 from recipe.training.callbacks import CheckpointCallback, ProgressCallback
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.features import LabelEncoder, ViewShares, WindowDataset
@@ -246,6 +247,9 @@ def build_trainer(
     shares = ViewShares(
         arguments.data.timestamp_fraction, arguments.data.prompt_fraction, arguments.data.single_cue_fraction
     )
+    augmentation = Augmentation(
+        arguments.data.speed_fraction, arguments.data.noise_fraction, arguments.data.spec_augment_fraction
+    )
     windows = partial(
         WindowDataset, extractor=processor.feature_extractor, encoder=encoder, seed=training.seed
     )
@@ -263,7 +267,7 @@ def build_trainer(
     return WhisperTrainer(
         listener.model,
         training,
-        windows(data.train, shares=shares),
+        windows(data.train, shares=shares, augmentation=augmentation),
         windows(selection, shares=ViewShares()) if len(selection) else None,
         pad_token_id=encoder.end_of_text,
         fingerprint=fingerprint(arguments, data, decoding),
@@ -289,6 +293,11 @@ def fingerprint(arguments: Arguments, data: PreparedDataset, decoding: Decoding)
             arguments.data.timestamp_fraction,
             arguments.data.prompt_fraction,
             arguments.data.single_cue_fraction,
+        ],
+        "augmentation": [
+            arguments.data.speed_fraction,
+            arguments.data.noise_fraction,
+            arguments.data.spec_augment_fraction,
         ],
     }
 

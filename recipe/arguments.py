@@ -106,6 +106,21 @@ class DataArguments:
         default=0.1,
         metadata={"help": "Share of the examples cut down to one cue, so that short inputs stay familiar."},
     )
+    speed_fraction: Fraction = field(
+        default=0.0,
+        metadata={
+            "help": "Share of the examples played a tenth slower or faster, where they then fit in 30 s."
+        },
+    )
+    noise_fraction: Fraction = field(
+        default=0.0, metadata={"help": "Share of the examples with noise, 5 to 40 dB below the sound."}
+    )
+    spec_augment_fraction: Fraction = field(
+        default=0.0,
+        metadata={
+            "help": "Share of the examples of which a band of frequencies and up to a second are silenced."
+        },
+    )
     no_speech_fraction: Fraction = field(
         default=0.1,
         metadata={

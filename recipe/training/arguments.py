@@ -24,6 +24,9 @@ from recipe.errors import JobError
 
 AUTO = -1
 
+LABEL_BUCKET = 64
+"""Tokens; seven lengths up to the decoder's 448, so a GPU's kernels and compiled code meet few shapes."""
+
 
 @dataclass
 class RecipeTrainingArguments(Seq2SeqTrainingArguments):
@@ -59,6 +62,10 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
     dataloader_num_workers: int = field(
         default=AUTO, metadata={"help": "Processes that make features; -1 chooses by the device."}
     )
+    label_multiple: int = field(
+        default=AUTO,
+        metadata={"help": "Labels are padded to a multiple of so many tokens; -1 chooses by the device."},
+    )
     bf16: bool | None = field(  # type: ignore[assignment]  # None: not decided yet
         default=None, metadata={"help": "bfloat16 autocast; by default where a GPU has it."}
     )
@@ -72,6 +79,8 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
             self.bf16 = bool(has_gpu and torch.cuda.is_bf16_supported() and not self.fp16)
         if self.dataloader_num_workers == AUTO:
             self.dataloader_num_workers = min(8, os.cpu_count() or 1) if has_gpu else 0
+        if self.label_multiple == AUTO:
+            self.label_multiple = LABEL_BUCKET if has_gpu else 1
         self.dataloader_pin_memory = self.dataloader_pin_memory and has_gpu
         if self.ddp_find_unused_parameters is None:
             self.ddp_find_unused_parameters = False
@@ -158,6 +167,7 @@ def _find_contradictions(
             training.per_device_train_batch_size >= 1,
             f"per_device_train_batch_size must be at least 1, found {training.per_device_train_batch_size}",
         ),
+        (training.label_multiple >= 1, f"label_multiple must be at least 1, found {training.label_multiple}"),
         (
             training.save_total_limit is None or training.save_total_limit >= 2,
             "save_total_limit must be at least 2: the older checkpoint goes before the newer one is whole",

@@ -3,12 +3,13 @@
 Legend of shapes: B batch, M mel bins (80, or 128 for large-v3), F 3000 frames, T decoder positions (<= 448).
 
 How a window is seen (with timestamps or without, with the text before it or without, whole or cut down
-to one cue) is drawn anew each epoch from (seed, epoch, index) alone. Any layout of processes and workers
-and any resume therefore sees the same views.
+to one cue) and how its sound is altered is drawn anew each epoch from (seed, epoch, index) alone: first the
+view, then the alteration, then the noise. Any layout of processes and workers and any resume therefore sees
+the same.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from recipe.data.audio import decode_flac
 from recipe.data.mel import log_mel
 from recipe.data.timeline import SAMPLES_PER_MS
 from recipe.data.windows import MAX_LABEL_TOKENS, MAX_PROMPT_TOKENS, TIMESTAMP_MS, Segment, end_of_words
+from recipe.training.augmentation import Augmentation
 
 IGNORED = -100
 """Label of a position that the loss leaves out."""
@@ -171,6 +173,9 @@ class WindowDataset(Dataset[dict[str, Any]]):
 
     An item holds `input_features` float32 (M, F), `decoder_input_ids` and `labels`, int lists of equal
     length: the label at a position is the token that follows it.
+
+    An item takes 17 ms of a core (6 of them FLAC, 10 log-mel): 8 workers make 470 windows a second. A window
+    costs whisper-small 1.5 TFLOP to train, so one H100 at half of its 989 TFLOP/s takes 330.
     """
 
     def __init__(
@@ -180,6 +185,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         encoder: LabelEncoder,
         shares: ViewShares,
         seed: int,
+        augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen, so one default for all is safe
     ) -> None:
         """Keep what is needed to show `examples`; nothing is read yet."""
         self._examples = examples
@@ -187,6 +193,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         self._encoder = encoder
         self._shares = shares
         self._seed = seed
+        self._augmentation = augmentation
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -194,22 +201,32 @@ class WindowDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         example = self._examples[max(index, 0)]
-        view = self._shares.draw(example, np.random.default_rng([self._seed, epoch, max(index, 0)]))
-        ids, num_ignored = self._encoder.encode(view, example["language"])
+        random = np.random.default_rng([self._seed, epoch, max(index, 0)])
+        view, alteration = self._shares.draw(example, random), self._augmentation.draw(random)
         samples = decode_flac(example["audio"]["bytes"])
+        samples = samples[view.start_ms * SAMPLES_PER_MS : view.end_ms * SAMPLES_PER_MS]
+        samples, segments = alteration.change_speed(samples, view.segments)
+        samples = alteration.add_noise(samples, random)
+        features = log_mel(self._extractor, samples)
+        alteration.mask(features, len(samples))
+        ids, num_ignored = self._encoder.encode(replace(view, segments=segments), example["language"])
         labels = [IGNORED] * num_ignored + ids[num_ignored + 1 :]
         return {
-            "input_features": log_mel(
-                self._extractor, samples[view.start_ms * SAMPLES_PER_MS : view.end_ms * SAMPLES_PER_MS]
-            ),
+            "input_features": features,
             "decoder_input_ids": ids[:-1],
             "labels": labels if index != PADDING else [IGNORED] * len(labels),
         }
 
 
-def collate(items: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """A batch: `input_features` float32 (B, M, F), `decoder_input_ids` and `labels` int64 (B, T)."""
-    length = max(len(item["labels"]) for item in items)
+def collate(
+    items: Sequence[Mapping[str, Any]], pad_token_id: int, multiple_of: int = 1
+) -> dict[str, torch.Tensor]:
+    """A batch: `input_features` float32 (B, M, F), `decoder_input_ids` and `labels` int64 (B, T).
+
+    T is the longest label's length, rounded up to a multiple of `multiple_of`.
+    """
+    longest = max(len(item["labels"]) for item in items)
+    length = min(-(-longest // multiple_of) * multiple_of, MAX_LABEL_TOKENS)
 
     def pad(name: str, value: int) -> torch.Tensor:
         return torch.tensor([item[name] + [value] * (length - len(item[name])) for item in items])

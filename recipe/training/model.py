@@ -30,6 +30,8 @@ def load_model(arguments: ModelArguments) -> tuple[WhisperForConditionalGenerati
             f"The model {name!r} could not be loaded from {where}: {error}. Expected a Whisper checkpoint "
             "with safetensors weights, such as openai/whisper-tiny."
         ) from error
+    # Its masks hide padding too, hold no silence, and differ between layouts; the recipe makes its own.
+    model.config.apply_spec_augment = False
     if arguments.freeze_encoder:
         model.freeze_encoder()
     return model, processor

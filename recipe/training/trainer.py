@@ -92,7 +92,7 @@ class WhisperTrainer(Seq2SeqTrainer):
             args=args,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            data_collator=partial(collate, pad_token_id=pad_token_id),
+            data_collator=partial(collate, pad_token_id=pad_token_id, multiple_of=args.label_multiple),
             compute_loss_func=partial(token_loss, label_smoothing=args.label_smoothing_factor),
             callbacks=callbacks,
         )

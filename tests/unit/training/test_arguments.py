@@ -47,6 +47,8 @@ def test_flags_json_and_yaml_say_the_same(tmp_path, flags):
         ("ignore_data_skip", "true", "ignore_data_skip"),
         ("publish_to", "ftp://x/y", "ftp"),
         ("max_audio_hours", "0", "max_audio_hours"),
+        ("label_multiple", "0", "label_multiple"),
+        ("speed_fraction", "1.1", "speed_fraction"),
     ],
 )
 def test_an_odd_value_is_refused_by_name(flags, name, value, named):
@@ -89,4 +91,5 @@ def test_the_cpu_gets_neither_bfloat16_nor_workers(flags, tmp_path):
     training = parse_arguments(flags).training
     assert training.bf16 is False
     assert training.dataloader_num_workers == 0
+    assert training.label_multiple == 1
     assert Path(training.output_dir) == tmp_path / "run"

@@ -4,8 +4,9 @@ import torch
 from datasets import Dataset
 from transformers import WhisperProcessor
 
-from recipe.data.audio import encode_flac
+from recipe.data.audio import decode_flac, encode_flac
 from recipe.data.dataset import FEATURES
+from recipe.data.mel import log_mel
 from recipe.data.windows import MAX_LABEL_TOKENS, Segment
 from recipe.training.features import (
     IGNORED,
@@ -172,6 +173,15 @@ def test_an_item_depends_on_seed_epoch_and_index_alone(windows):
     assert len(seen) > 3
 
 
+def test_without_augmentation_the_features_are_those_of_the_stored_sound(windows, processor):
+    for epoch in range(4):
+        view = ViewShares(0.5, 0.5, 0.3).draw(EXAMPLE, np.random.default_rng([3, epoch, 0]))
+        sound = decode_flac(windows._examples[0]["audio"]["bytes"])[view.start_ms * 16 : view.end_ms * 16]
+        assert np.array_equal(
+            windows[epoch, 0]["input_features"], log_mel(processor.feature_extractor, sound)
+        )
+
+
 def test_padding_counts_for_nothing(windows):
     assert set(windows[0, PADDING]["labels"]) == {IGNORED}
 
@@ -186,6 +196,19 @@ def test_a_batch_is_padded_to_its_longest_label(windows):
     size = len(windows[0, short]["labels"])
     assert (batch["labels"][short, size:] == IGNORED).all()
     assert (batch["decoder_input_ids"][short, size:] == 9).all()
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "multiple_of", "length"),
+    [(5, 1, 5), (5, 64, 64), (64, 64, 64), (65, 64, 128), (447, 64, 448), (447, 100, 448)],
+)
+def test_a_batch_is_padded_to_a_bucket_but_not_over_the_decoder(num_tokens, multiple_of, length):
+    ids = [1] * num_tokens
+    item = {"input_features": np.zeros((80, 3_000), np.float32), "decoder_input_ids": ids, "labels": ids}
+    batch = collate([item], pad_token_id=9, multiple_of=multiple_of)
+    assert batch["labels"].shape == batch["decoder_input_ids"].shape == (1, length)
+    assert (batch["labels"] == 1).sum() == (batch["decoder_input_ids"] == 1).sum() == num_tokens
+    assert (batch["labels"][0, num_tokens:] == IGNORED).all()
 
 
 @pytest.mark.parametrize(("num_examples", "multiple_of", "length"), [(10, 4, 12), (8, 4, 8), (1, 8, 8)])

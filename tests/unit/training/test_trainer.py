@@ -242,6 +242,11 @@ def test_accumulation_does_not_change_the_update(build, whole):
     assert_same(whole, trained(parts), tolerance=1e-6)
 
 
+def test_labels_padded_to_a_bucket_do_not_change_the_update(build, whole):
+    bucketed = build(label_smoothing_factor=SMOOTHING, label_multiple=64)
+    assert_same(whole, trained(bucketed), tolerance=1e-6)
+
+
 @pytest.mark.parametrize("epochs", [0.3, 1.5])
 def test_the_number_of_updates_is_known_before_training(build, epochs: float):
     trainer = build(num_train_epochs=epochs, save_strategy="no")

@@ -23,7 +23,7 @@ NUM_WINDOWS = 7
 FINGERPRINT = {"dataset": "synthetic"}
 
 
-def make_windows(model_dir: Path) -> WindowDataset:
+def make_windows(model_dir: Path, language: str | None = "en") -> WindowDataset:
     """Windows of noise with texts of very different lengths, with prompts and timestamps."""
     random = np.random.default_rng(0)
     examples = [
@@ -41,7 +41,7 @@ def make_windows(model_dir: Path) -> WindowDataset:
     return WindowDataset(
         Dataset.from_list(examples),
         processor.feature_extractor,
-        LabelEncoder(processor.tokenizer, "en", "transcribe"),
+        LabelEncoder(processor.tokenizer, language, "transcribe"),
         ViewShares(0.5, 0.5, 0.0),
         seed=1,
     )

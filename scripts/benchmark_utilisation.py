@@ -9,7 +9,8 @@ the model's shape and windows are noise of 30 s, which take the same time. The b
 runs out. Useful FLOPs are those of forward and backward, counted by torch operation by operation on one
 window: about three times the forward's, or two where weights are frozen; what activation checkpointing
 computes again is not useful. Utilisation is useful FLOPs per second over the rate at which this device
-multiplies large matrices, in bfloat16 on a GPU and float32 on a CPU, measured in the same run.
+multiplies large matrices, in bfloat16 on a GPU and float32 on a CPU, measured in the same run. Without a
+GPU, seconds are CPU seconds.
 """
 
 import argparse
@@ -31,7 +32,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import TrainerCallback, WhisperConfig, WhisperForConditionalGeneration
+from transformers import PrinterCallback, TrainerCallback, WhisperConfig, WhisperForConditionalGeneration
 
 from recipe.arguments import ModelArguments
 from recipe.data.windows import WINDOW_MS
@@ -204,7 +205,7 @@ def measure(
 def build_trainer(shape: Shape, training: RecipeTrainingArguments, clock: "UpdateClock") -> WhisperTrainer:
     """The recipe's trainer of a model with random weights, on noise."""
     windows: Any = NoiseWindows(shape.make_window(), training.train_batch_size)
-    return WhisperTrainer(
+    trainer = WhisperTrainer(
         shape.build(training.device),
         training,
         windows,
@@ -214,6 +215,8 @@ def build_trainer(shape: Shape, training: RecipeTrainingArguments, clock: "Updat
         measure=lambda: None,  # type: ignore[arg-type,return-value]  # nothing is held out
         callbacks=[clock],
     )
+    trainer.remove_callback(PrinterCallback)  # type: ignore[no-untyped-call]  # the table is all that is printed
+    return trainer
 
 
 class NoiseWindows(Dataset[dict[str, Any]]):
@@ -238,9 +241,7 @@ class UpdateClock(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Note the time, when the device has done its work."""
-        if args.device.type == "cuda":
-            torch.cuda.synchronize()
-        self._times.append(time.perf_counter())
+        self._times.append(read_clock(args.device))
 
     @property
     def seconds_per_update(self) -> float:
@@ -253,17 +254,23 @@ def find_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def read_clock(device: torch.device) -> float:
+    """Seconds: of a clock once the GPU has done its work; else of the processor, as others may use it too."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
 def measure_matrix_rate(device: torch.device) -> float:
     """FLOPs per second of large matrix products: the fastest of some."""
     size, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (1024, torch.float32)
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     seconds = []
     for _ in range(30):
-        started = time.perf_counter()
+        started = read_clock(device)
         left @ right
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(read_clock(device) - started)
     return 2 * size**3 / min(seconds)
 
 

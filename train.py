@@ -50,6 +50,7 @@ from recipe.publish.facts import ReleaseFacts
 from recipe.publish.staging import stage_model
 from recipe.publish.verification import verify_release
 from recipe.system import system_stats
+from recipe.training.adapters import add_adapters, merge_adapters
 from recipe.training.arguments import Arguments, parse_arguments
 from recipe.training.augmentation import Augmentation
 from recipe.training.callbacks import CheckpointCallback, ProgressCallback
@@ -67,7 +68,7 @@ logger = logging.getLogger("train")
 
 OPTIMISATION = (
     *("max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm"),
-    *("label_smoothing_factor", "optim", "bf16", "fp16", "seed"),
+    *("label_smoothing_factor", "optim", "bf16", "fp16", "torch_compile", "seed"),
 )
 """Trainer's arguments that shape the weights; a run that resumes must have the same."""
 
@@ -288,7 +289,7 @@ def fingerprint(arguments: Arguments, data: PreparedDataset, decoding: Decoding)
         "gradient_accumulation_steps": training.gradient_accumulation_steps,
         "epochs": training.num_train_epochs,
         **{name: getattr(training, name) for name in OPTIMISATION},
-        "freeze_encoder": arguments.model.freeze_encoder,
+        **{name: getattr(arguments.model, name) for name in ("freeze_encoder", "lora_rank", "lora_alpha")},
         "shares": [
             arguments.data.timestamp_fraction,
             arguments.data.prompt_fraction,
@@ -342,6 +343,7 @@ def train(arguments: Arguments, run: Run, trainer: WhisperTrainer) -> None:
     }
     stats = system_stats(run.output_dir)
     run.report(Stage.STARTING_TRAINING, {"configuration": configuration, "system_stats": stats})
+    add_adapters(trainer.bare_model, arguments.model, training.seed)
     with run.timed("train"):
         outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.global_step < trainer.state.max_steps:
@@ -357,6 +359,7 @@ def train(arguments: Arguments, run: Run, trainer: WhisperTrainer) -> None:
     }
     run.report(Stage.TRAINING_COMPLETED, fields)
     trainer.take_best_weights()
+    merge_adapters(trainer.bare_model)
 
 
 def measure_after(

@@ -67,6 +67,17 @@ class ModelArguments:
         },
     )
     freeze_encoder: bool = field(default=False, metadata={"help": "Train the decoder only."})
+    lora_rank: Annotated[int, Field(ge=0, le=1024)] = field(
+        default=0,
+        metadata={
+            "help": "Rank of the adapters that are trained in place of the weights (LoRA) and merged before "
+            "publishing; 0 trains the weights. Wants a learning_rate about ten times as high."
+        },
+    )
+    lora_alpha: Annotated[float, Field(gt=0.0, le=10_000.0, allow_inf_nan=False)] | None = field(
+        default=None,
+        metadata={"help": "The adapters count lora_alpha / lora_rank times; 32 if not given."},
+    )
 
 
 def caption_language(language: str | None, task: str | None) -> str | None:

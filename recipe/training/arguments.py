@@ -21,6 +21,7 @@ from recipe.arguments import (
 )
 from recipe.destination import check_destination
 from recipe.errors import JobError
+from recipe.training.obstacles import find_obstacles
 
 AUTO = -1
 
@@ -138,6 +139,7 @@ def check_all(arguments: Arguments) -> None:
         {f.name: getattr(training, f.name) for f in fields(TrainerOptions) if f.name != "lr_scheduler_type"},
     )
     problems += _find_contradictions(source, training, run)
+    problems += find_obstacles(model, training)
     if problems:
         raise JobError("The arguments cannot be used: " + "; ".join(problems))
     if run.publish_to:

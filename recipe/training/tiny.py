@@ -40,6 +40,7 @@ def build_tiny_whisper(
     num_mel_bins: int = 80,
     d_model: int = 16,
     num_layers: int = 1,
+    num_decoder_layers: int | None = None,
 ) -> Path:
     """Folder that `from_pretrained` and `transformers.pipeline` load like a published Whisper checkpoint.
 
@@ -51,14 +52,15 @@ def build_tiny_whisper(
         is_multilingual: False makes the generation settings of an `.en` checkpoint (no language, no task).
         num_mel_bins: 80, or 128 as in large-v3 and turbo.
         d_model: Width, a multiple of 2.
-        num_layers: Layers of the encoder, and of the decoder.
+        num_layers: Layers of the encoder.
+        num_decoder_layers: Layers of the decoder, if not as many; turbo has fewer.
 
     Returns:
         `output_dir`.
     """
     assert tuple(languages) == tuple(LANGUAGES)[: len(languages)], "language ids follow Whisper's order"
     tokenizer = _build_tokenizer(languages)
-    config = _build_config(tokenizer, num_mel_bins, d_model, num_layers)
+    config = _build_config(tokenizer, num_mel_bins, d_model, (num_layers, num_decoder_layers or num_layers))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = WhisperForConditionalGeneration(config)
@@ -96,15 +98,16 @@ def _build_tokenizer(languages: Sequence[str]) -> WhisperTokenizer:
 
 
 def _build_config(
-    tokenizer: WhisperTokenizer, num_mel_bins: int, d_model: int, num_layers: int
+    tokenizer: WhisperTokenizer, num_mel_bins: int, d_model: int, num_layers: tuple[int, int]
 ) -> WhisperConfig:
     """Shape of the model; its vocabulary is the tokenizer's, its windows are Whisper's 30 s."""
+    num_encoder_layers, num_decoder_layers = num_layers
     return WhisperConfig(
         vocab_size=len(tokenizer),
         num_mel_bins=num_mel_bins,
         d_model=d_model,
-        encoder_layers=num_layers,
-        decoder_layers=num_layers,
+        encoder_layers=num_encoder_layers,
+        decoder_layers=num_decoder_layers,
         encoder_attention_heads=NUM_HEADS,
         decoder_attention_heads=NUM_HEADS,
         encoder_ffn_dim=4 * d_model,

@@ -22,6 +22,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from recipe.errors import CheckpointError, TrainingError
 from recipe.evaluation.report import Evaluation
+from recipe.training.adapters import merged
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.checkpoints import complete_checkpoint, verify_checkpoint
 from recipe.training.features import IGNORED, EpochSampler, WindowDataset, collate
@@ -120,6 +121,12 @@ class WhisperTrainer(Seq2SeqTrainer):
         return math.ceil(self.args.num_train_epochs * updates_per_epoch)
 
     @property
+    def bare_model(self) -> nn.Module:
+        """The model without what engines wrap around it."""
+        model: nn.Module = self.accelerator.unwrap_model(self.model)
+        return model
+
+    @property
     def mean_loss(self) -> float | None:
         """Mean of the logged losses over the whole run, before a resume too; None without any."""
         losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
@@ -145,13 +152,14 @@ class WhisperTrainer(Seq2SeqTrainer):
             raise CheckpointError(
                 f"The best checkpoint {best} cannot be used: {problem}. Train anew in another output_dir."
             )
-        load_model(self.accelerator.unwrap_model(self.model), best / SAFE_WEIGHTS_NAME)
+        load_model(self.bare_model, best / SAFE_WEIGHTS_NAME)
         logger.info("Took the weights of %s, which hears the held-out windows best.", best.name)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Loss by Trainer's loop, then the error rates of what the model writes on its own."""
         output = super().evaluation_loop(*args, **kwargs)
-        evaluation = self._measure()
+        with merged(self.bare_model):
+            evaluation = self._measure()
         self.evaluations[self.state.global_step] = evaluation
         rates = {f"eval_{name}": float(value) for name, value in evaluation.scores.as_dict().items()}
         return output._replace(metrics={**(output.metrics or {}), **rates})

@@ -200,6 +200,8 @@ def test_a_language_that_the_model_does_not_know_is_told_and_leaves_the_others_j
         "cy": False,
         "fr": True,
     }
+
+
 def test_the_listening_list_begins_with_what_the_model_doubts():
     fits = change(change(usual_fits(), [6], 0.0, -5.5), [27], -0.5, -6.0)
     listening = hold_back(prepared(5), fits, 0.25).report["listening"]

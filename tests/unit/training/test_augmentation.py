@@ -194,7 +194,7 @@ def dataset(processor, examples, **shares: float) -> WindowDataset:
     return WindowDataset(
         examples,
         processor.feature_extractor,
-        LabelEncoder(processor.tokenizer, "en", "transcribe"),
+        LabelEncoder(processor.tokenizer, "transcribe"),
         ViewShares(timestamps=1.0, prompts=0.5),
         seed=5,
         augmentation=Augmentation(**shares),

@@ -1,40 +1,33 @@
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from datasets import Dataset
 from safetensors.torch import load_file
+from tiny_trainers import (
+    StopAfterSave,
+    assert_same,
+    build_trainer,
+    curve,
+    evaluation_with,
+    make_windows,
+    resume,
+    stopped,
+    trained,
+    weights,
+)
 from torch.nn.functional import log_softmax
-from transformers import TrainerCallback, WhisperForConditionalGeneration, WhisperProcessor
+from transformers import WhisperForConditionalGeneration
 
-from recipe.data.audio import encode_flac
-from recipe.errors import CheckpointError, InterruptedTraining, TrainingError
-from recipe.evaluation.metrics import score_text
-from recipe.evaluation.report import Evaluation, Transcript
-from recipe.training.arguments import RecipeTrainingArguments
-from recipe.training.checkpoints import find_checkpoint, list_checkpoints, verify_checkpoint
-from recipe.training.features import IGNORED, LabelEncoder, ViewShares, WindowDataset
+from recipe.errors import CheckpointError, TrainingError
+from recipe.training.checkpoints import list_checkpoints, verify_checkpoint
+from recipe.training.features import IGNORED
 from recipe.training.tiny import build_tiny_whisper
 from recipe.training.trainer import WhisperTrainer, token_loss
-
-NUM_WINDOWS = 7
-FINGERPRINT = {"dataset": "synthetic"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads that wait for one another on a busy machine take ten times as long."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
-
 
 # The loss
 
@@ -95,127 +88,30 @@ def test_low_precision_logits_are_summed_in_float32(logits):
 # The trainer
 
 
+Build = Callable[..., WhisperTrainer]
+
+
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_whisper(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
-def windows(model_dir: Path) -> WindowDataset:
-    """Windows of noise with texts of very different lengths, with prompts and timestamps."""
-    random = np.random.default_rng(0)
-    examples = [
-        {
-            "recording": "r",
-            "language": "en",
-            "start_ms": 0,
-            "end_ms": 3_000,
-            "audio": {"bytes": encode_flac(random.integers(-3_000, 3_000, 48_000).astype(np.int16))},
-            "segments": [{"start_ms": 0, "end_ms": 2_000, "text": f"window {index} " + "word " * index**2}],
-            "prompt": "said before",
-        }
-        for index in range(NUM_WINDOWS)
-    ]
-    processor = WhisperProcessor.from_pretrained(model_dir)
-    return WindowDataset(
-        Dataset.from_list(examples),
-        processor.feature_extractor,
-        LabelEncoder(processor.tokenizer, "transcribe"),
-        ViewShares(0.5, 0.5, 0.0),
-        seed=1,
-    )
-
-
-def evaluation_with(num_errors: int) -> Evaluation:
-    """The model heard `num_errors` of ten words wrongly."""
-    reference, hypothesis = "a " * 10, "b " * num_errors + "a " * (10 - num_errors)
-    scores = score_text(reference, hypothesis, language="en")
-    return Evaluation([Transcript("r", 0, 1_000, "en", reference, hypothesis, scores)], 1.0)
-
-
-class Measurements:
-    """Error rates as they would come from the held-out windows, the first one of the first epoch's end."""
-
-    def __init__(self, trainer_of: Callable[[], WhisperTrainer], errors_by_step: dict[int, int]) -> None:
-        self._trainer_of = trainer_of
-        self._errors_by_step = errors_by_step
-
-    def __call__(self) -> Evaluation:
-        return evaluation_with(self._errors_by_step[self._trainer_of().state.global_step])
-
-
-Build = Callable[..., WhisperTrainer]
-
-
-@pytest.fixture(scope="module")
-def build_in(model_dir: Path, windows: WindowDataset) -> Build:
+def build_in(model_dir: Path) -> Build:
     """Builds a trainer of two epochs of two updates in a folder."""
+    windows = make_windows(model_dir)
 
-    def build_trainer(
-        folder: Path,
-        *,
-        errors_by_step: dict[int, int] | None = None,
-        callbacks: tuple[TrainerCallback, ...] = (),
-        **changes: Any,
-    ) -> WhisperTrainer:
-        defaults = {
-            "output_dir": str(folder),
-            "num_train_epochs": 2,
-            "per_device_train_batch_size": 4,
-            "learning_rate": 1e-3,
-            "eval_strategy": "epoch" if errors_by_step else "no",
-            "save_strategy": "steps",
-            "save_steps": 1,
-            "save_total_limit": None,
-            "metric_for_best_model": "wer_normalized" if errors_by_step else None,
-            "greater_is_better": False if errors_by_step else None,
-            "report_to": "none",
-            "disable_tqdm": True,
-            "use_cpu": True,
-        }
-        trainer = WhisperTrainer(
-            WhisperForConditionalGeneration.from_pretrained(model_dir),
-            RecipeTrainingArguments(**(defaults | changes)),
-            windows,
-            windows if errors_by_step else None,
-            pad_token_id=windows[0]["labels"][-1],
-            fingerprint=FINGERPRINT,
-            measure=Measurements(lambda: trainer, errors_by_step or {}),
-            callbacks=list(callbacks),
-        )
-        return trainer
+    def build(folder: Path, **changes: Any) -> WhisperTrainer:
+        model = WhisperForConditionalGeneration.from_pretrained(model_dir)
+        return build_trainer(model, windows, folder, **changes)
 
-    return build_trainer
+    return build
 
 
 @pytest.fixture
 def build(build_in: Build, tmp_path: Path) -> Build:
     """Builds trainers of one run: the same folder each time."""
     return partial(build_in, tmp_path / "run")
-
-
-def resume(trainer: WhisperTrainer) -> WhisperTrainer:
-    checkpoint = find_checkpoint(Path(trainer.args.output_dir), FINGERPRINT)
-    trainer.train(resume_from_checkpoint=str(checkpoint))
-    return trainer
-
-
-def trained(trainer: WhisperTrainer) -> WhisperTrainer:
-    trainer.train()
-    return trainer
-
-
-def curve(trainer: WhisperTrainer) -> list[tuple[float, float]]:
-    return [(entry["loss"], entry["grad_norm"]) for entry in trainer.state.log_history if "loss" in entry]
-
-
-def weights(trainer: WhisperTrainer) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-
-
-def assert_same(first: WhisperTrainer, second: WhisperTrainer, *, tolerance: float = 0.0) -> None:
-    torch.testing.assert_close(torch.tensor(curve(first)), torch.tensor(curve(second)), rtol=1e-5, atol=0)
-    torch.testing.assert_close(weights(first), weights(second), rtol=0, atol=tolerance)
 
 
 SMOOTHING = 0.1
@@ -320,22 +216,6 @@ def test_ample_memory_warns_of_nothing(whole):
 
 
 # Checkpoints and the best weights
-
-
-class StopAfterSave(TrainerCallback):
-    """Ends the run as a stop does, once the checkpoint of an update is whole."""
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == self._step:
-            raise InterruptedTraining("stopped")
-
-
-def stopped(trainer: WhisperTrainer) -> None:
-    with pytest.raises(InterruptedTraining):
-        trainer.train()
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])

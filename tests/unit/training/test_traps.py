@@ -49,7 +49,8 @@ from recipe.evaluation.transcription import (
 )
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.features import IGNORED, LabelEncoder, View, ViewShares, WindowDataset, collate
-from recipe.training.model import check_language, load_model, suppressed_symbols
+from recipe.training.languages import check_language
+from recipe.training.model import load_model, suppressed_symbols
 from recipe.training.run import LONG_WAIT
 from recipe.training.tiny import build_tiny_whisper
 from recipe.training.trainer import WhisperTrainer, token_loss
@@ -87,6 +88,7 @@ def examples() -> Dataset:
         [
             {
                 "recording": "r",
+                "language": "en",
                 "start_ms": 0,
                 "end_ms": 3_000,
                 "audio": {"bytes": encode_flac(SOUND), "path": None},
@@ -100,7 +102,7 @@ def examples() -> Dataset:
 
 @pytest.fixture(scope="module")
 def windows(examples: Dataset, processor: WhisperProcessor) -> WindowDataset:
-    encoder = LabelEncoder(processor.tokenizer, "en", "transcribe")
+    encoder = LabelEncoder(processor.tokenizer, "transcribe")
     return WindowDataset(examples, processor.feature_extractor, encoder, ViewShares(0.5, 0.5), seed=1)
 
 
@@ -184,9 +186,9 @@ def test_building_labels_leaves_the_shared_tokenizer_alone(processor):
     tokenizer = processor.tokenizer
     before = tokenizer.prefix_tokens
     view = View((Segment(0, 1_000, "a"),), 0, 1_000)
-    french, english = (LabelEncoder(tokenizer, language, "transcribe") for language in ("fr", "en"))
-    first = french.encode(view)
-    assert english.encode(view) != first == french.encode(view)
+    encoder = LabelEncoder(tokenizer, "transcribe")
+    first = encoder.encode(view, "fr")
+    assert encoder.encode(view, "en") != first == encoder.encode(view, "fr")
     assert tokenizer.prefix_tokens == before
 
 
@@ -206,7 +208,7 @@ def test_timestamps_are_found_by_name_since_their_ids_differ_by_checkpoint(tmp_p
     checkpoint = build_tiny_whisper(tmp_path, languages=list(LANGUAGES)[:num_languages])
     tokenizer = WhisperTokenizer.from_pretrained(checkpoint)
     view = View((Segment(1_210, 2_990, "a"),), 0, 3_000, has_timestamps=True)
-    ids, _ = LabelEncoder(tokenizer, "en", "transcribe").encode(view)
+    ids, _ = LabelEncoder(tokenizer, "transcribe").encode(view, "en")
     assert tokenizer.convert_ids_to_tokens([ids[3], ids[-2]]) == ["<|1.20|>", "<|3.00|>"]
     assert ids[3] == 264 + num_languages + 60
 
@@ -227,7 +229,7 @@ def test_special_tokens_in_a_caption_do_not_reach_the_label(processor, tmp_path)
     captions.write_text("WEBVTT\n\n00:01.000 --> 00:03.000\nbefore <|endoftext|> after\n")
     (cue,) = read_captions(captions, duration_ms=9_000).cues
     view = View((Segment(cue.start_ms, cue.end_ms, cue.text),), 0, 9_000)
-    ids, _ = LabelEncoder(tokenizer, "en", "transcribe").encode(view)
+    ids, _ = LabelEncoder(tokenizer, "transcribe").encode(view, "en")
     assert ids.count(tokenizer.eos_token_id) == 1
     assert tokenizer.decode(ids, skip_special_tokens=True) == " before after"
 
@@ -422,6 +424,6 @@ def test_timestamps_prompts_and_single_cues_are_all_trained_by_default(examples)
 def test_a_repetition_loop_ends_after_half_the_decoder(model, processor, examples):
     model.generation_config.suppress_tokens = [processor.tokenizer.eos_token_id]
     model.generation_config.eos_token_id = None
-    listener = Listener(model, processor, Decoding("en"))
+    listener = Listener(model, processor, Decoding())
     (text,) = transcribe_examples(listener, examples.select([0]))
     assert len(processor.tokenizer.encode(text, add_special_tokens=False)) <= MAX_NEW_TOKENS == 224

@@ -1,0 +1,63 @@
+"""What stands in the way of options that not every machine can do: tried out before a model is loaded."""
+
+import os
+
+import torch
+from torch import nn
+from torch.nn.functional import gelu
+from transformers import Seq2SeqTrainingArguments, Trainer
+
+from recipe.arguments import ModelArguments
+
+SHARDING_ENGINES = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}
+
+
+def find_obstacles(model: ModelArguments, training: Seq2SeqTrainingArguments) -> list[str]:
+    """A sentence for each option that would do nothing or fail on this machine."""
+    engines = [name for variable, name in SHARDING_ENGINES.items() if os.environ.get(variable) == "true"]
+    rules = [
+        (model.lora_rank > 0 or model.lora_alpha is None, "lora_alpha needs a lora_rank over 0"),
+        (
+            not (model.lora_rank and engines),
+            f"lora_rank does not work with {' and '.join(engines)}; start it with multi_gpu.yaml",
+        ),
+        (
+            "paged" not in training.optim or training.device.type == "cuda",
+            f"optim: {training.optim.value} pages between GPU and main memory, and there is no GPU",
+        ),
+    ]
+    problems = [problem for is_met, problem in rules if not is_met]
+    return problems or [problem for problem in (_try_optimizer(training), _try_compiler(training)) if problem]
+
+
+def _try_optimizer(training: Seq2SeqTrainingArguments) -> str:
+    """Why a step on one weight fails, as of a library that is missing or cannot use the device; or ""."""
+    # Any smaller, and optimizers with 8 bits would keep 32.
+    weight = nn.Parameter(torch.ones(64, 128, device=training.device))
+    weight.grad = torch.ones_like(weight)
+    try:
+        optimizer, options = Trainer.get_optimizer_cls_and_kwargs(training)
+        optimizer([weight], **options).step()
+    except Exception as error:  # noqa: BLE001 - whatever a library raises, it cannot be used
+        return f"optim: {training.optim.value} cannot work here ({_first_line(error)}); adamw_torch_fused can"
+    return ""
+
+
+def _try_compiler(training: Seq2SeqTrainingArguments) -> str:
+    """Why a small function cannot be compiled, as where there is no C++ compiler; or ""."""
+    if not training.torch_compile:
+        return ""
+    backend, mode = training.torch_compile_backend, training.torch_compile_mode
+    try:
+        torch.compile(gelu, backend=backend, mode=mode)(torch.ones(64, device=training.device))
+    except Exception as error:  # noqa: BLE001 - whatever the compiler raises, it cannot be used
+        return (
+            f"torch_compile cannot work here ({_first_line(error)}); install a C++ compiler such as g++, or "
+            "leave it out"
+        )
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    cause = getattr(error, "inner_exception", error)  # torch.compile's own says only that a backend failed
+    return str(cause).partition("\n")[0].rstrip(". ")

@@ -49,8 +49,8 @@ from recipe.publish.staging import stage_model
 from recipe.publish.verification import verify_release
 from recipe.system import system_stats
 from recipe.training.arguments import Arguments, parse_arguments
-from recipe.training.averaging import AveragingCallback, read_average
-from recipe.training.blending import Blender, copy_weights, measure_loss
+from recipe.training.averaging import AveragingCallback, read_ends
+from recipe.training.blending import Blender, measure_loss
 from recipe.training.callbacks import CheckpointCallback, ProgressCallback
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.choice import ALPHAS, Choice, Verdict, choose_weights
@@ -375,6 +375,8 @@ def measure_after(
 ) -> Verdict | None:
     """How the weights that are chosen hear the same windows; reports both. None if there are none."""
     if before is None:
+        unused = "average_checkpoints was not used: nothing is held out to judge the mean by."
+        run.warnings += [unused] * bool(arguments.run.average_checkpoints)
         return None
     choice = choose(arguments, run, trainer, listener, data, before)
     after = choice.evaluation
@@ -401,11 +403,11 @@ def choose(
     """Give the model the weights that the run ends with, chosen on held-out windows. Kept for a resume."""
     windows = select_windows(arguments, data)
     base, _ = load_model(arguments.model)
-    ends = {"trained": copy_weights(listener.model)}
-    if arguments.run.average_checkpoints:
-        average = read_average(run.output_dir, trainer.num_updates, arguments.run.average_checkpoints)
-        ends |= {"average": average} if average else {}
-    blender = Blender(listener.model, copy_weights(base), ends)
+    ends, remark = read_ends(
+        listener.model, run.output_dir, trainer.num_updates, arguments.run.average_checkpoints
+    )
+    run.warnings += [remark] * bool(remark)
+    blender = Blender(listener.model, dict(base.named_parameters()), ends)
 
     def surprise(end: str, alpha: float) -> float:
         blender.take(end, alpha)

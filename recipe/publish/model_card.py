@@ -107,8 +107,8 @@ def _format_choice(choice: Mapping[str, Any]) -> str:
     if not choice:
         return ""
     rows = [
-        f"| {_name_weights(candidate)} | {candidate['loss']:.4f} | "
-        f"{'' if candidate['num_errors'] is None else candidate['num_errors']} |"
+        f"| {_name_weights(candidate)} | {_format_known(candidate['loss'], '.4f')} | "
+        f"{_format_known(candidate['num_errors'], 'd')} |"
         for candidate in choice["candidates"]
     ]
     reason = (
@@ -118,6 +118,10 @@ def _format_choice(choice: Mapping[str, Any]) -> str:
     )
     head = f"Chosen on {choice['num_windows']} held-out windows: {_name_weights(choice)}, {reason}.\n\n"
     return head + "\n".join(["| Weights | Loss, nats a token | Wrong words |", "|---|---:|---:|", *rows])
+
+
+def _format_known(figure: float | None, form: str) -> str:
+    return "" if figure is None else format(figure, form)
 
 
 def _name_weights(candidate: Mapping[str, Any]) -> str:

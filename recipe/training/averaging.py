@@ -5,17 +5,16 @@ another after every interruption. These hold weights alone, and are made after u
 length of the run and nothing else.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import gather_object
+from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from recipe.training.blending import Weights, average_weights
+from recipe.training.blending import Weights, average_weights, copy_weights
 from recipe.training.checkpoints import complete_checkpoint, verify_checkpoint
-
-logger = logging.getLogger(__name__)
 
 
 def list_averaged(output_dir: Path, num_updates: int, num_averaged: int) -> dict[int, Path]:
@@ -24,15 +23,22 @@ def list_averaged(output_dir: Path, num_updates: int, num_averaged: int) -> dict
     return {update: output_dir / "averaged" / f"checkpoint-{update}" for update in sorted(updates)}
 
 
-def read_average(output_dir: Path, num_updates: int, num_averaged: int) -> Weights | None:
-    """The mean of a finished run's weights, or None if one of the checkpoints is gone or damaged."""
-    folders = list_averaged(output_dir, num_updates, num_averaged).values()
-    for folder in folders:
-        problem = verify_checkpoint(folder)
-        if problem:
-            logger.warning("The mean of checkpoints is not tried: %s: %s.", folder.name, problem)
-            return None
-    return average_weights(list(folders))
+def read_ends(
+    model: nn.Module, output_dir: Path, num_updates: int, num_averaged: int
+) -> tuple[dict[str, Weights], str]:
+    """What a finished training made: "trained", the model's weights, and "average", the mean of checkpoints.
+
+    The mean is left out, with a remark for the user, if a process finds a checkpoint gone or damaged.
+    """
+    ends = {"trained": copy_weights(model)}
+    if not num_averaged:
+        return ends, ""
+    folders = list(list_averaged(output_dir, num_updates, num_averaged).values())
+    problems = [f"{folder.name}: {problem}" for folder in folders if (problem := verify_checkpoint(folder))]
+    problems = gather_object(problems)
+    if problems:
+        return ends, f"The mean of checkpoints was not tried ({problems[0]})."
+    return {**ends, "average": average_weights(folders)}, ""
 
 
 class AveragingCallback(TrainerCallback):

@@ -1,5 +1,6 @@
 """Weights on the line from the base model's to those that training made, and how surprised they are."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -66,6 +67,8 @@ def average_weights(checkpoints: Sequence[Path]) -> Weights:
 def measure_loss(listener: Listener, examples: Dataset, num_workers: int = 0) -> float:
     """Mean surprise of a label token in nats, times included (teacher forced); the same in any layout.
 
+    It is infinite if the weights are of no use.
+
     Args:
         listener: The model and how it is used.
         examples: Windows with their words; at least one.
@@ -86,7 +89,8 @@ def measure_loss(listener: Listener, examples: Dataset, num_workers: int = 0) ->
     sums = [(first, *_sum_losses(model, batch)) for first, batch in zip(starts, loader, strict=True)]
     model.train(was_training)
     _, losses, counts = zip(*sorted(gather_object(sums)), strict=True)  # added up in the same order always
-    return float(sum(losses) / sum(counts))
+    mean = float(sum(losses) / sum(counts))
+    return mean if math.isfinite(mean) else math.inf
 
 
 def _sum_losses(model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[float, int]:

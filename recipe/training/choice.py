@@ -6,6 +6,7 @@ both (WiSE-FT, Wortsman et al. 2022, https://arxiv.org/abs/2109.01903). So of th
 held-out windows the nearest to the base model are taken; docs/forgetting.md has the figures behind it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -26,7 +27,8 @@ class Candidate:
     Attributes:
         end: What training made, at the end of the line: "trained", or "average" of checkpoints.
         alpha: Share of the way to it from the base model: 0 is the base model, 1 the end itself.
-        loss: Mean surprise of a label token in the windows of the choice, in nats.
+        loss: Mean surprise of a label token in the windows of the choice, in nats; infinite if the weights
+            are of no use.
         num_errors: Normalised word errors there; None if nothing was transcribed.
     """
 
@@ -96,10 +98,10 @@ class Verdict:
     def as_dict(self) -> dict[str, Any]:
         """Error rates before and after as fractions, and the choice; ready for JSON."""
         choice = {
-            **asdict(self.choice.chosen),
+            **_as_dict(self.choice.chosen),
             "is_better_than_base": self.is_better,
             "num_windows": len(self.choice.evaluation.transcripts),
-            "candidates": [asdict(candidate) for candidate in self.choice.candidates],
+            "candidates": [_as_dict(candidate) for candidate in self.choice.candidates],
         }
         return {**compare(self.before, self.after), "choice": choice}
 
@@ -147,6 +149,10 @@ def choose_weights(
     chosen = chosen or min(heard, key=lambda candidate: (count_errors(candidate), candidate.loss))
     known = {c: replace(c, num_errors=count_errors(c)) if c in heard else c for c in [*between, *tips]}
     return Choice(known[chosen], [base, *known.values()], heard[chosen])
+
+
+def _as_dict(candidate: Candidate) -> dict[str, Any]:
+    return {**asdict(candidate), "loss": candidate.loss if math.isfinite(candidate.loss) else None}
 
 
 def _keep_gain(before: float, after: float) -> float:

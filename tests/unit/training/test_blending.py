@@ -11,7 +11,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from recipe.data.audio import encode_flac
 from recipe.data.dataset import FEATURES
 from recipe.evaluation.transcription import Decoding, Listener
-from recipe.training.averaging import list_averaged, read_average
+from recipe.training.averaging import list_averaged, read_ends
 from recipe.training.blending import Blender, average_weights, copy_weights, measure_loss
 from recipe.training.checkpoints import complete_checkpoint
 from recipe.training.tiny import build_tiny_whisper
@@ -125,8 +125,14 @@ def test_the_mean_is_exact_and_does_not_depend_on_the_order(tmp_path):
 def test_a_damaged_checkpoint_leaves_the_mean_untried(tmp_path):
     for update, folder in list_averaged(tmp_path, 8, 2).items():
         save(folder, {"weight": torch.full((2,), float(update))})
-    mean = read_average(tmp_path, 8, 2)
-    assert mean is not None
-    assert mean["weight"].tolist() == [7.5, 7.5]
+    model = nn.ParameterDict({"weight": torch.zeros(2)})
+    ends, remark = read_ends(model, tmp_path, 8, 2)
+    assert {name: weights["weight"].tolist() for name, weights in ends.items()} == {
+        "trained": [0.0, 0.0],
+        "average": [7.5, 7.5],
+    }
+    assert remark == ""
     (tmp_path / "averaged/checkpoint-7/model.safetensors").write_bytes(b"torn")
-    assert read_average(tmp_path, 8, 2) is None
+    ends, remark = read_ends(model, tmp_path, 8, 2)
+    assert list(ends) == ["trained"]
+    assert "checkpoint-7: model.safetensors has 4 bytes" in remark

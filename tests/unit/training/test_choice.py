@@ -1,3 +1,5 @@
+import json
+import math
 from dataclasses import asdict
 
 import pytest
@@ -107,3 +109,11 @@ def test_the_verdict_tells_every_candidates_figures():
     assert told["choice"]["is_better_than_base"] is True
     assert told["choice"]["candidates"] == [asdict(candidate) for candidate in choice.candidates]
     assert [c["num_errors"] for c in told["choice"]["candidates"]] == [40, None, 20, None, 20]
+
+
+def test_weights_of_no_use_are_told_as_such_and_not_released():
+    models = Models({("trained", 1.0): (math.inf, 100)})
+    choice = models.choose(alphas=())
+    verdict = Verdict(hear(40), choice.evaluation, choice, publish_if_worse=False)
+    assert not verdict.is_released
+    assert json.loads(json.dumps(verdict.as_dict(), allow_nan=False))["choice"]["loss"] is None

@@ -53,8 +53,11 @@ from recipe.system import system_stats
 from recipe.training.adapters import add_adapters, merge_adapters
 from recipe.training.arguments import Arguments, parse_arguments
 from recipe.training.augmentation import Augmentation
+from recipe.training.averaging import AveragingCallback, read_ends
+from recipe.training.blending import Blender, measure_loss
 from recipe.training.callbacks import CheckpointCallback, ProgressCallback
 from recipe.training.checkpoints import find_checkpoint
+from recipe.training.choice import ALPHAS, Choice, Verdict, choose_weights
 from recipe.training.features import LabelEncoder, ViewShares, WindowDataset
 from recipe.training.label_check import score_windows
 from recipe.training.languages import check_language, check_task, settle_languages
@@ -100,9 +103,9 @@ def run_pipeline(arguments: Arguments, run: Run) -> None:
     trainer = build_trainer(arguments, run, listener, data)
     before = measure_before(run, trainer, listener, data)
     train(arguments, run, trainer)
-    after = measure_after(run, trainer, listener, data, before)
-    model_path = publish(arguments, run, trainer, listener, data, before, after)
-    run.finish(build_result(arguments, run, trainer, data, before, after, model_path))
+    verdict = measure_after(arguments, run, trainer, listener, data, before)
+    model_path = publish(arguments, run, trainer, listener, data, verdict)
+    run.finish(build_result(arguments, run, trainer, data, verdict, model_path))
 
 
 def announce(arguments: Arguments, run: Run) -> None:
@@ -254,7 +257,7 @@ def build_trainer(
     windows = partial(
         WindowDataset, extractor=processor.feature_extractor, encoder=encoder, seed=training.seed
     )
-    selection = select_from_each(data.held_out, arguments.run.max_selection_windows)
+    selection = select_windows(arguments, data)
     if len(selection):
         training.metric_for_best_model, training.greater_is_better = "wer_normalized", False
     else:
@@ -265,7 +268,7 @@ def build_trainer(
         callbacks.append(ProgressCallback(run.outbox, mean_seconds * training.windows_per_update))
     # Last, since it may end the run.
     callbacks.append(CheckpointCallback(run.stop, arguments.run.save_minutes * 60))
-    return WhisperTrainer(
+    trainer = WhisperTrainer(
         listener.model,
         training,
         windows(data.train, shares=shares, augmentation=augmentation),
@@ -275,6 +278,16 @@ def build_trainer(
         measure=lambda: evaluate_model(listener, selection),
         callbacks=callbacks,
     )
+    if arguments.run.average_checkpoints:
+        trainer.add_callback(
+            AveragingCallback(arguments.run.average_checkpoints, trainer.save_merged, trainer.fingerprint)
+        )
+    return trainer
+
+
+def select_windows(arguments: Arguments, data: PreparedDataset) -> datasets.Dataset:
+    """The held-out windows by which weights are chosen."""
+    return select_from_each(data.held_out, arguments.run.max_selection_windows)
 
 
 def fingerprint(arguments: Arguments, data: PreparedDataset, decoding: Decoding) -> dict[str, Any]:
@@ -290,6 +303,7 @@ def fingerprint(arguments: Arguments, data: PreparedDataset, decoding: Decoding)
         "epochs": training.num_train_epochs,
         **{name: getattr(training, name) for name in OPTIMISATION},
         **{name: getattr(arguments.model, name) for name in ("freeze_encoder", "lora_rank", "lora_alpha")},
+        "average_checkpoints": arguments.run.average_checkpoints,
         "shares": [
             arguments.data.timestamp_fraction,
             arguments.data.prompt_fraction,
@@ -363,26 +377,74 @@ def train(arguments: Arguments, run: Run, trainer: WhisperTrainer) -> None:
 
 
 def measure_after(
+    arguments: Arguments,
     run: Run,
     trainer: WhisperTrainer,
     listener: Listener,
     data: PreparedDataset,
     before: Evaluation | None,
-) -> Evaluation | None:
-    """How the trained model hears the same windows; reports both."""
+) -> Verdict | None:
+    """How the weights that are chosen hear the same windows; reports both. None if there are none."""
     if before is None:
+        unused = "average_checkpoints was not used: nothing is held out to judge the mean by."
+        run.warnings += [unused] * bool(arguments.run.average_checkpoints)
         return None
-    with run.timed("evaluate_after"):
-        after = trainer.best_evaluation
-        if after is None or len(after.transcripts) < len(data.held_out):
+    choice = choose(arguments, run, trainer, listener, data, before)
+    after = choice.evaluation
+    if len(after.transcripts) < len(data.held_out):
+        with run.timed("evaluate_after"):
             after = measure(run, "trained model", listener, data)
-    figures = compare(before, after)
-    run.report(Stage.EVALUATION_COMPLETED, figures)
-    if figures["wer_normalized_after"] > figures["wer_normalized_before"]:
-        run.warnings.append("The trained model hears the held-out recordings worse than the base model.")
+    verdict = Verdict(before, after, choice, arguments.run.publish_if_worse)
+    run.report(Stage.EVALUATION_COMPLETED, verdict.as_dict())
+    run.warnings += [verdict.remark] * bool(verdict.remark)
     if run.is_main:
-        write_report(run.output_dir / "report.json", before, after, vars(listener.decoding))
-    return after
+        facts = {**vars(listener.decoding), "choice": verdict.as_dict()["choice"]}
+        write_report(run.output_dir / "report.json", before, after, facts)
+    return verdict
+
+
+def choose(
+    arguments: Arguments,
+    run: Run,
+    trainer: WhisperTrainer,
+    listener: Listener,
+    data: PreparedDataset,
+    before: Evaluation,
+) -> Choice:
+    """Give the model the weights that the run ends with, chosen on held-out windows. Kept for a resume."""
+    windows = select_windows(arguments, data)
+    base, _ = load_model(arguments.model)
+    ends, remark = read_ends(
+        listener.model, run.output_dir, trainer.num_updates, arguments.run.average_checkpoints
+    )
+    run.warnings += [remark] * bool(remark)
+    blender = Blender(listener.model, dict(base.named_parameters()), ends)
+
+    def surprise(end: str, alpha: float) -> float:
+        blender.take(end, alpha)
+        return measure_loss(listener, windows, arguments.training.dataloader_num_workers)
+
+    def transcribe(end: str, alpha: float) -> Evaluation:
+        if (end, alpha) == ("trained", 1.0) and trainer.best_evaluation:
+            return trainer.best_evaluation
+        blender.take(end, alpha)
+        return evaluate_model(listener, windows)
+
+    alphas = list(ALPHAS) if arguments.run.interpolate else []
+    depends_on = {**trainer.fingerprint, "ends": list(ends), "alphas": alphas, "num_windows": len(windows)}
+    places = set(zip(windows["recording"], windows["start_ms"], strict=True))
+    transcripts = [item for item in before.transcripts if (item.recording, item.start_ms) in places]
+    same_windows = Evaluation(transcripts, before.seconds)
+    with run.timed("evaluate_after"):
+        choice = make_once(
+            run.output_dir / "choice.json",
+            Choice,
+            depends_on,
+            lambda: choose_weights(list(ends), alphas, same_windows, surprise, transcribe),
+        )
+    blender.take(choice.chosen.end, choice.chosen.alpha)
+    logger.info("Took the weights %s.", choice.chosen)
+    return choice
 
 
 def publish(
@@ -391,14 +453,15 @@ def publish(
     trainer: WhisperTrainer,
     listener: Listener,
     data: PreparedDataset,
-    before: Evaluation | None,
-    after: Evaluation | None,
+    verdict: Verdict | None,
 ) -> str:
-    """Where the released model is; only the main process releases it."""
+    """Where the released model is, "" if it is not; only the main process releases it."""
     if not run.is_main:
         return ""
+    if verdict and not verdict.is_released:
+        logger.warning("%s", verdict.remark)
+        return ""
     run.report(Stage.SAVING_MODEL)
-    figures = compare(before, after) if before and after else {}
     facts = ReleaseFacts(
         base_model=arguments.model.model_name_or_path,
         base_revision=arguments.model.model_revision,
@@ -409,7 +472,8 @@ def publish(
         num_steps=trainer.state.global_step,
         max_steps=trainer.state.max_steps,
         epochs=arguments.training.num_train_epochs,
-        figures=figures,
+        figures=compare(verdict.before, verdict.after) if verdict else {},
+        choice=verdict.as_dict()["choice"] if verdict else {},
         dataset={name: value for name, value in data.report.items() if isinstance(value, int | float)},
         settings={k: v for k, v in trainer.fingerprint.items() if k != "model"},  # it may be a local path
         versions={module.__name__: module.__version__ for module in (transformers, datasets)},
@@ -439,25 +503,25 @@ def build_result(
     run: Run,
     trainer: WhisperTrainer,
     data: PreparedDataset,
-    before: Evaluation | None,
-    after: Evaluation | None,
+    verdict: Verdict | None,
     model_path: str,
 ) -> dict[str, Any]:
     """The `result` of the answer, as the platform reads it."""
     events = run.outbox.events() if run.is_main else []
     evaluation: dict[str, Any] = {"wer_before": None, "wer_after": None}
-    if before and after:
+    if verdict:
         evaluation = {
-            **compare(before, after),
-            "num_windows": len(after.transcripts),
-            "example": choose_example(before, after),
+            **verdict.as_dict(),
+            "num_windows": len(verdict.after.transcripts),
+            "example": choose_example(verdict.before, verdict.after),
         }
     lists = {"recordings", "held_back", "doubted"}  # long; the dataset report on disk has them
     dataset = {name: value for name, value in data.report.items() if name not in lists}
+    trained = f"Trained on {len(data.train)} windows from {dataset['audio_hours']} hours of recordings."
     return {
         "status": "completed",
         "job_id": arguments.source.job_id,
-        "message": f"Trained on {len(data.train)} windows from {dataset['audio_hours']} hours of recordings.",
+        "message": f"{trained} {verdict.remark if verdict else ''}".strip(),
         "artifacts": {
             "model_path": model_path,
             "report_path": str(run.output_dir / "report.json"),

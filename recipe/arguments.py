@@ -176,6 +176,26 @@ class RunArguments:
         default=10.0,
         metadata={"help": "Longest time between two checkpoints, in minutes, whatever save_strategy says."},
     )
+    average_checkpoints: Annotated[int, Field(ge=0, le=100)] = field(
+        default=0,
+        metadata={
+            "help": "Checkpoints, spread over the last quarter of the run, whose mean is tried as the result "
+            "too; at least 2, or 0 for none. Each takes the room of the model on the disk."
+        },
+    )
+    interpolate: bool = field(
+        default=True,
+        metadata={
+            "help": "Whether weights between the base model's and the trained ones are tried too, to keep "
+            "what the base model knows of other speech; chosen on the held-out recordings."
+        },
+    )
+    publish_if_worse: bool = field(
+        default=False,
+        metadata={
+            "help": "Release the model even if it hears the held-out recordings no better than the base."
+        },
+    )
     publish_to: str | None = field(
         default=None,
         metadata={

@@ -233,7 +233,10 @@ def show_result(result: dict[str, Any], workdir: Path) -> None:
     console.print(f"\n[bold]{'data':>13}[/]  {hours}, {windows}")
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in result["seconds_by_stage"].items())
     console.print(f"[bold]{'time':>13}[/]  {seconds}", highlight=False)
-    for label, path in (("model", artifacts["model_path"]), ("report", artifacts["report_path"])):
+    for label, path in (
+        ("model", artifacts["model_path"] or "not released"),
+        ("report", artifacts["report_path"]),
+    ):
         console.print(f"[bold]{label:>13}[/]  {path}", highlight=False)
     console.print(f"[bold]{'answer':>13}[/]  {workdir / 'result.json'}", highlight=False)
     for warning in result["warnings"]:

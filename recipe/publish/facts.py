@@ -29,6 +29,7 @@ class ReleaseFacts:
         num_steps: Optimizer steps taken.
         max_steps: Optimizer steps planned; fewer taken is an unfinished run.
         figures: Results as fractions; pairs such as `wer_before` and `wer_after` are shown on the card.
+        choice: The weights that were chosen, with the candidates they were chosen from.
         dataset: Counts and hours of the data, by name.
         settings: Hyperparameters by name.
         versions: Versions of the libraries by name.
@@ -46,6 +47,7 @@ class ReleaseFacts:
     epochs: float
     project_id: str = ""
     figures: Mapping[str, float | None] = field(default_factory=dict)
+    choice: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, float | int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +90,7 @@ def format_metadata(facts: ReleaseFacts) -> str:
         "num_steps": facts.num_steps,
         "max_steps": facts.max_steps,
         "evaluation": facts.figures,
+        "choice": facts.choice,
         "dataset": facts.dataset,
         "settings": facts.settings,
         "versions": facts.versions,

@@ -21,6 +21,7 @@ def format_model_card(facts: ReleaseFacts, model_name: str) -> str:
     """Content of README.md: the hub's metadata, results before and after, how to use it, how it was made."""
     sections = {"Results": _format_results(facts.figures), "Use": _format_usage(facts)}
     sections |= {
+        "Weights": _format_choice(facts.choice),
         "Data": _format_table("Count", facts.dataset),
         "Training": _format_table("Setting", _list_settings(facts)),
     }
@@ -106,6 +107,33 @@ def _format_results(figures: Mapping[str, float | None]) -> str:
         return "No recordings were held out, so nothing was measured: judge the model on your own recordings."
     head = "Error rates on recordings that were held out of training, lower is better.\n\n"
     return head + "\n".join(["| Rate | Base model | This model |", "|---|---:|---:|", *rows])
+
+
+def _format_choice(choice: Mapping[str, Any]) -> str:
+    if not choice:
+        return ""
+    rows = [
+        f"| {_name_weights(candidate)} | {_format_known(candidate['loss'], '.4f')} | "
+        f"{_format_known(candidate['num_errors'], 'd')} |"
+        for candidate in choice["candidates"]
+    ]
+    reason = (
+        "the nearest to the base model that keep what training gained"
+        if choice["is_better_than_base"]
+        else "no better than the base model"
+    )
+    head = f"Chosen on {choice['num_windows']} held-out windows: {_name_weights(choice)}, {reason}.\n\n"
+    return head + "\n".join(["| Weights | Loss, nats a token | Wrong words |", "|---|---:|---:|", *rows])
+
+
+def _format_known(figure: float | None, form: str) -> str:
+    return "" if figure is None else format(figure, form)
+
+
+def _name_weights(candidate: Mapping[str, Any]) -> str:
+    end = {"trained": "the trained model", "average": "the mean of checkpoints"}[candidate["end"]]
+    whole = {0: "the base model", 1: end}
+    return whole.get(candidate["alpha"], f"{candidate['alpha']:.0%} of the way to {end}")
 
 
 def _format_usage(facts: ReleaseFacts) -> str:

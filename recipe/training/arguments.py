@@ -160,6 +160,7 @@ def _find_contradictions(
             "manifest_file needs backend_base_url and user_id",
         ),
         (not source.backend_base_url or bool(source.job_id), "backend_base_url needs job_id"),
+        (run.average_checkpoints != 1, "average_checkpoints must be 0 or at least 2, found 1"),
         (
             training.num_train_epochs > 0,
             f"num_train_epochs must be over 0, found {training.num_train_epochs}",

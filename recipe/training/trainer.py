@@ -155,6 +155,11 @@ class WhisperTrainer(Seq2SeqTrainer):
         load_model(self.bare_model, best / SAFE_WEIGHTS_NAME)
         logger.info("Took the weights of %s, which hears the held-out windows best.", best.name)
 
+    def save_merged(self, folder: str) -> None:
+        """Save the weights as they would be published if training ended now."""
+        with merged(self.bare_model):
+            self.save_model(folder)
+
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Loss by Trainer's loop, then the error rates of what the model writes on its own."""
         output = super().evaluation_loop(*args, **kwargs)

@@ -57,3 +57,32 @@ def test_numbers_that_are_not_finite_become_null_in_the_metadata(make_facts):
 def test_a_fact_that_json_cannot_hold_is_refused(make_facts):
     with pytest.raises(PublishError, match="JSON"):
         format_metadata(make_facts(settings={"device": {1, 2}}))
+
+
+CHOICE = {
+    "end": "average",
+    "alpha": 0.7,
+    "loss": 1.04,
+    "num_errors": 39,
+    "is_better_than_base": True,
+    "num_windows": 6,
+    "candidates": [
+        {"end": "trained", "alpha": 0.0, "loss": 1.36, "num_errors": 67},
+        {"end": "average", "alpha": 0.7, "loss": 1.04, "num_errors": 39},
+        {"end": "trained", "alpha": 1.0, "loss": None, "num_errors": None},
+    ],
+}
+
+
+def test_the_card_and_the_metadata_tell_which_weights_were_chosen_from_which(make_facts):
+    card = format_model_card(make_facts(figures=FIGURES, choice=CHOICE), "whisper-tiny-fr")
+    assert "Chosen on 6 held-out windows: 70% of the way to the mean of checkpoints, the nearest" in card
+    assert "| the base model | 1.3600 | 67 |" in card
+    assert "| the trained model |  |  |" in card
+    assert json.loads(format_metadata(make_facts(choice=CHOICE)))["choice"] == CHOICE
+
+
+def test_the_card_of_a_model_that_is_no_better_says_so(make_facts):
+    choice = CHOICE | {"alpha": 1.0, "is_better_than_base": False}
+    card = format_model_card(make_facts(figures=FIGURES, choice=choice), "whisper-tiny-fr")
+    assert "the mean of checkpoints, no better than the base model." in card

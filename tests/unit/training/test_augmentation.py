@@ -181,6 +181,7 @@ def examples() -> Dataset:
     sound = (click_at(AT_MS, seconds=26) * 32767).astype(np.int16)
     sound += np.random.default_rng(0).integers(-30, 30, len(sound)).astype(np.int16)
     example = {
+        "language": "en",
         "start_ms": 0,
         "end_ms": 26_000,
         "audio": {"bytes": encode_flac(sound)},

@@ -16,16 +16,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is run from its checkout
 
 import torch
 from datasets import Dataset
-from evaluate_wer import choose_examples, read_speech
+from evaluate_wer import choose_examples, read_recordings, read_speech
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from recipe.arguments import ModelArguments
-from recipe.data.manifest import list_folder, locate_files, pair_recordings
 from recipe.data.recording import PreparationSettings
 from recipe.errors import RecipeError
 from recipe.evaluation.report import evaluate_model
@@ -107,31 +107,32 @@ def read_sets(
 ) -> dict[str, tuple[Decoding, Dataset]]:
     """The windows to judge on, by name, and how the model is told to listen."""
     report = json.loads(arguments.report.read_text())
-    held_out = choose_examples(read_folder(arguments.data_dir, report["language"], model, processor), report)
-    sets = {"held out": (Decoding(report["language"], report["task"], report["batch_size"]), held_out)}
+    asked = ModelArguments(arguments.base, task=report["task"] or "transcribe")
+    held_out = choose_examples(read_folder(arguments.data_dir, asked, model, processor, report), report)
+    sets = {"held out": (Decoding(report["task"], report["batch_size"]), held_out)}
     if arguments.other_dir:
+        asked = ModelArguments(arguments.base, language=arguments.other_language)
         other = read_folder(
-            arguments.other_dir, arguments.other_language, model, processor, arguments.other_recordings
+            arguments.other_dir, asked, model, processor, num_recordings=arguments.other_recordings
         )
-        language = arguments.other_language if is_multilingual(model) else None
-        sets["other"] = (Decoding(language), other)
+        sets["other"] = (Decoding("transcribe" if is_multilingual(model) else None), other)
     return sets
 
 
 def read_folder(
     folder: Path,
-    language: str,
+    asked: ModelArguments,
     model: WhisperForConditionalGeneration,
     processor: WhisperProcessor,
+    report: dict[str, Any] | None = None,
     num_recordings: int | None = None,
 ) -> Dataset:
-    """The speech of a folder's first recordings as examples."""
-    entries = list_folder(folder)
-    recordings = pair_recordings(entries, locate_files(folder, entries), language)
+    """The speech of a folder's first recordings, or of those that a run held out, as examples."""
+    recordings, _ = read_recordings(folder, asked, model, processor, report or {})
     with tempfile.TemporaryDirectory() as work_dir:
         settings = PreparationSettings(
             tokenizer_file=save_tokenizer(processor, Path(work_dir)),
-            language=language,
+            task=asked.task,
             suppressed_symbols=suppressed_symbols(model, processor),
         )
         examples = read_speech(recordings[:num_recordings], settings, Path(work_dir))

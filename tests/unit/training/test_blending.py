@@ -22,7 +22,7 @@ def listener(tmp_path_factory) -> Listener:
     torch.set_num_threads(1)
     folder = build_tiny_whisper(tmp_path_factory.mktemp("tiny"))
     model = WhisperForConditionalGeneration.from_pretrained(folder)
-    return Listener(model, WhisperProcessor.from_pretrained(folder), Decoding("fr"))
+    return Listener(model, WhisperProcessor.from_pretrained(folder), Decoding())
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,7 @@ def examples() -> Dataset:
     rows = [
         {
             "recording": "talk",
+            "language": "fr",
             "start_ms": 30_000 * index,
             "end_ms": 30_000 * index + 2_000,
             "audio": {

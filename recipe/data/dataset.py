@@ -115,7 +115,7 @@ def build_shards(
     others = [recording for recording in recordings if not share.holds(recording.name)]
     if others:
         _await_shards(
-            [_shard_path(recording, settings, output_dir) for recording in others], patience_seconds
+            [shard_path(recording, settings, output_dir) for recording in others], patience_seconds
         )
         build(others)  # which finds them on disk
     return [shards[recording.name] for recording in recordings]
@@ -158,7 +158,7 @@ def _build_each(
 ) -> Iterator[Shard]:
     missing = []
     for recording in recordings:
-        path = _shard_path(recording, settings, output_dir)
+        path = shard_path(recording, settings, output_dir)
         if path.with_suffix(".json").exists() and path.exists():
             yield Shard(path, RecordingReport(**json.loads(path.with_suffix(".json").read_text())))
         else:
@@ -222,7 +222,8 @@ def _make_example(
     }
 
 
-def _shard_path(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Path:
+def shard_path(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Path:
+    """Where a recording's shard is, or will be; its report lies beside it as JSON."""
     return output_dir / f"{_content_key(recording, settings)}.arrow"
 
 

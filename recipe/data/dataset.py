@@ -114,9 +114,7 @@ def build_shards(
     build([recording for recording in recordings if share.holds(recording.name)])
     others = [recording for recording in recordings if not share.holds(recording.name)]
     if others:
-        _await_shards(
-            [shard_path(recording, settings, output_dir) for recording in others], patience_seconds
-        )
+        _await_shards([shard_path(recording, settings, output_dir) for recording in others], patience_seconds)
         build(others)  # which finds them on disk
     return [shards[recording.name] for recording in recordings]
 

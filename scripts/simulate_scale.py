@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -209,13 +210,15 @@ def measure_parts(
 
 def measure_fits(examples: Dataset) -> dict[str, float]:
     """Memory and JSON of what the label check keeps of each window, a copy in every process."""
-    before = memory_mib()
+    tracemalloc.start()
     fits = [
         WindowFit(index, row["recording"], row["start_ms"], row["end_ms"], spoken_words(row), 0.5, -1.0)
         for index, row in enumerate(examples.remove_columns("audio"))
     ]
     json_bytes = sum(len(json.dumps(asdict(fit))) for fit in fits)
-    return {"memory_mib": memory_mib() - before, "json_mb": json_bytes / 1e6}
+    num_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return {"memory_mb": num_bytes / 1e6, "json_mb": json_bytes / 1e6}
 
 
 def measure_shares(num_windows: int) -> dict[str, Any]:

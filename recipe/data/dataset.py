@@ -21,14 +21,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from datasets import Dataset, Features, Value, concatenate_datasets
+from datasets import Dataset, Features, Value
 from datasets.arrow_writer import ArrowWriter
+from datasets.table import MemoryMappedTable, concat_tables
 
 from recipe.data.audio import encode_flac, slice_samples
 from recipe.data.manifest import Recording
@@ -148,7 +149,14 @@ def load_rows(shards: Sequence[Shard]) -> Dataset:
     filled = [shard.path for shard in shards if shard.report.num_windows + shard.report.num_broken_windows]
     if not filled:
         return Dataset.from_dict({name: [] for name in FEATURES}, features=FEATURES)
-    return concatenate_datasets([Dataset.from_file(str(path)) for path in filled])
+    # Tables are joined, not datasets: a Dataset costs 4 ms each to make, a mapped table 0.05.
+    return Dataset(concat_tables([_map_table(path) for path in filled]))
+
+
+@cache
+def _map_table(path: Path) -> MemoryMappedTable:
+    """The rows of a shard; mapped once, since Linux gives a process 65,530 mapped files in all."""
+    return MemoryMappedTable.from_file(str(path))
 
 
 def _build_each(

@@ -21,14 +21,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from datasets import Dataset, Features, Value, concatenate_datasets
+from datasets import Dataset, Features, Value
 from datasets.arrow_writer import ArrowWriter
+from datasets.table import MemoryMappedTable, concat_tables
 
 from recipe.data.audio import encode_flac, slice_samples
 from recipe.data.manifest import Recording
@@ -116,9 +117,7 @@ def build_shards(
     build([recording for recording in recordings if share.holds(recording.name)])
     others = [recording for recording in recordings if not share.holds(recording.name)]
     if others:
-        _await_shards(
-            [_shard_path(recording, settings, output_dir) for recording in others], patience_seconds
-        )
+        _await_shards([shard_path(recording, settings, output_dir) for recording in others], patience_seconds)
         build(others)  # which finds them on disk
     return [shards[recording.name] for recording in recordings]
 
@@ -152,7 +151,14 @@ def load_rows(shards: Sequence[Shard]) -> Dataset:
     filled = [shard.path for shard in shards if shard.report.num_windows + shard.report.num_broken_windows]
     if not filled:
         return Dataset.from_dict({name: [] for name in FEATURES}, features=FEATURES)
-    return concatenate_datasets([Dataset.from_file(str(path)) for path in filled])
+    # Tables are joined, not datasets: a Dataset costs 4 ms each to make, a mapped table 0.05.
+    return Dataset(concat_tables([_map_table(path) for path in filled]))
+
+
+@cache
+def _map_table(path: Path) -> MemoryMappedTable:
+    """The rows of a shard; mapped once, since Linux gives a process 65,530 mapped files in all."""
+    return MemoryMappedTable.from_file(str(path))
 
 
 def _build_each(
@@ -160,7 +166,7 @@ def _build_each(
 ) -> Iterator[Shard]:
     missing = []
     for recording in recordings:
-        path = _shard_path(recording, settings, output_dir)
+        path = shard_path(recording, settings, output_dir)
         if path.with_suffix(".json").exists() and path.exists():
             yield Shard(path, RecordingReport(**json.loads(path.with_suffix(".json").read_text())))
         else:
@@ -225,7 +231,8 @@ def _make_example(
     }
 
 
-def _shard_path(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Path:
+def shard_path(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Path:
+    """Where a recording's shard is, or will be; its report lies beside it as JSON."""
     return output_dir / f"{_content_key(recording, settings)}.arrow"
 
 

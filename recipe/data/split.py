@@ -10,6 +10,8 @@ side: there they cost the fewest, and training keeps all it can use.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 from datasets import Dataset
 
@@ -187,12 +189,18 @@ def _count_unused(split: Split, reason: str, num_windows: int) -> None:
 
 
 def _texts_of_recordings(shards: Sequence[Shard]) -> Iterator[tuple[str, str]]:
-    for shard in shards:
-        yield shard.report.name, " ".join(_texts(load_examples([shard])))
+    windows = _words(load_examples(shards))
+    for name, of_recording in groupby(windows, key=itemgetter(0)):
+        yield name, " ".join(text for _, text in of_recording)
+    yield from ((shard.report.name, "") for shard in shards if not shard.report.num_windows)
 
 
 def _texts(examples: Dataset) -> Iterator[str]:
-    """The words of each window; nothing but them is read."""
-    for batch in examples.select_columns(["segments"]).iter(batch_size=1000):
-        for segments in batch["segments"]:
-            yield " ".join(segment["text"] for segment in segments if segment["end_ms"] is not None)
+    return (text for _, text in _words(examples))
+
+
+def _words(examples: Dataset) -> Iterator[tuple[str, str]]:
+    """Recording and words of each window; nothing but them is read."""
+    for batch in examples.select_columns(["recording", "segments"]).iter(batch_size=1000):
+        for name, segments in zip(batch["recording"], batch["segments"], strict=True):
+            yield name, " ".join(s["text"] for s in segments if s["end_ms"] is not None)

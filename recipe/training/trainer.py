@@ -7,11 +7,13 @@ is that of the mean loss over all label tokens of the update.
 import logging
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType
 from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -26,8 +28,14 @@ from recipe.training.adapters import merged
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.checkpoints import complete_checkpoint, verify_checkpoint
 from recipe.training.features import IGNORED, EpochSampler, WindowDataset, collate
+from recipe.training.memory import largest_micro_batch, reserve_moments, same_randomness
 
 logger = logging.getLogger(__name__)
+
+TOO_LITTLE_MEMORY = (
+    "Out of memory with one window at a time. Use a smaller model, activation_checkpointing or "
+    "a larger device."
+)
 
 
 def token_loss(
@@ -201,6 +209,65 @@ class WhisperTrainer(Seq2SeqTrainer):
         """Folder of the checkpoint of the current step."""
         return Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
 
+    def _prepare_for_training(
+        self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
+    ) -> tuple[nn.Module, Any]:
+        model, train_dataloader = super()._prepare_for_training(  # type: ignore[no-untyped-call]
+            max_steps, train_dataloader, resume_from_checkpoint
+        )
+        if self.must_try_memory:
+            self._agree_on_splits(model)
+        return model, train_dataloader
+
+    @property
+    def must_try_memory(self) -> bool:
+        """Whether a micro-batch that does not fit would end the run: several processes, each with a GPU.
+
+        Sharded models (FSDP, DeepSpeed) talk to one another inside a step, so none can try alone.
+        """
+        return (
+            self.accelerator.distributed_type == DistributedType.MULTI_GPU and self.args.device.type != "cpu"
+        )
+
+    def _agree_on_splits(self, model: nn.Module) -> None:
+        """Split micro-batches as the process with the least memory must.
+
+        A process that runs out of memory within a step leaves the others waiting for its gradients. So each
+        tries the largest micro-batch on its own before the first step. It costs about two steps, and
+        changes neither weights nor random numbers.
+
+        Raises:
+            TrainingError: if one of them has no room for a single window; on all processes.
+        """
+        num_splits = torch.tensor(self._try_largest(model), device=self.args.device)
+        torch.distributed.all_reduce(num_splits, op=torch.distributed.ReduceOp.MAX)
+        self.num_splits = int(num_splits)
+        if self.num_splits > self.args.train_batch_size:
+            raise TrainingError(TOO_LITTLE_MEMORY)
+        if self.num_splits > 1:
+            self._warn_of_splits("The largest micro-batch does not fit into memory: all")
+
+    def _try_largest(self, model: nn.Module) -> int:
+        """The least number of parts that fit here; more than there are windows if not even one fits."""
+        assert self.optimizer
+        batch_size = self.args.train_batch_size
+        try:
+            moments = reserve_moments(model, self.optimizer, self.args.optim)
+        except torch.OutOfMemoryError:
+            return 2 * batch_size
+        micro_batch = largest_micro_batch(self.accelerator.unwrap_model(model).config, batch_size)
+        # With accumulation the second micro-batch meets the gradients of the first.
+        micro_batches = [micro_batch] * min(2, self.args.gradient_accumulation_steps)
+        with same_randomness(self.args.device), self.accelerator.no_sync(model):
+            while self._try_steps(model, micro_batches, micro_batch["labels"].numel()) is None:
+                self._forget_gradients(model)
+                self.num_splits *= 2
+                if self.num_splits > batch_size:
+                    break
+        del moments
+        model.zero_grad()
+        return self.num_splits
+
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
@@ -239,9 +306,11 @@ class WhisperTrainer(Seq2SeqTrainer):
             {name: tensor[first : first + part_size] for name, tensor in inputs.items()}
             for first in range(0, batch_size, part_size)
         ]
-        losses = [
-            super(WhisperTrainer, self).training_step(model, part, num_items_in_batch) for part in parts
-        ]
+        losses = []
+        for number, part in enumerate(parts, start=1):
+            # Processes exchange gradients once a micro-batch, as they would without parts.
+            with nullcontext() if number == len(parts) else self.accelerator.no_sync(model):
+                losses.append(super().training_step(model, part, num_items_in_batch))
         return torch.stack(losses).sum()
 
     def _split_further(self, model: nn.Module) -> None:
@@ -256,16 +325,18 @@ class WhisperTrainer(Seq2SeqTrainer):
                 "and double gradient_accumulation_steps: the result stays the same."
             )
         if self.num_splits >= self.args.train_batch_size:
-            raise TrainingError(
-                "Out of memory with one window at a time. Use a smaller model, gradient_checkpointing or "
-                "a larger device."
-            )
+            raise TrainingError(TOO_LITTLE_MEMORY)
         self.num_splits *= 2
+        self._warn_of_splits(f"Out of memory at update {self.state.global_step + 1}: from there on")
+        self._forget_gradients(model)
+
+    def _warn_of_splits(self, why: str) -> None:
         self.warnings.append(
-            f"Out of memory at update {self.state.global_step + 1}: micro-batches are processed in "
-            f"{self.num_splits} parts from there on; the result is the same."
+            f"{why} micro-batches are processed in {self.num_splits} parts; the result is the same."
         )
         logger.warning("%s", self.warnings[-1])
+
+    def _forget_gradients(self, model: nn.Module) -> None:
         model.zero_grad()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

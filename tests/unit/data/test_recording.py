@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -174,6 +175,14 @@ def test_several_processes_make_the_same_shards_in_order(tmp_path, preparation):
     two = build_shards(recordings, preparation, tmp_path / "two", num_workers=2)
     assert [shard.path.name for shard in one] == [shard.path.name for shard in two]
     assert load_examples(one).to_list() == load_examples(two).to_list()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux only")
+def test_a_shard_that_is_loaded_twice_is_mapped_once(tmp_path, preparation):
+    shards = build_shards([make_recording(tmp_path, audio=make_sound(8))], preparation, tmp_path / "shards")
+    first, second = load_rows(shards), load_examples(shards)
+    assert first.to_list() == second.to_list()
+    assert Path("/proc/self/maps").read_text().count(shards[0].path.name) == 1
 
 
 def test_the_whole_dataset_adds_up_and_holds_a_recording_out(tmp_path, preparation):

@@ -192,7 +192,9 @@ def test_too_little_memory_splits_the_batch_and_changes_nothing_else(
     assert memory.batch_sizes[-1] <= capacity
     num_failures = sum(size > capacity for size in memory.batch_sizes)
     assert num_failures == len(small.warnings) == int(math.log2(num_splits)), "it is found out once"
-    assert f"at update 1: micro-batches are processed in {num_splits} parts" in small.warnings[-1]
+    assert (
+        f"at update 1: from there on micro-batches are processed in {num_splits} parts" in small.warnings[-1]
+    )
 
 
 @pytest.mark.parametrize("first_call", [2, 3])
@@ -206,7 +208,7 @@ def test_memory_that_runs_out_within_an_update_starts_that_update_anew(build, wh
 
 
 def test_memory_for_less_than_one_window_is_a_clear_error(build):
-    with pytest.raises(TrainingError, match=r"one window at a time.*gradient_checkpointing"):
+    with pytest.raises(TrainingError, match=r"one window at a time.*activation_checkpointing"):
         squeeze(build(), SmallMemory(0)).train()
 
 

@@ -13,6 +13,7 @@ The pipeline, in the order of `train.py`; data flows downwards only:
     training.label_check  base model, examples -> windows in doubt, held back (data.label_doubts)
     training.features     examples            -> log-mel features and labels, anew each epoch
     training.trainer      features            -> checkpoints
+    training.choice       base and trained weights -> those that the run ends with
     evaluation            model, held-out examples -> WER and CER, before and after
     publish               checkpoint, figures -> a folder that transformers loads, delivered
 

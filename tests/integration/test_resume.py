@@ -66,6 +66,7 @@ class Site:
             "learning_rate": 1e-3,
             "save_strategy": "steps",
             "save_steps": 1,
+            "publish_if_worse": True,  # chance made the model
         }
         return TrainingRun(self.root / "runs" / name, defaults | options)
 

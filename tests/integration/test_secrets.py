@@ -82,7 +82,7 @@ class Platform:
                 {"file_type": "audio", "filename": "tones.flac"},
                 {"file_type": "transcript", "filename": "tones.vtt"},
             ],
-            "options": {"language": "en", "eval_fraction": 0.3},
+            "options": {"language": "en", "eval_fraction": 0.3, "publish_if_worse": True},
         }
         self.plane.submit(f"event-{job_id}", request)
         return self.plane.wait_for_answer(SECONDS_PER_JOB)

@@ -202,7 +202,7 @@ def test_a_job_in_two_languages_is_measured_in_both(tmp_path, model_dir):
         rate = report["after"]["languages"][code]["wer_normalized"]
         assert result["evaluation"][f"wer_normalized_{code}_after"] == rate
     assert json.loads((run / "model" / "generation_config.json").read_text()).get("language") is None
-    assert "French and English speech" in (run / "model" / "README.md").read_text()
+    assert "English and French speech" in (run / "model" / "README.md").read_text()
     figures = evaluate(run, source, tmp_path / "wer.json")
     assert figures["languages"] == report["after"]["languages"]
 

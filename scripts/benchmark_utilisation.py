@@ -190,16 +190,20 @@ def measure(
             disable_tqdm=True,
         )
         clock = UpdateClock()
-        try:
-            trainer = build_trainer(shape, training, clock)
-            trainer.train()
-            has_room = not trainer.warnings  # it halves a batch that does not fit, and says so
-        except (torch.OutOfMemoryError, TrainingError):
-            has_room = False
-        trainer = None
+        has_room = train(shape, training, clock)
     peak_bytes = read_peak_memory(training.device)
     free_memory(training.device)
     return Figures(batch_size, clock.seconds_per_update, peak_bytes) if has_room else None
+
+
+def train(shape: Shape, training: RecipeTrainingArguments, clock: "UpdateClock") -> bool:
+    """Whether all updates found room in memory."""
+    try:
+        trainer = build_trainer(shape, training, clock)
+        trainer.train()
+    except (torch.OutOfMemoryError, TrainingError):
+        return False
+    return not trainer.warnings  # it halves a batch that does not fit, and says so
 
 
 def build_trainer(shape: Shape, training: RecipeTrainingArguments, clock: "UpdateClock") -> WhisperTrainer:
@@ -215,7 +219,7 @@ def build_trainer(shape: Shape, training: RecipeTrainingArguments, clock: "Updat
         measure=lambda: None,  # type: ignore[arg-type,return-value]  # nothing is held out
         callbacks=[clock],
     )
-    trainer.remove_callback(PrinterCallback)  # type: ignore[no-untyped-call]  # the table is all that is printed
+    trainer.remove_callback(PrinterCallback)  # the table is all that is printed
     return trainer
 
 

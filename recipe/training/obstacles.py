@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu
 from transformers import Seq2SeqTrainingArguments, Trainer
+from transformers.training_args import OptimizerNames
 
 from recipe.arguments import ModelArguments
 
@@ -14,6 +15,7 @@ SHARDING_ENGINES = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "
 
 def find_obstacles(model: ModelArguments, training: Seq2SeqTrainingArguments) -> list[str]:
     """A sentence for each option that would do nothing or fail on this machine."""
+    optim = OptimizerNames(training.optim).value
     engines = [name for variable, name in SHARDING_ENGINES.items() if os.environ.get(variable) == "true"]
     rules = [
         (model.lora_rank > 0 or model.lora_alpha is None, "lora_alpha needs a lora_rank over 0"),
@@ -22,8 +24,8 @@ def find_obstacles(model: ModelArguments, training: Seq2SeqTrainingArguments) ->
             f"lora_rank does not work with {' and '.join(engines)}; start it with multi_gpu.yaml",
         ),
         (
-            "paged" not in training.optim or training.device.type == "cuda",
-            f"optim: {training.optim.value} pages between GPU and main memory, and there is no GPU",
+            "paged" not in optim or training.device.type == "cuda",
+            f"optim: {optim} pages between GPU and main memory, and there is no GPU",
         ),
     ]
     problems = [problem for is_met, problem in rules if not is_met]
@@ -39,7 +41,8 @@ def _try_optimizer(training: Seq2SeqTrainingArguments) -> str:
         optimizer, options = Trainer.get_optimizer_cls_and_kwargs(training)
         optimizer([weight], **options).step()
     except Exception as error:  # noqa: BLE001 - whatever a library raises, it cannot be used
-        return f"optim: {training.optim.value} cannot work here ({_first_line(error)}); adamw_torch_fused can"
+        optim = OptimizerNames(training.optim).value
+        return f"optim: {optim} cannot work here ({_first_line(error)}); adamw_torch_fused can"
     return ""
 
 
@@ -48,6 +51,7 @@ def _try_compiler(training: Seq2SeqTrainingArguments) -> str:
     if not training.torch_compile:
         return ""
     backend, mode = training.torch_compile_backend, training.torch_compile_mode
+    assert backend, "Trainer fills it in"
     try:
         torch.compile(gelu, backend=backend, mode=mode)(torch.ones(64, device=training.device))
     except Exception as error:  # noqa: BLE001 - whatever the compiler raises, it cannot be used

@@ -17,7 +17,7 @@ def test_the_table_has_a_line_for_each_way_to_train():
         "LoRA",
     ]
     output = subprocess.run(
-        [*command, "--max_batch_size", "1", "--num_updates", "2"],
+        [*command, "--max_batch_size", "1", "--num_updates", "1"],
         cwd=REPOSITORY,
         env=clean_environment(),
         check=True,
@@ -29,9 +29,7 @@ def test_the_table_has_a_line_for_each_way_to_train():
         for line in output.splitlines()
         if line.startswith("|")
     ]
-    assert [row[1:3] for row in rows] == [
-        [trained, activations] for trained in ("full", "LoRA") for activations in ("kept", "recomputed")
-    ]
+    assert [row[1:3] for row in rows] == [["LoRA", "kept"], ["LoRA", "recomputed"]]
     for row in rows:
         figures = dict(zip(heading, row, strict=True))
         assert float(figures["audio s per s"]) > 0

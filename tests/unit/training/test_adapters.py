@@ -135,14 +135,18 @@ def test_after_a_look_at_the_merged_model_the_adapters_are_as_before_to_the_bit(
     assert torch.equal(hear(model), heard)
 
 
-@pytest.mark.parametrize("options", [{}, {"activation_checkpointing": True}], ids=["plain", "recomputed"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, pytest.param({"activation_checkpointing": True}, marks=pytest.mark.slow)],
+    ids=["plain", "recomputed"],
+)
 def test_accumulation_does_not_change_the_update(build_in, measured, tmp_path, options: dict[str, Any]):
     layout = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4, "save_strategy": "no"}
     parts = trained(build_in(tmp_path, **layout, **options))
     assert_same(measured, parts, tolerance=1e-6)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("step", [*(pytest.param(step, marks=pytest.mark.slow) for step in (1, 2)), 3])
 def test_a_run_that_is_stopped_ends_like_one_that_is_not(build, measured, step: int):
     stopped(build(errors_by_step=ERRORS, callbacks=(StopAfterSave(step),)))
     resumed = resume(build(errors_by_step=ERRORS))

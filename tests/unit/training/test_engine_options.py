@@ -66,7 +66,8 @@ def test_recomputed_activations_change_nothing(build, tmp_path, is_encoder_froze
     assert_same(plain, recomputed, tolerance=1e-7)
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)], ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of the compiler's own
 def test_a_compiled_model_trains_and_resumes_like_one_that_is_not(build, tmp_path, backend: str):
     options = {"torch_compile": True, "torch_compile_backend": backend}

@@ -201,7 +201,10 @@ def prepare(
             )
     run.warnings += [remark] * bool(remark)
     code = language if is_multilingual(model) else None
-    return data, Decoding(code, arguments.model.task, arguments.run.eval_batch_size)
+    run_options = arguments.run
+    return data, Decoding(
+        code, arguments.model.task, run_options.eval_batch_size, run_options.evaluation_engine
+    )
 
 
 def check_labels(
@@ -305,7 +308,7 @@ def measure_before(
         return make_once(
             path,
             Evaluation,
-            trainer.fingerprint,
+            {**trainer.fingerprint, **vars(listener.decoding)},
             lambda: measure(run, "base model", listener, data),
         )
 

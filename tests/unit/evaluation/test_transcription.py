@@ -15,17 +15,15 @@ from recipe.evaluation.transcription import Decoding, Listener, transcribe_examp
 from recipe.training.arguments import parse_arguments
 from recipe.training.tiny import build_tiny_whisper
 
-MODELS = {
-    "multilingual": {"num_layers": 2},
-    "English only": {"is_multilingual": False, "seed": 1},
-    "128 mels": {"num_mel_bins": 128, "seed": 2},
-}
+MODELS = {"multilingual": {}, "English only": {"is_multilingual": False}, "128 mels": {"num_mel_bins": 128}}
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def listener(request, tmp_path_factory) -> Listener:
     torch.set_num_threads(1)
-    folder = build_tiny_whisper(tmp_path_factory.mktemp("tiny"), **MODELS[request.param])
+    folder = build_tiny_whisper(
+        tmp_path_factory.mktemp("tiny"), seed=3, num_layers=2, **MODELS[request.param]
+    )
     model = WhisperForConditionalGeneration.from_pretrained(folder)
     sharpen(model)
     language = None if request.param == "English only" else "fr"
@@ -37,24 +35,24 @@ def sharpen(model: WhisperForConditionalGeneration) -> None:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.dim() > 1 and "conv" not in name and "positions" not in name:
-                weight *= 8
+                weight.mul_(6)
             if name.endswith(("encoder_attn.v_proj.weight", "encoder_attn.out_proj.weight")):
-                weight *= 8
+                weight.mul_(30)
 
 
 @pytest.fixture(scope="module")
 def examples() -> Dataset:
-    times = np.arange(32_000) / 16_000
+    times = np.arange(30 * 16_000) / 16_000
     rows = [
         {
             "recording": "talk",
             "start_ms": 30_000 * index,
-            "end_ms": 30_000 * index + 2_000,
+            "end_ms": 30_000 * (index + 1),
             "audio": {
                 "bytes": encode_flac((9000 * np.sin(2 * np.pi * 200 * 2**index * times)).astype(np.int16)),
                 "path": None,
             },
-            "segments": [{"start_ms": 0, "end_ms": 2_000, "text": "mot " * (index % 4)}],
+            "segments": [{"start_ms": 0, "end_ms": 30_000, "text": "mot " * (index % 4)}],
             "prompt": "",
             "chars_per_second": 0.0,
             "compression_ratio": 0.0,
@@ -101,6 +99,7 @@ def test_rows_that_leave_the_batch_early_write_what_generate_writes(listener):
     assert len(set(map(len, ours))) > 1
 
 
+@pytest.mark.parametrize("listener", ["multilingual", "English only"], indirect=True)
 @pytest.mark.parametrize("engine", ["transformers", "ctranslate2"])
 def test_every_window_is_heard_once_and_given_back_in_the_order_of_the_dataset(listener, examples, engine):
     if engine == "ctranslate2":

@@ -41,7 +41,7 @@ class Ctranslate2Engine:
     """
 
     def __init__(self, model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> None:
-        self._config = model.generation_config
+        self._config: Any = model.generation_config  # Whisper's fields are not in its type
         precision = _precision(model.device)
         with tempfile.TemporaryDirectory() as folder:
             self._whisper = _convert(model, processor, Path(folder), precision)

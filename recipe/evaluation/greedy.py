@@ -5,6 +5,7 @@ soon as it ends or only repeats itself, so that what is left gets cheaper and a 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,15 +30,15 @@ class TransformersEngine:
 
     def __init__(self, model: WhisperForConditionalGeneration) -> None:
         self._model = model
-        config = model.generation_config
-        self._end_of_text: int = config.eos_token_id
-        self._first_timestamp: int = config.no_timestamps_token_id + 1
+        self._config: Any = model.generation_config  # Whisper's fields are not in its type
+        self._end_of_text: int = self._config.eos_token_id
+        self._first_timestamp: int = self._config.no_timestamps_token_id + 1
 
     def write(self, features: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         """The tokens after each prompt, without the end of text; see `recipe.evaluation.passes.Engine`."""
         states = self._model.get_encoder()(features.to(self._model.device)).last_hidden_state
         ids = torch.tensor(prompts, device=states.device)
-        rules = self._rules(ids.shape[1], states.device)
+        rules = self._rules(ids.shape[1], str(states.device))
         written: list[list[int]] = [[] for _ in prompts]
         rows = list(range(len(prompts)))  # of the batch, those that are still being written
         cache = None
@@ -49,7 +50,8 @@ class TransformersEngine:
                 use_cache=True,
             )
             cache = output.past_key_values
-            next_ids = rules(ids, output.logits[:, -1].float()).argmax(-1)
+            scores = rules(ids, output.logits[:, -1].float())  # type: ignore[arg-type]  # wants LongTensor
+            next_ids = scores.argmax(-1)
             ids = torch.cat([ids, next_ids[:, None]], dim=1)
             for row, token in zip(rows, next_ids.tolist(), strict=True):
                 written[row].append(token)
@@ -68,9 +70,9 @@ class TransformersEngine:
             or is_looping(tokens, self._first_timestamp)
         )
 
-    def _rules(self, num_prompt: int, device: torch.device) -> LogitsProcessorList:
+    def _rules(self, num_prompt: int, device: str) -> LogitsProcessorList:
         """What may be written next, in the order in which `generate` asks."""
-        config = self._model.generation_config
+        config = self._config
         rules = LogitsProcessorList()
         if config.begin_suppress_tokens:
             first = SuppressTokensAtBeginLogitsProcessor(config.begin_suppress_tokens, num_prompt, device)

@@ -114,16 +114,16 @@ def _transcribe_batch(listener: Listener, engine: Engine, examples: Sequence[Map
     model, processor = listener.model, listener.processor
     features = np.stack([_features_of(processor, example) for example in examples])
     prompts = [_prompt(model, listener.decoding)] * len(examples)
-    first_timestamp = model.generation_config.no_timestamps_token_id + 1
+    config: Any = model.generation_config  # Whisper's fields are not in its type
     with torch.inference_mode(), autocast(model.device):
-        ids = hear_windows(engine, torch.from_numpy(features), prompts, first_timestamp)
+        ids = hear_windows(engine, torch.from_numpy(features), prompts, config.no_timestamps_token_id + 1)
     texts: list[str] = processor.batch_decode(ids, skip_special_tokens=True)
     return [text.strip() for text in texts]
 
 
 def _prompt(model: WhisperForConditionalGeneration, decoding: Decoding) -> list[int]:
     """The tokens that a transcript begins with: that it begins, and for a multilingual model what it is."""
-    config = model.generation_config
+    config: Any = model.generation_config
     start: list[int] = [config.decoder_start_token_id]
     if decoding.language is None:
         return start

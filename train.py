@@ -205,8 +205,9 @@ def prepare(
     if run.is_main:
         write_dataset_report(folder, data)
     run.warnings += remarks
+    options = arguments.run
     task = arguments.model.task if is_multilingual(model) else None
-    return data, Decoding(task, arguments.run.eval_batch_size)
+    return data, Decoding(task, options.eval_batch_size, options.evaluation_engine)
 
 
 def check_labels(
@@ -328,7 +329,7 @@ def measure_before(
         return make_once(
             path,
             Evaluation,
-            trainer.fingerprint,
+            {**trainer.fingerprint, **vars(listener.decoding)},
             lambda: measure(run, "base model", listener, data),
         )
 

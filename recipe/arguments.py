@@ -165,6 +165,13 @@ class RunArguments:
     eval_batch_size: Annotated[int, Field(ge=1, le=256)] = field(
         default=8, metadata={"help": "Windows transcribed together when WER is measured."}
     )
+    evaluation_engine: Literal["transformers", "ctranslate2"] = field(
+        default="transformers",
+        metadata={
+            "help": "What transcribes when WER is measured: transformers, or ctranslate2 (faster-whisper's "
+            "engine) where that package is installed."
+        },
+    )
     max_selection_windows: Annotated[int, Field(ge=1)] = field(
         default=200,
         metadata={

@@ -3,8 +3,8 @@
 
     python scripts/evaluate_wer.py --model openai/whisper-small --data_dir recordings --language fr
 
-With --report RUN/report.json only the windows that this run held out are judged, in the same batches,
-so that a released model gets the very figure that the report says.
+With --report RUN/report.json only the windows that this run held out are judged, in the same batches and
+by the same engine, so that a released model gets the very figure that the report says.
 """
 
 import argparse
@@ -60,6 +60,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--language", help="code or name; by default the captions' tags, or what is heard")
     parser.add_argument("--task", choices=["transcribe", "translate"], default="transcribe")
     parser.add_argument("--batch_size", type=int, default=8, help="windows at once (default 8)")
+    parser.add_argument("--engine", choices=["transformers", "ctranslate2"], default="transformers")
     parser.add_argument("--report", type=Path, help="report.json of a run: judge only what it held out")
     parser.add_argument("--json", help="file for all figures")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -85,6 +86,7 @@ def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, Decoding]:
         decoding = Decoding(
             asked.task if is_multilingual(model) else None,
             report.get("batch_size", arguments.batch_size),
+            report.get("engine", arguments.engine),
         )
         with tqdm(total=len(examples), desc="listen", unit="window") as bar:
             evaluation = evaluate_model(Listener(model, processor, decoding), examples, on_batch=bar.update)

@@ -212,7 +212,7 @@ def measure_fits(examples: Dataset) -> dict[str, float]:
     """Memory and JSON of what the label check keeps of each window, a copy in every process."""
     tracemalloc.start()
     fits = [
-        WindowFit(index, row["recording"], row["start_ms"], row["end_ms"], spoken_words(row), 0.5, -1.0)
+        WindowFit(index, row["recording"], row["start_ms"], row["end_ms"], "fr", spoken_words(row), 0.5, -1.0)
         for index, row in enumerate(examples.remove_columns("audio"))
     ]
     json_bytes = sum(len(json.dumps(asdict(fit))) for fit in fits)

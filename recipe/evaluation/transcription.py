@@ -20,9 +20,9 @@ from recipe.data.audio import decode_flac
 from recipe.data.mel import log_mel
 from recipe.data.timeline import SAMPLES_PER_MS
 from recipe.data.windows import Segment, end_of_words
-
-MAX_NEW_TOKENS = 224
-"""Longest transcript of a window, as in openai/whisper (half the decoder): ends runaway repetitions."""
+from recipe.evaluation.ctranslate import Ctranslate2Engine, check_ctranslate2
+from recipe.evaluation.greedy import TransformersEngine
+from recipe.evaluation.passes import Engine, hear_windows
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,12 @@ class Decoding:
     Attributes:
         task: "transcribe" or "translate"; None for an English-only checkpoint, which is told no language.
         batch_size: Windows at once; part of the exact result, since batches differ in rounding.
+        engine: "transformers" or "ctranslate2"; part of the exact result too.
     """
 
     task: str | None = "transcribe"
     batch_size: int = 8
+    engine: str = "transformers"
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,14 @@ def transcribe_examples(
         on_batch: Called with the number of windows that this process has just transcribed.
     """
     state = PartialState()
-    model, batch_size = listener.model, listener.decoding.batch_size
-    starts = range(0, len(examples), batch_size)
+    model = listener.model
+    batches = _sort_into_batches(examples, listener.decoding.batch_size)
     texts: list[tuple[int, str]] = []
     was_training = model.training
     model.eval()
-    for first in starts[state.process_index :: state.num_processes]:
-        indices = range(first, min(first + batch_size, len(examples)))
-        heard = _transcribe_batch(listener, [examples[index] for index in indices])
+    engine = _start_engine(listener)
+    for indices in batches[state.process_index :: state.num_processes]:
+        heard = _transcribe_batch(listener, engine, [examples[index] for index in indices])
         texts += zip(indices, heard, strict=True)
         on_batch(len(indices))
     model.train(was_training)
@@ -84,24 +86,47 @@ def spoken_words(example: Mapping[str, Any]) -> str:
     return " ".join(segment["text"] for segment in example["segments"] if segment["end_ms"] is not None)
 
 
-def _transcribe_batch(listener: Listener, examples: Sequence[Mapping[str, Any]]) -> list[str]:
-    model, processor, decoding = listener.model, listener.processor, listener.decoding
+def _sort_into_batches(examples: Dataset, batch_size: int) -> list[list[int]]:
+    """Windows with about as many words together, most first, so that processes and rows end together.
+
+    The order is that of the windows themselves, not that of the dataset or of the processes: a window is
+    always heard beside the same others, which decide its rounding.
+    """
+
+    def key(index: int) -> tuple[int, str, int]:
+        example = rows[index]
+        return -len(spoken_words(example)), example["recording"], example["start_ms"]
+
+    rows = list(examples.remove_columns("audio"))
+    order = sorted(range(len(rows)), key=key)
+    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+
+def _start_engine(listener: Listener) -> Engine:
+    if listener.decoding.engine == "ctranslate2":
+        check_ctranslate2()
+        return Ctranslate2Engine(listener.model, listener.processor)
+    return TransformersEngine(listener.model)
+
+
+def _transcribe_batch(listener: Listener, engine: Engine, examples: Sequence[Mapping[str, Any]]) -> list[str]:
+    model, processor = listener.model, listener.processor
     features = np.stack([_features_of(processor, example) for example in examples])
-    options: dict[str, Any] = {}
-    if decoding.task:
-        options = {"language": [example["language"] for example in examples], "task": decoding.task}
+    prompts = [_prompt(model, listener.decoding.task, example["language"]) for example in examples]
+    config: Any = model.generation_config  # Whisper's fields are not in its type
     with torch.inference_mode(), autocast(model.device):
-        ids = model.generate(
-            torch.from_numpy(features).to(model.device),
-            max_new_tokens=MAX_NEW_TOKENS,
-            use_cache=True,
-            num_beams=1,
-            do_sample=False,
-            return_timestamps=True,
-            **options,
-        )
+        ids = hear_windows(engine, torch.from_numpy(features), prompts, config.no_timestamps_token_id + 1)
     texts: list[str] = processor.batch_decode(ids, skip_special_tokens=True)
     return [text.strip() for text in texts]
+
+
+def _prompt(model: WhisperForConditionalGeneration, task: str | None, language: str) -> list[int]:
+    """The tokens that a transcript begins with: that it begins, and for a multilingual model what it is."""
+    config: Any = model.generation_config
+    start: list[int] = [config.decoder_start_token_id]
+    if task is None:
+        return start
+    return [*start, config.lang_to_id[f"<|{language}|>"], config.task_to_id[task]]
 
 
 def _features_of(processor: WhisperProcessor, example: Mapping[str, Any]) -> Any:

@@ -21,6 +21,7 @@ from recipe.arguments import (
 )
 from recipe.destination import check_destination
 from recipe.errors import JobError
+from recipe.evaluation.ctranslate import check_ctranslate2
 from recipe.training.obstacles import find_obstacles
 
 AUTO = -1
@@ -130,7 +131,7 @@ def check_all(arguments: Arguments) -> None:
     """Check all groups before anything costly begins.
 
     Raises:
-        JobError: naming what is out of bounds, or which arguments contradict each other.
+        JobError: naming what is out of bounds or not installed, or which arguments contradict each other.
     """
     source, model, data, run, training = arguments
     check_arguments(model, data, run)
@@ -144,6 +145,8 @@ def check_all(arguments: Arguments) -> None:
         raise JobError("The arguments cannot be used: " + "; ".join(problems))
     if run.publish_to:
         check_destination(run.publish_to)
+    if run.evaluation_engine == "ctranslate2":
+        check_ctranslate2()
 
 
 def _find_contradictions(

@@ -1,0 +1,105 @@
+"""The words of a batch of windows by CTranslate2, the engine of faster-whisper; the package is optional."""
+
+import copy
+import logging
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from recipe.errors import JobError
+from recipe.evaluation.passes import MAX_NEW_TOKENS
+
+logger = logging.getLogger(__name__)
+
+
+def check_ctranslate2() -> None:
+    """Refuse to begin without the package.
+
+    Raises:
+        JobError: if it is not installed.
+    """
+    if find_spec("ctranslate2") is None:
+        raise JobError(
+            "evaluation_engine: ctranslate2 is not installed here; install the package ctranslate2 "
+            "(requirements-dev.txt has its version), or leave the option at transformers."
+        )
+
+
+class Ctranslate2Engine:
+    """Hears with a converted copy of the model, made of the weights that it has now.
+
+    Args:
+        model: On its device, with whole weights: not sharded.
+        processor: The model's.
+    """
+
+    def __init__(self, model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> None:
+        self._config: Any = model.generation_config  # Whisper's fields are not in its type
+        precision = _precision(model.device)
+        with tempfile.TemporaryDirectory() as folder:
+            self._whisper = _convert(model, processor, Path(folder), precision)
+        logger.info("CTranslate2 hears in %s.", precision)
+
+    def write(self, features: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """The tokens after each prompt, without the end of text; see `recipe.evaluation.passes.Engine`."""
+        from ctranslate2 import StorageView  # noqa: PLC0415 - optional
+
+        config = self._config
+        results = self._whisper.generate(
+            StorageView.from_array(features.float().cpu().numpy()),
+            [list(prompt) for prompt in prompts],
+            beam_size=1,
+            max_length=2 * MAX_NEW_TOKENS,  # it takes the half of this for new tokens
+            suppress_tokens=list(config.suppress_tokens or []),
+            suppress_blank=bool(config.begin_suppress_tokens),
+            max_initial_timestamp_index=config.max_initial_timestamp_index,
+        )
+        return [result.sequences_ids[0] for result in results]
+
+
+def _precision(device: torch.device) -> str:
+    """As near to what transformers computes in on the device as the engine offers."""
+    if device.type != "cuda":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+def _convert(
+    model: WhisperForConditionalGeneration, processor: WhisperProcessor, folder: Path, precision: str
+) -> Any:
+    """The converted model, loaded."""
+    from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - optional
+    from ctranslate2.models import Whisper  # noqa: PLC0415 - optional
+
+    class Converter(TransformersConverter):  # type: ignore[misc]  # untyped
+        """Takes the model from memory; only its configuration is read from the folder."""
+
+        def load_model(self, *_args: Any, **_kwargs: Any) -> WhisperForConditionalGeneration:
+            return _copy_to_cpu(model)
+
+        def load_tokenizer(self, *_args: Any, **_kwargs: Any) -> Any:
+            return processor.tokenizer
+
+    model.config.save_pretrained(folder)
+    converted = str(folder / "converted")
+    Converter(str(folder)).convert(converted, quantization=precision)
+    return Whisper(
+        converted,
+        device=model.device.type,
+        device_index=model.device.index or 0,
+        compute_type=precision,
+        intra_threads=torch.get_num_threads(),
+    )
+
+
+def _copy_to_cpu(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
+    """A copy whose weights are in main memory: the model's own where they are there already."""
+    tensors = chain(model.parameters(), model.buffers())
+    return copy.deepcopy(model, {id(tensor): tensor.detach().cpu() for tensor in tensors})

@@ -13,7 +13,6 @@ def test_the_table_has_a_line_for_each_way_to_train():
         "--sizes",
         "toy",
         "--trained",
-        "full",
         "LoRA",
     ]
     output = subprocess.run(

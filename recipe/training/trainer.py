@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from transformers import Seq2SeqTrainer, WhisperForConditionalGeneration
+from transformers import WhisperForConditionalGeneration
 from transformers.trainer_callback import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import SAFE_WEIGHTS_NAME
@@ -24,6 +24,7 @@ from recipe.errors import CheckpointError, TrainingError
 from recipe.evaluation.report import Evaluation
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.checkpoints import complete_checkpoint, verify_checkpoint
+from recipe.training.engine import EngineTrainer
 from recipe.training.features import IGNORED, EpochSampler, WindowDataset, collate
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def token_loss(
     return total / (num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum())
 
 
-class WhisperTrainer(Seq2SeqTrainer):
+class WhisperTrainer(EngineTrainer):
     """Trains Whisper on windows.
 
     Args:
@@ -137,6 +138,7 @@ class WhisperTrainer(Seq2SeqTrainer):
             CheckpointError: if it is damaged or gone.
         """
         if self.state.best_global_step in {None, self.state.global_step}:
+            self.gather_weights()
             return
         # Not state.best_model_checkpoint: Trainer forgets it in silence when the folder is gone.
         best = Path(self.args.output_dir) / f"checkpoint-{self.state.best_global_step}"
@@ -145,13 +147,14 @@ class WhisperTrainer(Seq2SeqTrainer):
             raise CheckpointError(
                 f"The best checkpoint {best} cannot be used: {problem}. Train anew in another output_dir."
             )
-        load_model(self.accelerator.unwrap_model(self.model), best / SAFE_WEIGHTS_NAME)
+        load_model(self.whole_model, best / SAFE_WEIGHTS_NAME)
         logger.info("Took the weights of %s, which hears the held-out windows best.", best.name)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Loss by Trainer's loop, then the error rates of what the model writes on its own."""
         output = super().evaluation_loop(*args, **kwargs)
-        evaluation = self._measure()
+        with self.whole_weights():
+            evaluation = self._measure()
         self.evaluations[self.state.global_step] = evaluation
         rates = {f"eval_{name}": float(value) for name, value in evaluation.scores.as_dict().items()}
         return output._replace(metrics={**(output.metrics or {}), **rates})

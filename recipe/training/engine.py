@@ -70,13 +70,11 @@ class EngineTrainer(Seq2SeqTrainer):
         yield
         self._make_room()
 
-    def autocast_smart_context_manager(
-        self, cache_enabled: bool | None = True
-    ) -> AbstractContextManager[None]:
+    def autocast_smart_context_manager(self, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
         """Trainer's hook: Accelerate autocasts the models that it wraps itself, and FSDP's are not."""
-        if self.is_fsdp_enabled:
+        if uses_fsdp():
             return self.accelerator.autocast()  # type: ignore[no-any-return]
-        return super().autocast_smart_context_manager(cache_enabled)  # type: ignore[no-any-return]
+        return super().autocast_smart_context_manager(*args, **kwargs)  # type: ignore[no-any-return]
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         self._make_room()

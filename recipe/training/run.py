@@ -192,8 +192,8 @@ def check_shared(output_dir: Path) -> None:
         time.sleep(0.5)
     if not all(gather_object([is_shared])):
         raise JobError(
-            f"output_dir: {output_dir} is not the same folder on all {num_machines} machines. They prepare its "
-            "data and go on from its checkpoints together: give a folder on a disk that they share."
+            f"output_dir: {output_dir} is not the same folder on all {num_machines} machines. They prepare "
+            "its data and go on from its checkpoints together: give a folder on a disk that they share."
         )
 
 

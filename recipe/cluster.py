@@ -65,8 +65,8 @@ def read_cluster(
     numbers = {name: environment.get(name, "") for name in ("NUM_NODES", "NODE_RANK")}
     if not address or not all(re.fullmatch(r"\d+", text) for text in [*numbers.values(), port_text]):
         raise JobError(
-            f"No cluster was found: MASTER_ADDR is {address!r}, its port {port_text!r}, {numbers}. Start this "
-            f"in a RunPod Instant Cluster or with srun, or set them as in {EXAMPLE}."
+            f"No cluster was found: MASTER_ADDR is {address!r}, its port {port_text!r}, {numbers}. Start "
+            f"this in a RunPod Instant Cluster or with srun, or set them as in {EXAMPLE}."
         )
     cluster = Cluster(int(numbers["NUM_NODES"]), int(numbers["NODE_RANK"]), address, int(port_text))
     if not 0 <= cluster.rank < cluster.num_machines:

@@ -49,13 +49,10 @@ def one_process(root: Path) -> TrainingRun:
     return make_run(root, "one", "single_gpu", num_processes=1).finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
-    [
-        "fsdp",
-        pytest.param("multi_gpu", marks=pytest.mark.slow),
-        pytest.param("deepspeed_zero2", marks=[pytest.mark.slow, WITHOUT_ITS_PACKAGE]),
-    ],
+    ["multi_gpu", "fsdp", pytest.param("deepspeed_zero2", marks=WITHOUT_ITS_PACKAGE)],
 )
 def test_an_engine_trains_measures_and_publishes_as_one_process_does(
     config: str, root: Path, one_process: TrainingRun

@@ -1,5 +1,7 @@
 """Two machines, played by two launchers on loopback, train as one process does and end together."""
 
+import json
+import signal
 import subprocess
 import sys
 import time
@@ -14,9 +16,9 @@ from training_runs import (
     assert_same_curve,
     clean_environment,
     find_free_port,
-    kill_family,
     kill_session,
     launch_on_cpu,
+    signal_family,
     wait_until,
     write_recording,
 )
@@ -25,6 +27,7 @@ from recipe.training.tiny import build_tiny_whisper
 
 Machines = tuple[TrainingRun, TrainingRun]
 SECONDS_TO_NOTICE = 60.0  # it takes about 4; a busy machine more
+LOSE_PEER = REPOSITORY / "tests" / "integration" / "lose_peer.py"
 PREPARE = REPOSITORY / "tests" / "integration" / "prepare_share.py"
 
 
@@ -73,31 +76,54 @@ def attempt(machines: Machines) -> list[int]:
             kill_session(process)
 
 
-def end_one(machines: Machines, victim: int, after: int) -> tuple[int, float]:
-    """kill -9 of all that one machine runs: the other's exit code, and how many seconds it took to notice."""
+def end_one(
+    machines: Machines, victim: int, after: int, number: signal.Signals = signal.SIGKILL
+) -> tuple[int, float]:
+    """A signal to all that one machine runs: the other's exit code, and how many seconds it took to notice."""
     processes = [machine.start() for machine in machines]
     survivor = processes[1 - victim]
     try:
         wait_until(lambda: machines[0].num_updates_saved() >= after, survivor)
-        kill_family(processes[victim])
+        signal_family(processes[victim], number)
         killed = time.monotonic()
         return survivor.wait(300), time.monotonic() - killed
     finally:
         for process in processes:
             if process.poll() is None:
-                kill_family(process)
+                signal_family(process, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("victim", [1, pytest.param(0, marks=pytest.mark.slow)], ids=["second", "first"])
-def test_a_machine_that_dies_ends_the_other_with_a_sentence(victim: int, root: Path) -> None:
+def test_a_process_whose_peer_dies_says_what_to_do(tmp_path: Path) -> None:
+    cluster = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_port()), "WORLD_SIZE": "2"}
+    command = [sys.executable, str(LOSE_PEER), str(tmp_path)]
+    survivor, victim = (
+        subprocess.Popen(command, env=clean_environment(**cluster, RANK=rank, LOCAL_RANK=rank))
+        for rank in "01"
+    )
+    assert (victim.wait(300), survivor.wait(300)) == (-signal.SIGKILL, 1)
+    error = json.loads((tmp_path / "error.json").read_text())
+    assert error["error_type"] == "TrainingError"
+    assert "Another process of this training ended or fell silent" in error["error"]
+    assert "start the same command again, on every machine" in error["error"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1], ids=["first", "second"])
+def test_a_machine_that_dies_ends_the_other(victim: int, root: Path) -> None:
     run = make_run(root, f"killed-{victim}", batch_size=2, num_train_epochs=100)
     exit_code, seconds = end_one(on_two_machines(run, root), victim, after=1)
     assert exit_code == 1
     assert seconds < SECONDS_TO_NOTICE
-    error = run.read("error.json")
-    assert error["error_type"] == "TrainingError"
-    assert "Another process of this training ended or fell silent" in error["error"]
-    assert "start the same command again, on every machine" in error["error"]
+    assert "ended or fell silent" in run.read("error.json")["error"]
+
+
+@pytest.mark.slow
+def test_a_machine_that_freezes_ends_the_other_after_the_time_out(root: Path) -> None:
+    run = make_run(root, "frozen", batch_size=2, num_train_epochs=100, ddp_timeout=20)
+    exit_code, seconds = end_one(on_two_machines(run, root), victim=1, after=1, number=signal.SIGSTOP)
+    assert exit_code == 1
+    assert 20 <= seconds < 20 + SECONDS_TO_NOTICE
+    assert "ended or fell silent" in run.read("error.json")["error"]
 
 
 @pytest.mark.slow

@@ -189,12 +189,11 @@ class TrainingRun:
         return bool(newest) and not (newest[0] / COMPLETION_FILE).exists()
 
 
-def kill_family(process: subprocess.Popen[bytes]) -> None:
-    """kill -9 of a launcher and its ranks, which have sessions of their own: as when a machine goes down."""
+def signal_family(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """A signal to a launcher and its ranks, which have sessions of their own: as when a machine goes down."""
     launcher = psutil.Process(process.pid)
     for member in [*launcher.children(recursive=True), launcher]:
-        member.kill()
-    process.wait()
+        member.send_signal(number)
 
 
 def kill_session(process: subprocess.Popen[bytes]) -> None:

@@ -79,7 +79,7 @@ def attempt(machines: Machines) -> list[int]:
 def end_one(
     machines: Machines, victim: int, after: int, number: signal.Signals = signal.SIGKILL
 ) -> tuple[int, float]:
-    """A signal to all that one machine runs: the other's exit code, and how many seconds it took to notice."""
+    """A signal to all that one machine runs: the other's exit code, and in how many seconds it noticed."""
     processes = [machine.start() for machine in machines]
     survivor = processes[1 - victim]
     try:

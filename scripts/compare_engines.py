@@ -5,8 +5,8 @@
 
 One process, two processes (DDP), two machines on loopback, FSDP and, where it is installed, DeepSpeed ZeRO-2
 train the same windows, in float32, with the configs of accelerate_configs/; without two GPUs nothing in them
-is changed but the device. Without --model a tiny one with random weights is made. Curves go to
-OUTPUT_DIR/curves.json, the table to the terminal, the picture to --picture.
+is changed but the device. Without --model a tiny one with random weights is made. The table goes to the
+terminal, the picture to --picture, the curves beside it as JSON.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> None:
     if any(exit_codes):
         sys.exit(f"A training failed; see the logs in {output_dir}.")
     curves = {name: read_curve(output_dir / ENGINES[name]) for name in names}
-    (output_dir / "curves.json").write_text(json.dumps(curves, indent=1))
+    arguments.picture.with_suffix(".json").write_text(json.dumps(curves))
     print_table(curves)
     draw(curves, arguments.picture)
 
@@ -63,7 +63,7 @@ def parse_arguments() -> argparse.Namespace:
     """What is trained, how long, and where it goes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data_dir", type=Path, required=True, help="audio with captions")
-    parser.add_argument("--output_dir", type=Path, required=True, help="receives the runs and curves.json")
+    parser.add_argument("--output_dir", type=Path, required=True, help="receives the runs")
     parser.add_argument("--model", type=Path, help="folder of a Whisper checkpoint")
     parser.add_argument("--language", default="fr")
     parser.add_argument("--num_updates", type=int, default=30)
@@ -157,6 +157,7 @@ def draw(curves: dict[str, Curve], path: Path) -> None:
             axis.plot(steps, values, linewidth=width, label=name, color=f"C{index}")
     axes[0].set(ylabel="loss", title="The same training under each engine")
     axes[1].set(ylabel="gradient norm", xlabel="update")
+    axes[1].xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend()
     figure.savefig(path, dpi=120)
 

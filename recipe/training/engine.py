@@ -57,6 +57,7 @@ class EngineTrainer(Seq2SeqTrainer):
         """Bring the weights as they are now into `whole_model`; every process must take part."""
         if not uses_fsdp():
             return
+        assert self.model is not None
         self._move_whole_model(self.args.device)
         with torch.no_grad():
             for name, weight in self.model.named_parameters():
@@ -74,11 +75,11 @@ class EngineTrainer(Seq2SeqTrainer):
         """Trainer's hook: Accelerate autocasts the models that it wraps itself, and FSDP's are not."""
         if uses_fsdp():
             return self.accelerator.autocast()  # type: ignore[no-any-return]
-        return super().autocast_smart_context_manager(*args, **kwargs)  # type: ignore[no-any-return]
+        return super().autocast_smart_context_manager(*args, **kwargs)
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         self._make_room()
-        return super()._prepare_for_training(*args, **kwargs)
+        return super()._prepare_for_training(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         if uses_fsdp() and state_dict:
@@ -110,7 +111,7 @@ class EngineTrainer(Seq2SeqTrainer):
 
     def _build_deepspeed_plugin(self) -> DeepSpeedPlugin:
         plugin = DeepSpeedPlugin()
-        autocast = {
+        autocast: dict[str, Any] = {
             "enabled": self.args.bf16 or self.args.fp16,
             "dtype": "float16" if self.args.fp16 else "bfloat16",
             "lower_precision_safe_modules": [],  # whose gradients would travel in low precision

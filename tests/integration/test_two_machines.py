@@ -70,7 +70,7 @@ def attempt(machines: Machines) -> list[int]:
     """The exit codes of an undisturbed attempt."""
     processes = [machine.start() for machine in machines]
     try:
-        return [process.wait(300) for process in processes]
+        return [process.wait(600) for process in processes]
     finally:
         for process in processes:
             kill_session(process)
@@ -86,7 +86,7 @@ def end_one(
         wait_until(lambda: machines[0].num_updates_saved() >= after, survivor)
         signal_family(processes[victim], number)
         killed = time.monotonic()
-        return survivor.wait(300), time.monotonic() - killed
+        return survivor.wait(600), time.monotonic() - killed
     finally:
         for process in processes:
             if process.poll() is None:

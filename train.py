@@ -358,7 +358,7 @@ def train(arguments: Arguments, run: Run, trainer: WhisperTrainer) -> None:
     }
     stats = system_stats(run.output_dir)
     run.report(Stage.STARTING_TRAINING, {"configuration": configuration, "system_stats": stats})
-    add_adapters(trainer.bare_model, arguments.model, training.seed)
+    add_adapters(trainer.whole_model, arguments.model, training.seed)
     with run.timed("train"):
         outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.global_step < trainer.state.max_steps:
@@ -374,7 +374,7 @@ def train(arguments: Arguments, run: Run, trainer: WhisperTrainer) -> None:
     }
     run.report(Stage.TRAINING_COMPLETED, fields)
     trainer.take_best_weights()
-    merge_adapters(trainer.bare_model)
+    merge_adapters(trainer.whole_model)
 
 
 def measure_after(

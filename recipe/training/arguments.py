@@ -4,10 +4,12 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from accelerate import PartialState
 from transformers import HfArgumentParser, Seq2SeqTrainingArguments
 
 from recipe.arguments import (
@@ -22,6 +24,7 @@ from recipe.arguments import (
 from recipe.destination import check_destination
 from recipe.errors import JobError
 from recipe.evaluation.ctranslate import check_ctranslate2
+from recipe.training.launched import find_engine_problems, uses_deepspeed
 from recipe.training.obstacles import find_obstacles
 
 AUTO = -1
@@ -76,6 +79,12 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
         """Fill in what depends on the device, then let Trainer check and set up the rest."""
         # Not told so, Accelerate lets processes without a GPU each train on their own, in the same folder.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
+        if self.use_cpu and uses_deepspeed():
+            # With use_cpu Accelerate leaves DeepSpeed out without a word.
+            self.use_cpu, self.ddp_backend = False, "gloo"
+        elif self.use_cpu and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            # Trainer hands its time-out to GPUs only; what is initialised already, it takes as it is.
+            PartialState(cpu=True, timeout=timedelta(seconds=self.ddp_timeout))
         has_gpu = torch.cuda.is_available() and not self.use_cpu
         if self.bf16 is None:
             self.bf16 = bool(has_gpu and torch.cuda.is_bf16_supported() and not self.fp16)
@@ -186,8 +195,12 @@ def _find_contradictions(
             not training.load_best_model_at_end,
             "load_best_model_at_end is off: the best WER is kept anyway",
         ),
+        (
+            not training.fsdp and not training.deepspeed,
+            "fsdp and deepspeed are chosen with `accelerate launch --config_file`, see accelerate_configs",
+        ),
         (not training.push_to_hub, "push_to_hub would upload the run folder; use publish_to hub:owner/name"),
         (not training.hub_token, "hub_token would be written to disk; use the environment variable HF_TOKEN"),
         (not training.ignore_data_skip, "ignore_data_skip would train windows twice after a resume"),
     ]
-    return [problem for is_met, problem in rules if not is_met]
+    return [problem for is_met, problem in rules if not is_met] + find_engine_problems()

@@ -1,7 +1,5 @@
 """What stands in the way of options that not every machine can do: tried out before a model is loaded."""
 
-import os
-
 import torch
 from torch import nn
 from torch.nn.functional import gelu
@@ -9,14 +7,13 @@ from transformers import Seq2SeqTrainingArguments, Trainer
 from transformers.training_args import OptimizerNames
 
 from recipe.arguments import ModelArguments
-
-SHARDING_ENGINES = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}
+from recipe.training.launched import uses_deepspeed, uses_fsdp
 
 
 def find_obstacles(model: ModelArguments, training: Seq2SeqTrainingArguments) -> list[str]:
     """A sentence for each option that would do nothing or fail on this machine."""
     optim = OptimizerNames(training.optim).value
-    engines = [name for variable, name in SHARDING_ENGINES.items() if os.environ.get(variable) == "true"]
+    engines = ["FSDP"] * uses_fsdp() + ["DeepSpeed"] * uses_deepspeed()
     rules = [
         (model.lora_rank > 0 or model.lora_alpha is None, "lora_alpha needs a lora_rank over 0"),
         (

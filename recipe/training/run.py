@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+import uuid
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,19 +21,24 @@ from typing import Any, NoReturn, Self
 import torch
 import transformers
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
 
 from recipe.arguments import SourceArguments
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
-from recipe.errors import InterruptedTraining, RecipeError
+from recipe.data.shares import node_share
+from recipe.errors import InterruptedTraining, JobError, RecipeError, TrainingError
 from recipe.job import Stage
 from recipe.redaction import Redactor
-from recipe.run_folder import acquire, write_json
+from recipe.run_folder import RunFolder, acquire, write_json
 from recipe.settings import OperatorSettings
 from recipe.system import system_stats
 from recipe.training.interruption import EXIT_CODE, StopSignal
 
 logger = logging.getLogger(__name__)
+
+SHARED_DISK_SECONDS = 60.0
+"""Time after which what one machine wrote is seen by all others: NFS keeps what it knows that long."""
 
 LONG_WAIT = timedelta(days=2)
 """Time that other processes wait for the main one's downloads and preparation; a collective's is minutes."""
@@ -76,6 +82,7 @@ class Run:
                 f"Another process trains in {output_dir}; wait for it, or give another output_dir.",
                 wait_seconds=settings.grace_seconds,
             )
+        check_shared(output_dir)
         if source.backend_base_url:
             self.backend = BackendClient(
                 source.backend_base_url,
@@ -128,7 +135,19 @@ class Run:
             write_json(self.output_dir / "result.json", json.loads(self.redactor.redact(json.dumps(result))))
             self.outbox.append(Stage.COMPLETED, {"final_result": result})
 
+    def _explain_loss(self, error: BaseException) -> TrainingError:
+        """What the first process to fail left as its reason, and what to do."""
+        logger.error("%s", error)
+        first = RunFolder(self.output_dir).read_error()
+        reason = first[0] if first else "its own log, or its machine's, says why."
+        return TrainingError(
+            f"Another process of this training ended or fell silent: {reason} To go on from the last whole "
+            "checkpoint, start the same command again, on every machine."
+        )
+
     def _tell_error(self, error: BaseException) -> None:
+        if is_lost_process(error):
+            error = self._explain_loss(error)
         is_expected = isinstance(error, RecipeError)
         message = str(error) if is_expected else f"An unexpected {type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
@@ -143,6 +162,39 @@ class Run:
         else:
             fields = {**failure, "system_stats": system_stats(self.output_dir), "traceback": trace}
             self.outbox.append(Stage.FAILED, fields)
+
+
+def is_lost_process(error: BaseException) -> bool:
+    """Whether a collective failed because another process ended or fell silent."""
+    if PartialState().num_processes == 1 or not isinstance(error, RuntimeError):
+        return False
+    # Over gloo it is a plain RuntimeError that names where in gloo.
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+
+
+def check_shared(output_dir: Path) -> None:
+    """See that all machines of a training share the disk of its folder.
+
+    Raises:
+        JobError: if one does not; all processes raise it.
+    """
+    num_machines = node_share(os.environ).count
+    if num_machines == 1:
+        return
+    token, path = [uuid.uuid4().hex], output_dir / "attempt"
+    if PartialState().is_main_process:
+        path.write_text(token[0])
+    broadcast_object_list(token)
+    deadline = time.monotonic() + SHARED_DISK_SECONDS
+    while not (is_shared := path.exists() and path.read_text() == token[0]):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    if not all(gather_object([is_shared])):
+        raise JobError(
+            f"output_dir: {output_dir} is not the same folder on all {num_machines} machines. They prepare "
+            "its data and go on from its checkpoints together: give a folder on a disk that they share."
+        )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from accelerate.utils import DistributedType
 from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from transformers import Seq2SeqTrainer, WhisperForConditionalGeneration
+from transformers import WhisperForConditionalGeneration
 from transformers.trainer_callback import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import SAFE_WEIGHTS_NAME
@@ -27,6 +27,7 @@ from recipe.evaluation.report import Evaluation
 from recipe.training.adapters import merged
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.checkpoints import complete_checkpoint, verify_checkpoint
+from recipe.training.engine import EngineTrainer
 from recipe.training.features import IGNORED, EpochSampler, WindowDataset, collate
 from recipe.training.memory import largest_micro_batch, reserve_moments, same_randomness
 
@@ -63,7 +64,7 @@ def token_loss(
     return total / (num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum())
 
 
-class WhisperTrainer(Seq2SeqTrainer):
+class WhisperTrainer(EngineTrainer):
     """Trains Whisper on windows.
 
     Args:
@@ -129,12 +130,6 @@ class WhisperTrainer(Seq2SeqTrainer):
         return math.ceil(self.args.num_train_epochs * updates_per_epoch)
 
     @property
-    def bare_model(self) -> nn.Module:
-        """The model without what engines wrap around it."""
-        model: nn.Module = self.accelerator.unwrap_model(self.model)
-        return model
-
-    @property
     def mean_loss(self) -> float | None:
         """Mean of the logged losses over the whole run, before a resume too; None without any."""
         losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
@@ -152,6 +147,7 @@ class WhisperTrainer(Seq2SeqTrainer):
             CheckpointError: if it is damaged or gone.
         """
         if self.state.best_global_step in {None, self.state.global_step}:
+            self.gather_weights()
             return
         # Not state.best_model_checkpoint: Trainer forgets it in silence when the folder is gone.
         best = Path(self.args.output_dir) / f"checkpoint-{self.state.best_global_step}"
@@ -160,18 +156,18 @@ class WhisperTrainer(Seq2SeqTrainer):
             raise CheckpointError(
                 f"The best checkpoint {best} cannot be used: {problem}. Train anew in another output_dir."
             )
-        load_model(self.bare_model, best / SAFE_WEIGHTS_NAME)
+        load_model(self.whole_model, best / SAFE_WEIGHTS_NAME)
         logger.info("Took the weights of %s, which hears the held-out windows best.", best.name)
 
     def save_merged(self, folder: str) -> None:
         """Save the weights as they would be published if training ended now."""
-        with merged(self.bare_model):
+        with merged(self.whole_model):
             self.save_model(folder)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Loss by Trainer's loop, then the error rates of what the model writes on its own."""
         output = super().evaluation_loop(*args, **kwargs)
-        with merged(self.bare_model):
+        with self.whole_weights(), merged(self.whole_model):
             evaluation = self._measure()
         self.evaluations[self.state.global_step] = evaluation
         rates = {f"eval_{name}": float(value) for name, value in evaluation.scores.as_dict().items()}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load
-from training_runs import REPOSITORY, TrainingRun, clean_environment, send, write_recording
+from training_runs import REPOSITORY, TrainingRun, clean_environment, launch_on_cpu, send, write_recording
 
 from recipe.training.checkpoints import list_checkpoints
 from recipe.training.tiny import build_tiny_whisper
@@ -24,7 +24,11 @@ LAYOUTS = {
     "batch 4": ((sys.executable,), 4, 1),
     "batch 1 x accumulation 4": ((sys.executable,), 1, 4),
     "two processes x batch 2": (TWO_PROCESSES, 2, 1),
+    "two processes, FSDP x batch 2": ("fsdp", 2, 1),
 }
+TOLERANCE = {
+    "two processes, FSDP x batch 2": 1e-5
+}  # it sums up norms in another order, and Adam passes that on
 
 PEER = "plain `Seq2SeqTrainer`"
 
@@ -56,6 +60,8 @@ def train(root: Path) -> Train:
 
 def make_run(root: Path, layout: str, label_smoothing: float = 0.0, **options: object) -> TrainingRun:
     launcher, batch_size, accumulation_steps = LAYOUTS[layout]
+    if isinstance(launcher, str):
+        launcher = launch_on_cpu(launcher, root)
     defaults = {
         "data_dir": root / "data",
         "model_name_or_path": root / "tiny",
@@ -85,8 +91,8 @@ def test_losses_norms_and_weights_agree(layout: str, label_smoothing: float, tra
     assert len(run.curve) == len(reference.curve) == 6
     for (step, loss, norm), (same_step, same_loss, same_norm) in zip(run.curve, reference.curve, strict=True):
         assert step == same_step
-        assert loss == pytest.approx(same_loss, rel=1e-6)
-        assert norm == pytest.approx(same_norm, rel=1e-6)
+        assert loss == pytest.approx(same_loss, rel=TOLERANCE.get(layout, 1e-6))
+        assert norm == pytest.approx(same_norm, rel=TOLERANCE.get(layout, 1e-6))
     assert min(norm for _, _, norm in run.curve) > 0.5, "every update was clipped"
     weights, same_weights = load(run.weights), load(reference.weights)
     for name, weight in weights.items():

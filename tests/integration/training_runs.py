@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,9 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
+import pytest
+import yaml
 
 from recipe.backend.events import Outbox
 from recipe.data.audio import encode_flac
@@ -25,7 +29,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE_RATE = 16_000
 CUE_MS = 7_000
 USER = "user-1"
-SECONDS_PER_ATTEMPT = 120.0
+SECONDS_PER_ATTEMPT = 300.0  # a run takes 10; a busy machine more
 
 Moment = Callable[["TrainingRun", subprocess.Popen[bytes]], None]
 
@@ -185,6 +189,13 @@ class TrainingRun:
         return bool(newest) and not (newest[0] / COMPLETION_FILE).exists()
 
 
+def signal_family(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """A signal to a launcher and its ranks, which have sessions of their own: as when a machine goes down."""
+    launcher = psutil.Process(process.pid)
+    for member in [*launcher.children(recursive=True), launcher]:
+        member.send_signal(number)
+
+
 def kill_session(process: subprocess.Popen[bytes]) -> None:
     """End what is left of a command and everything below it."""
     try:
@@ -231,3 +242,26 @@ def send(number: signal.Signals, after: int, delay_seconds: float = 0.0) -> Mome
         process.send_signal(number)
 
     return act
+
+
+def launch_on_cpu(config: str, folder: Path, **changes: object) -> tuple[str, ...]:
+    """The launcher of a config of `accelerate_configs/`, changed in nothing but the device and `changes`."""
+    settings = yaml.safe_load((REPOSITORY / "accelerate_configs" / f"{config}.yaml").read_text())
+    settings |= {"use_cpu": True, **changes}
+    path = folder / f"{config}-{len(list(folder.iterdir()))}.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path)
+
+
+def find_free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def assert_same_curve(run: TrainingRun, reference: TrainingRun, tolerance: float = 1e-5) -> None:
+    """Losses and gradient norms of all updates agree, relative to the reference."""
+    assert len(run.curve) == len(reference.curve) > 0
+    for found, expected in zip(run.curve, reference.curve, strict=True):
+        assert found == pytest.approx(expected, rel=tolerance)

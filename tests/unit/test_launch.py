@@ -41,6 +41,11 @@ def test_the_config_fits_the_gpus(num_gpus: int, config: str, flags: list[str]) 
     assert content["distributed_type"] == ("MULTI_GPU" if num_gpus > 1 else "NO")
 
 
+def test_a_worker_with_eight_gpus_trains_on_all_of_them() -> None:
+    command = build_train_command(Path("arguments.json"), count_gpus({}, lambda: [object()] * 8))
+    assert command[command.index("--num_processes") + 1] == "8"
+
+
 LAUNCHER_ERROR = "subprocess.CalledProcessError: Command '['python', 'train.py']' "
 
 

@@ -49,7 +49,7 @@ def build_in(base: WhisperForConditionalGeneration) -> Build:
 
     def build(folder: Path, **changes: Any) -> WhisperTrainer:
         trainer = build_trainer(copy.deepcopy(base), windows, folder, **changes)
-        add_adapters(trainer.bare_model, LORA, seed=1)
+        add_adapters(trainer.whole_model, LORA, seed=1)
         return trainer
 
     return build
@@ -158,14 +158,14 @@ def test_what_is_measured_is_what_would_be_published(build, base):
     seen = []
 
     def look() -> None:
-        seen.append({name: weight.clone() for name, weight in trainer.bare_model.state_dict().items()})
+        seen.append({name: weight.clone() for name, weight in trainer.whole_model.state_dict().items()})
 
     trainer = build(errors_by_step=ERRORS, on_measure=look)
     trainer.train()
     trainer.take_best_weights()
-    merge_adapters(trainer.bare_model)
+    merge_adapters(trainer.whole_model)
     assert list(seen[0]) == list(base.state_dict())
-    torch.testing.assert_close(trainer.bare_model.state_dict(), seen[0], rtol=0, atol=0)
+    torch.testing.assert_close(trainer.whole_model.state_dict(), seen[0], rtol=0, atol=0)
     last = Path(trainer.args.output_dir) / "checkpoint-4" / "model.safetensors"
     add_adapters(base_again := copy.deepcopy(base), LORA, seed=7)
     load_model(base_again, last)

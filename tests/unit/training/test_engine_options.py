@@ -79,7 +79,7 @@ def test_a_compiled_model_trains_and_resumes_like_one_that_is_not(build, tmp_pat
     resumed = resume(build(tmp_path / "resumed", errors_by_step=ERRORS, **options))
     assert_same(resumed, whole)
     resumed.take_best_weights()
-    assert list(resumed.bare_model.state_dict()) == list(plain.bare_model.state_dict())
+    assert list(resumed.whole_model.state_dict()) == list(plain.whole_model.state_dict())
 
 
 def test_moments_of_eight_bits_survive_a_resume(build, tmp_path):

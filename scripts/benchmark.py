@@ -28,7 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is run from its checkout
 
 from benchmark_data import write_long_cues
-from benchmark_report import plot_curves, print_report
+from benchmark_report import has_curves, plot_curves, print_report
 from cpuinfo import get_cpu_info  # type: ignore[import-untyped]  # the package ships no types
 
 from recipe.errors import RecipeError
@@ -45,19 +45,26 @@ SETTINGS = (
 
 
 def main() -> None:
-    """Measure what is missing and show it all."""
+    """Measure and show."""
     arguments = parse_arguments()
+    path = arguments.workdir / "results.json"
+    if not arguments.show:
+        measure_all(arguments, path)
+    results = json.loads(path.read_text())
+    print_report(results)
+    if has_curves(results):
+        plot_curves(results, arguments.plot or arguments.workdir / "benchmark.png")
+
+
+def measure_all(arguments: argparse.Namespace, path: Path) -> None:
+    """Take all measurements that are asked for, stage by stage."""
     try:
         data_dirs, settings = prepare_inputs(arguments)
-        bench = Bench(arguments.workdir, settings, data_dirs, resume=arguments.resume)
+        bench = Bench(path, settings, data_dirs, resume=arguments.resume)
         for stage in plan(arguments):
             bench.measure(stage)
     except RecipeError as error:
         sys.exit(f"error: {error}")
-    results = json.loads(bench.path.read_text())
-    print_report(results)
-    if not arguments.quick:
-        plot_curves(results, arguments.plot or arguments.workdir / "benchmark.png")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -71,6 +78,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--model", help="hub id or folder of a checkpoint (default: from packages)")
     parser.add_argument("--workdir", type=Path, default=Path(".benchmark"), help="default .benchmark")
     parser.add_argument("--resume", action="store_true", help="keep what results.json has")
+    parser.add_argument("--show", action="store_true", help="measure nothing, show what results.json has")
     parser.add_argument("--plot", type=Path, help="picture of the curves (WORKDIR/benchmark.png)")
     parser.add_argument("--seeds", type=int, help="repeats of each measurement (2; with --quick 3)")
     parser.add_argument("--budgets", type=float, nargs="+", help="compute seconds to judge the models after")
@@ -141,16 +149,14 @@ def plan(arguments: argparse.Namespace) -> Iterator[list[Task]]:
     seeds = range(1, arguments.seeds + 1)
     yield [Task("prepare", recipe, "short", seed) for seed in seeds for recipe in RECIPES]
     yield [Task("prepare", recipe, "long") for recipe in RECIPES]
-    if arguments.quick:
-        data = ("short", "long")
-        yield [Task("train", recipe, name, seed) for name in data for seed in seeds for recipe in RECIPES]
-        return
-    yield [Task("evaluate", "base")]
     for seed in seeds:
-        yield [Task("train", recipe, "short", seed) for recipe in RECIPES]
-        budgets = [f"{budget:g}" for budget in arguments.budgets]
-        yield [Task("evaluate", recipe, "short", seed, budget) for budget in budgets for recipe in RECIPES]
-    yield [Task("train", recipe, "long", seed) for seed in seeds for recipe in RECIPES]
+        yield [Task("train", recipe, data, seed) for data in ("short", "long") for recipe in RECIPES]
+        if not arguments.quick:
+            yield [Task("evaluate", "base")]
+            budgets = [f"{budget:g}" for budget in arguments.budgets]
+            yield [
+                Task("evaluate", recipe, "short", seed, budget) for budget in budgets for recipe in RECIPES
+            ]
 
 
 @dataclass
@@ -158,13 +164,13 @@ class Bench:
     """Takes measurements in processes of their own and keeps their figures.
 
     Attributes:
-        workdir: Where everything goes.
+        path: File of the results; what they need is written beside it.
         settings: What every measurement depends on.
         data_dirs: The recordings of each kind of data.
         resume: Whether figures on disk are kept.
     """
 
-    workdir: Path
+    path: Path
     settings: dict[str, Any]
     data_dirs: dict[str, Path]
     resume: bool
@@ -182,11 +188,6 @@ class Bench:
             if kept["settings"] != self.settings:
                 raise RecipeError(f"{self.path} was measured with other settings; leave --resume away.")
             self.results["figures"] = kept["figures"]
-
-    @property
-    def path(self) -> Path:
-        """File of the results."""
-        return self.workdir / "results.json"
 
     def measure(self, tasks: Sequence[Task]) -> None:
         """Take those that have no figures yet, two at once; one where there is a GPU."""
@@ -219,9 +220,9 @@ class Bench:
         """The fields of `Measurement`."""
         settings = dict(self.settings)
         budgets = settings.pop("budgets") if task.data == "short" else [settings.pop("budgets")[0]]
-        folder = self.workdir / "prepared" / task.data
+        folder = self.path.parent / "prepared" / task.data
         repeat = task.seed if task.kind == "prepare" else 1
-        weights_dir = self.workdir / "weights" / task.data / task.recipe / str(task.seed)
+        weights_dir = self.path.parent / "weights" / task.data / task.recipe / str(task.seed)
         return settings | {
             "kind": task.kind,
             "recipe": task.recipe,

@@ -51,7 +51,7 @@ def print_report(results: Mapping[str, Any]) -> None:
     figures, settings = results["figures"], results["settings"]
     device = next(iter(figures.values()))["device"]
     console.print(tabulate_speed(figures))
-    if "evaluate/short/base/1" in figures:
+    if has_curves(results):
         for panel in PANELS:
             console.print(tabulate_errors(figures, settings, *panel))
         for panel in PANELS:
@@ -59,6 +59,11 @@ def print_report(results: Mapping[str, Any]) -> None:
     machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
     console.print(f"device {device}, {settings['num_threads']} thread(s) each; {machine}")
     console.print(", ".join(f"{name} {value}" for name, value in settings.items() if name != "num_threads"))
+
+
+def has_curves(results: Mapping[str, Any]) -> bool:
+    """Whether error rates were measured."""
+    return "evaluate/short/base/1" in results["figures"]
 
 
 def tabulate_speed(figures: Mapping[str, Any]) -> Table:
@@ -69,6 +74,8 @@ def tabulate_speed(figures: Mapping[str, Any]) -> Table:
     for name in ("times better", "goal"):
         table.add_column(name, justify="right")
     for row in compare_speed(figures):
+        if not (row.ours and row.usual):
+            continue  # not measured yet
         goal = f"{row.goal:g}" if row.goal else ""
         table.add_row(row.name, spread(row.ours), spread(row.usual), f"{row.ratio:.2f}", goal)
     return table

@@ -218,19 +218,18 @@ class Bench:
 
     def _specify(self, task: Task) -> dict[str, Any]:
         """The fields of `Measurement`."""
-        settings = dict(self.settings)
-        budgets = settings.pop("budgets") if task.data == "short" else [settings.pop("budgets")[0]]
+        budgets = self.settings["budgets"]
         folder = self.path.parent / "prepared" / task.data
         repeat = task.seed if task.kind == "prepare" else 1
         weights_dir = self.path.parent / "weights" / task.data / task.recipe / str(task.seed)
-        return settings | {
+        return self.settings | {
             "kind": task.kind,
             "recipe": task.recipe,
             "data_dir": str(self.data_dirs[task.data]),
             "prepared_dir": str(folder / f"{task.recipe}-{repeat}"),
             "windows_dir": str(folder / f"ours-{repeat}"),
             "seed": task.seed,
-            "budgets": budgets,
+            "budgets": budgets if task.data == "short" else budgets[:1],
             "weights_dir": str(weights_dir),
             "weights": str(weights_dir / f"{task.budget}.safetensors") if task.budget else None,
         }

@@ -47,7 +47,7 @@ class Row:
 
 def print_report(results: Mapping[str, Any]) -> None:
     """Print all tables, and what they were measured on."""
-    console = Console(width=110)
+    console = Console(width=120)
     figures, settings = results["figures"], results["settings"]
     device = next(iter(figures.values()))["device"]
     console.print(tabulate_speed(figures))
@@ -68,10 +68,11 @@ def has_curves(results: Mapping[str, Any]) -> bool:
 
 def tabulate_speed(figures: Mapping[str, Any]) -> Table:
     """Speed, preparation, disk and memory."""
-    table = Table(title="Medians; compute is CPU seconds, or GPU seconds where there is a GPU")
-    for name, justify in (("", "left"), ("this recipe", "right"), ("usual recipe", "right")):
-        table.add_column(name, justify="right" if justify == "right" else "left")
-    for name in ("times better", "goal"):
+    table = Table(
+        title="Medians [ranges] of all repeats; compute is CPU seconds, or GPU seconds where there is a GPU"
+    )
+    table.add_column("", no_wrap=True)
+    for name in (*LABELS.values(), "times better", "goal"):
         table.add_column(name, justify="right")
     for row in compare_speed(figures):
         if not (row.ours and row.usual):
@@ -84,7 +85,7 @@ def tabulate_speed(figures: Mapping[str, Any]) -> Table:
 def spread(values: Sequence[float]) -> str:
     """The median, and the range of the repeats."""
     text = f"{median(values):.4g}"
-    return text if len(values) == 1 else f"{text} ({min(values):.4g} to {max(values):.4g}, n={len(values)})"
+    return text if len(values) == 1 else f"{text} [{min(values):.4g}, {max(values):.4g}]"
 
 
 def compare_speed(figures: Mapping[str, Any]) -> Iterator[Row]:

@@ -69,7 +69,7 @@ def has_curves(results: Mapping[str, Any]) -> bool:
 def tabulate_speed(figures: Mapping[str, Any]) -> Table:
     """Speed, preparation, disk and memory."""
     table = Table(
-        title="Medians [ranges] of all repeats; compute is CPU seconds, or GPU seconds where there is a GPU"
+        title="Medians and ranges of the repeats; compute is CPU seconds, or GPU seconds where there is a GPU"
     )
     table.add_column("", no_wrap=True)
     for name in (*LABELS.values(), "times better", "goal"):
@@ -84,8 +84,13 @@ def tabulate_speed(figures: Mapping[str, Any]) -> Table:
 
 def spread(values: Sequence[float]) -> str:
     """The median, and the range of the repeats."""
-    text = f"{median(values):.4g}"
-    return text if len(values) == 1 else f"{text} [{min(values):.4g}, {max(values):.4g}]"
+    text = round_off(median(values))
+    return text if len(values) == 1 else f"{text} [{round_off(min(values))}, {round_off(max(values))}]"
+
+
+def round_off(value: float) -> str:
+    """A figure with three significant digits, whole ones all."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def compare_speed(figures: Mapping[str, Any]) -> Iterator[Row]:

@@ -128,7 +128,7 @@ def list_ways(
 ) -> dict[str, Way]:
     """The ways by name; each gives the normalised WER."""
     language, size = arguments.language, arguments.batch_size
-    code = language if model.generation_config.is_multilingual else None
+    code = language if is_multilingual(model) else None
     told: dict[str, Any] = {"language": language, "task": "transcribe"} if code else {}
     loop = partial(run_plain_loop, model, processor, examples, language, folder, size)
     ways: dict[str, Way] = {
@@ -163,7 +163,7 @@ def run_plain_loop(
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
         ids = np.where(prediction.predictions == -100, tokenizer.pad_token_id, prediction.predictions)
-        return {"wer": score_tokens(processor, ids, references, language)}
+        return {"wer": score_tokens(processor, ids.tolist(), references, language)}
 
     settings = Seq2SeqTrainingArguments(
         output_dir=str(folder / "plain"),

@@ -208,7 +208,7 @@ class WhisperTrainer(EngineTrainer):
     def _prepare_for_training(
         self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
     ) -> tuple[nn.Module, Any]:
-        model, train_dataloader = super()._prepare_for_training(  # type: ignore[no-untyped-call]
+        model, train_dataloader = super()._prepare_for_training(
             max_steps, train_dataloader, resume_from_checkpoint
         )
         if self.must_try_memory:

@@ -52,7 +52,7 @@ from recipe.data.recording import PreparationSettings
 from recipe.evaluation.metrics import score_texts
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener, autocast, spoken_words
-from recipe.training.model import load_model, save_tokenizer, suppressed_symbols
+from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
 
 MAX_LENGTH = 225
 """As the published fine-tuning recipes set `generation_max_length`; the model's own default is 448."""

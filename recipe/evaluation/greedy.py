@@ -5,7 +5,7 @@ soon as it ends or only repeats itself, so that what is left gets cheaper and a 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ class TransformersEngine:
 
     def __init__(self, model: WhisperForConditionalGeneration) -> None:
         self._model = model
-        self._config: Any = model.generation_config  # Whisper's fields are not in its type
+        self._config = cast(Any, model.generation_config)  # Whisper's fields are not in its type
         self._end_of_text: int = self._config.eos_token_id
         self._first_timestamp: int = self._config.no_timestamps_token_id + 1
 

@@ -16,7 +16,6 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import datasets
 import transformers
@@ -41,7 +40,7 @@ from recipe.data.shares import node_share
 from recipe.data.split import select_from_each
 from recipe.errors import RecipeError, TrainingError
 from recipe.evaluation.once import make_once
-from recipe.evaluation.report import Evaluation, choose_example, compare, evaluate_model, write_report
+from recipe.evaluation.report import Evaluation, compare, evaluate_model, write_report
 from recipe.evaluation.transcription import Decoding, Listener
 from recipe.job import Stage
 from recipe.processes import die_with_parent
@@ -51,7 +50,7 @@ from recipe.publish.staging import stage_model
 from recipe.publish.verification import verify_release
 from recipe.system import system_stats
 from recipe.training.adapters import add_adapters, merge_adapters
-from recipe.training.arguments import Arguments, parse_arguments
+from recipe.training.arguments import Arguments, fingerprint, parse_arguments
 from recipe.training.augmentation import Augmentation
 from recipe.training.averaging import AveragingCallback, read_ends
 from recipe.training.blending import Blender, measure_loss
@@ -62,18 +61,13 @@ from recipe.training.features import LabelEncoder, ViewShares, WindowDataset
 from recipe.training.label_check import score_windows
 from recipe.training.languages import check_language, check_task, settle_languages
 from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
+from recipe.training.result import build_result
 from recipe.training.run import Run, configure_logging, local_main_first
 from recipe.training.self_test import prepare_self_test
 from recipe.training.telemetry import TelemetryCallback
 from recipe.training.trainer import WhisperTrainer
 
 logger = logging.getLogger("train")
-
-OPTIMISATION = (
-    *("max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm"),
-    *("label_smoothing_factor", "optim", "bf16", "fp16", "torch_compile", "seed"),
-)
-"""Trainer's arguments that shape the weights; a run that resumes must have the same."""
 
 
 def main() -> None:
@@ -275,7 +269,7 @@ def build_trainer(
         windows(data.train, shares=shares, augmentation=augmentation),
         windows(selection, shares=ViewShares()) if len(selection) else None,
         pad_token_id=encoder.end_of_text,
-        fingerprint=fingerprint(arguments, data, decoding),
+        fingerprint=fingerprint(arguments, data.fingerprint, decoding.task),
         measure=lambda: evaluate_model(listener, selection),
         callbacks=callbacks,
     )
@@ -289,33 +283,6 @@ def build_trainer(
 def select_windows(arguments: Arguments, data: PreparedDataset) -> datasets.Dataset:
     """The held-out windows by which weights are chosen."""
     return select_from_each(data.held_out, arguments.run.max_selection_windows)
-
-
-def fingerprint(arguments: Arguments, data: PreparedDataset, decoding: Decoding) -> dict[str, Any]:
-    """What must stay the same for a checkpoint to be gone on from."""
-    training = arguments.training
-    return {
-        "dataset": data.fingerprint,
-        "model": arguments.model.model_name_or_path,
-        "task": decoding.task,
-        "num_processes": training.world_size,
-        "batch_size": training.per_device_train_batch_size,
-        "gradient_accumulation_steps": training.gradient_accumulation_steps,
-        "epochs": training.num_train_epochs,
-        **{name: getattr(training, name) for name in OPTIMISATION},
-        **{name: getattr(arguments.model, name) for name in ("freeze_encoder", "lora_rank", "lora_alpha")},
-        "average_checkpoints": arguments.run.average_checkpoints,
-        "shares": [
-            arguments.data.timestamp_fraction,
-            arguments.data.prompt_fraction,
-            arguments.data.single_cue_fraction,
-        ],
-        "augmentation": [
-            arguments.data.speed_fraction,
-            arguments.data.noise_fraction,
-            arguments.data.spec_augment_fraction,
-        ],
-    }
 
 
 def measure_before(
@@ -497,49 +464,6 @@ def publish(
     run.warnings += delivery.warnings
     shutil.rmtree(staging)
     return delivery.uri
-
-
-def build_result(
-    arguments: Arguments,
-    run: Run,
-    trainer: WhisperTrainer,
-    data: PreparedDataset,
-    verdict: Verdict | None,
-    model_path: str,
-) -> dict[str, Any]:
-    """The `result` of the answer, as the platform reads it."""
-    events = run.outbox.events() if run.is_main else []
-    evaluation: dict[str, Any] = {"wer_before": None, "wer_after": None}
-    if verdict:
-        evaluation = {
-            **verdict.as_dict(),
-            "num_windows": len(verdict.after.transcripts),
-            "example": choose_example(verdict.before, verdict.after),
-        }
-    lists = {"recordings", "held_back", "doubted"}  # long; the dataset report on disk has them
-    dataset = {name: value for name, value in data.report.items() if name not in lists}
-    trained = f"Trained on {len(data.train)} windows from {dataset['audio_hours']} hours of recordings."
-    return {
-        "status": "completed",
-        "job_id": arguments.source.job_id,
-        "message": f"{trained} {verdict.remark if verdict else ''}".strip(),
-        "artifacts": {
-            "model_path": model_path,
-            "report_path": str(run.output_dir / "report.json"),
-            "base_model": arguments.model.model_name_or_path,
-            "epochs": arguments.training.num_train_epochs,
-            "project_id": arguments.source.project_id,
-            "user_id": arguments.source.user_id,
-            "training_metrics": [e["metrics"] for e in events if e["status"] == Stage.EPOCH_COMPLETED],
-            "checkpoints": [e["checkpoint"] for e in events if e["status"] == Stage.CHECKPOINT_SAVED],
-            "final_loss": trainer.mean_loss,
-            "total_training_time": run.seconds["train"],
-        },
-        "evaluation": evaluation,
-        "dataset": dataset,
-        "seconds_by_stage": run.seconds,
-        "warnings": run.warnings,
-    }
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import PartialState
@@ -26,6 +26,12 @@ from recipe.errors import JobError
 from recipe.evaluation.ctranslate import check_ctranslate2
 from recipe.training.launched import find_engine_problems, uses_deepspeed
 from recipe.training.obstacles import find_obstacles
+
+OPTIMISATION = (
+    *("max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm"),
+    *("label_smoothing_factor", "optim", "bf16", "fp16", "torch_compile", "seed"),
+)
+"""Trainer's arguments that shape the weights; a run that resumes must have the same."""
 
 AUTO = -1
 
@@ -112,6 +118,31 @@ class Arguments(NamedTuple):
     data: DataArguments
     run: RunArguments
     training: RecipeTrainingArguments
+
+
+def fingerprint(arguments: Arguments, dataset: str, task: str | None) -> dict[str, Any]:
+    """What must stay the same for a checkpoint to be gone on from; ready for JSON.
+
+    Args:
+        arguments: Of the run.
+        dataset: The dataset's own fingerprint.
+        task: What the model is told to do; None for an English-only checkpoint.
+    """
+    model, data, training = arguments.model, arguments.data, arguments.training
+    return {
+        "dataset": dataset,
+        "model": model.model_name_or_path,
+        "task": task,
+        "num_processes": training.world_size,
+        "batch_size": training.per_device_train_batch_size,
+        "gradient_accumulation_steps": training.gradient_accumulation_steps,
+        "epochs": training.num_train_epochs,
+        **{name: getattr(training, name) for name in OPTIMISATION},
+        **{name: getattr(model, name) for name in ("freeze_encoder", "lora_rank", "lora_alpha")},
+        "average_checkpoints": arguments.run.average_checkpoints,
+        "shares": [data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction],
+        "augmentation": [data.speed_fraction, data.noise_fraction, data.spec_augment_fraction],
+    }
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:

@@ -74,7 +74,9 @@ def test_a_compiled_model_trains_and_resumes_like_one_that_is_not(build, tmp_pat
     plain = trained(build(tmp_path / "plain", errors_by_step=ERRORS))
     whole = trained(build(tmp_path / "whole", errors_by_step=ERRORS, **options))
     assert isinstance(whole.model_wrapped, torch._dynamo.OptimizedModule)
-    assert_same(plain, whole, tolerance=1e-5)
+    assert_same(
+        plain, whole, tolerance=1e-4
+    )  # Adam turns the rounding of a gradient near 0 into a tenth of a step
     stopped(build(tmp_path / "resumed", errors_by_step=ERRORS, callbacks=(StopAfterSave(3),), **options))
     resumed = resume(build(tmp_path / "resumed", errors_by_step=ERRORS, **options))
     assert_same(resumed, whole)

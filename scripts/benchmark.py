@@ -153,7 +153,7 @@ def plan(arguments: argparse.Namespace) -> Iterator[list[Task]]:
         yield [Task("train", recipe, data, seed) for data in ("short", "long") for recipe in RECIPES]
         if not arguments.quick:
             yield [Task("evaluate", "base")]
-            budgets = [f"{budget:g}" for budget in arguments.budgets]
+            budgets = [f"{budget:g}" for budget in reversed(arguments.budgets)]  # the last says most
             yield [
                 Task("evaluate", recipe, "short", seed, budget) for budget in budgets for recipe in RECIPES
             ]

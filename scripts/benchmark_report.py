@@ -153,11 +153,13 @@ class Point:
     """The error rate of a recipe at one budget, over all seeds.
 
     Attributes:
-        seconds: Compute spent, the mean over the seeds.
+        budget: Compute seconds after which it was to be judged.
+        seconds: Compute spent by then, to the end of an update; the mean over the seeds.
         counts: Errors of each held-out example, summed over the seeds.
         rates: The error rate of each seed.
     """
 
+    budget: float
     seconds: float
     counts: Sequence[ErrorCounts]
     rates: Sequence[float]
@@ -177,27 +179,29 @@ def read_curve(
     figures: Mapping[str, Any], settings: Mapping[str, Any], recipe: str, name: str, words: str
 ) -> list[Point]:
     """The points of a recipe that are measured, from the untrained checkpoint on."""
-    points = [read_point([(0.0, figures["evaluate/short/base/1"])], name, words)]
-    for budget in (f"{budget:g}" for budget in settings["budgets"]):
+    points = [read_point(0.0, [(0.0, figures["evaluate/short/base/1"])], name, words)]
+    for budget in settings["budgets"]:
         measured = []
         for key, figure in figures.items():
             kind, *path = key.split("/")
-            if kind == "evaluate" and path[:2] == ["short", recipe] and path[-1] == budget:
+            if kind == "evaluate" and path[:2] == ["short", recipe] and path[-1] == f"{budget:g}":
                 training = figures[f"train/short/{recipe}/{path[2]}"]
                 measured.append(
-                    (training["compute_seconds"][training["updates_at_budget"][budget] - 1], figure)
+                    (training["compute_seconds"][training["updates_at_budget"][path[-1]] - 1], figure)
                 )
         if measured:
-            points.append(read_point(measured, name, words))
+            points.append(read_point(budget, measured, name, words))
     return points
 
 
-def read_point(measured: Sequence[tuple[float, Mapping[str, Any]]], name: str, words: str) -> Point:
+def read_point(
+    budget: float, measured: Sequence[tuple[float, Mapping[str, Any]]], name: str, words: str
+) -> Point:
     """One point of the seeds' compute and evaluations."""
     seeds = [[ErrorCounts(**count) for count in figure[name][words]] for _, figure in measured]
     summed = [sum(counts, ErrorCounts()) for counts in zip(*seeds, strict=True)]
     rates = [sum(counts, ErrorCounts()).rate for counts in seeds]
-    return Point(mean(seconds for seconds, _ in measured), summed, rates)
+    return Point(budget, mean(seconds for seconds, _ in measured), summed, rates)
 
 
 def tabulate_errors(figures: Mapping[str, Any], settings: Mapping[str, Any], name: str, words: str) -> Table:
@@ -211,10 +215,14 @@ def tabulate_errors(figures: Mapping[str, Any], settings: Mapping[str, Any], nam
     table = Table(title=title)
     for column in ("compute s", *LABELS.values(), "difference, points"):
         table.add_column(column, justify="right")
-    for budget, first, second in zip([0, *settings["budgets"]], ours, usual, strict=False):
+    opponents = {point.budget: point for point in usual}
+    for first in ours:
+        if first.budget not in opponents:
+            continue  # not measured yet
+        second = opponents[first.budget]
         low, high = difference_interval(first.counts, second.counts)
         difference = f"{100 * (first.rate - second.rate):+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-        table.add_row(f"{budget:g}", describe(first), describe(second), difference)
+        table.add_row(f"{first.budget:g}", describe(first), describe(second), difference)
     return table
 
 

@@ -181,7 +181,7 @@ def counts(*errors: int) -> list[ErrorCounts]:
 
 
 def test_the_time_to_a_rate_lies_on_the_line_between_two_points() -> None:
-    curve = [Point(0, counts(5), [0.5]), Point(10, counts(3), [0.3]), Point(20, counts(2), [0.2])]
+    curve = [Point(at, at, counts(errors), [errors / 10]) for at, errors in ((0, 5), (10, 3), (20, 2))]
     assert time_to(curve, 0.4) == pytest.approx(5)
     assert time_to(curve, 0.2) == pytest.approx(20)
     assert time_to(curve, 0.1) is None

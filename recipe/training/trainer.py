@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import WhisperForConditionalGeneration
@@ -147,7 +146,7 @@ class WhisperTrainer(EngineTrainer):
             raise CheckpointError(
                 f"The best checkpoint {best} cannot be used: {problem}. Train anew in another output_dir."
             )
-        load_model(self.whole_model, best / SAFE_WEIGHTS_NAME)
+        self.load_weights(best / SAFE_WEIGHTS_NAME)
         logger.info("Took the weights of %s, which hears the held-out windows best.", best.name)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:

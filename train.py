@@ -53,6 +53,7 @@ from recipe.training.callbacks import CheckpointCallback, ProgressCallback
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.features import LabelEncoder, ViewShares, WindowDataset
 from recipe.training.label_check import score_windows
+from recipe.training.launched import engine_name
 from recipe.training.model import (
     check_language,
     choose_language,
@@ -280,6 +281,7 @@ def fingerprint(arguments: Arguments, data: PreparedDataset, decoding: Decoding)
         "model": arguments.model.model_name_or_path,
         "language": decoding.language,
         "task": decoding.task,
+        "engine": engine_name(),
         "num_processes": training.world_size,
         "batch_size": training.per_device_train_batch_size,
         "gradient_accumulation_steps": training.gradient_accumulation_steps,

@@ -24,7 +24,7 @@ from recipe.arguments import (
 from recipe.destination import check_destination
 from recipe.errors import JobError
 from recipe.evaluation.ctranslate import check_ctranslate2
-from recipe.training.launched import find_engine_problems, uses_deepspeed
+from recipe.training.launched import engine_name, find_engine_problems, uses_deepspeed
 from recipe.training.obstacles import find_obstacles
 
 OPTIMISATION = (
@@ -133,6 +133,7 @@ def fingerprint(arguments: Arguments, dataset: str, task: str | None) -> dict[st
         "dataset": dataset,
         "model": model.model_name_or_path,
         "task": task,
+        "training_engine": engine_name(),
         "num_processes": training.world_size,
         "batch_size": training.per_device_train_batch_size,
         "gradient_accumulation_steps": training.gradient_accumulation_steps,

@@ -10,11 +10,13 @@
 import copy
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import DeepSpeedPlugin, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from safetensors.torch import load_file
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor
 from transformers import Seq2SeqTrainer, WhisperForConditionalGeneration
@@ -63,6 +65,13 @@ class EngineTrainer(Seq2SeqTrainer):
             for name, weight in self.model.named_parameters():
                 whole = weight.full_tensor() if isinstance(weight, DTensor) else weight
                 self.whole_model.get_parameter(name).copy_(whole)
+
+    def load_weights(self, path: Path) -> None:
+        """Take up the weights of a checkpoint in `whole_model`."""
+        # Not by safetensors' load_model, which refuses weights that DeepSpeed has laid into one buffer.
+        missing, unexpected = self.whole_model.load_state_dict(load_file(path), strict=False)
+        assert not unexpected, unexpected
+        assert set(missing) <= set(self.whole_model.all_tied_weights_keys), missing
 
     @contextmanager
     def whole_weights(self) -> Iterator[None]:

@@ -14,6 +14,13 @@ def uses_deepspeed(environment: Mapping[str, str] = os.environ) -> bool:
     return environment.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
 
 
+def engine_name(environment: Mapping[str, str] = os.environ) -> str:
+    """The engine by name: each writes its checkpoints in a form of its own."""
+    if uses_fsdp(environment):
+        return "FSDP"
+    return "DeepSpeed" if uses_deepspeed(environment) else "plain"
+
+
 def find_engine_problems(environment: Mapping[str, str] = os.environ) -> list[str]:
     """A sentence for each setting of the launch's config that this recipe cannot train with."""
     rules: list[tuple[bool, str]] = []

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
-from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import WhisperForConditionalGeneration
@@ -156,7 +155,7 @@ class WhisperTrainer(EngineTrainer):
             raise CheckpointError(
                 f"The best checkpoint {best} cannot be used: {problem}. Train anew in another output_dir."
             )
-        load_model(self.whole_model, best / SAFE_WEIGHTS_NAME)
+        self.load_weights(best / SAFE_WEIGHTS_NAME)
         logger.info("Took the weights of %s, which hears the held-out windows best.", best.name)
 
     def save_merged(self, folder: str) -> None:

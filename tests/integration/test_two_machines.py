@@ -91,6 +91,7 @@ def end_one(
         for process in processes:
             if process.poll() is None:
                 signal_family(process, signal.SIGKILL)
+            process.wait()
 
 
 def test_a_process_whose_peer_dies_says_what_to_do(tmp_path: Path) -> None:

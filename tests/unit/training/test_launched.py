@@ -2,7 +2,7 @@
 
 import pytest
 
-from recipe.training.launched import find_engine_problems
+from recipe.training.launched import engine_name, find_engine_problems
 
 FSDP = {
     "ACCELERATE_USE_FSDP": "true",
@@ -11,6 +11,14 @@ FSDP = {
     "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
 }
 DEEPSPEED = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}
+
+
+def test_a_checkpoint_can_tell_which_engine_wrote_it() -> None:
+    assert [engine_name(environment) for environment in ({}, FSDP, DEEPSPEED)] == [
+        "plain",
+        "FSDP",
+        "DeepSpeed",
+    ]
 
 
 @pytest.mark.parametrize("environment", [{}, FSDP, DEEPSPEED], ids=["plain", "FSDP", "DeepSpeed"])

@@ -51,7 +51,7 @@ from recipe.data.recording import PreparationSettings
 from recipe.evaluation.metrics import score_texts
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener, autocast, spoken_words
-from recipe.training.model import load_model, save_tokenizer, suppressed_symbols
+from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
 
 MAX_LENGTH = 225
 """As the published fine-tuning recipes set `generation_max_length`; the model's own default is 448."""
@@ -124,7 +124,7 @@ def list_ways(
 ) -> dict[str, Way]:
     """The ways by name; each gives the normalised WER."""
     language, size = arguments.language, arguments.batch_size
-    code = language if model.generation_config.is_multilingual else None
+    code = language if is_multilingual(model) else None
     told: dict[str, Any] = {"language": language, "task": "transcribe"} if code else {}
     loop = partial(run_plain_loop, model, processor, examples, language, folder, size)
     ways: dict[str, Way] = {
@@ -159,7 +159,7 @@ def run_plain_loop(
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
         ids = np.where(prediction.predictions == -100, tokenizer.pad_token_id, prediction.predictions)
-        return {"wer": score_tokens(processor, ids, references, language)}
+        return {"wer": score_tokens(processor, ids.tolist(), references, language)}
 
     settings = Seq2SeqTrainingArguments(
         output_dir=str(folder / "plain"),

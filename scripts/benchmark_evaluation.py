@@ -49,6 +49,8 @@ from recipe.data.manifest import list_folder, locate_files, pair_recordings
 from recipe.data.mel import log_mel
 from recipe.data.preparation import prepare_dataset
 from recipe.data.recording import PreparationSettings
+from recipe.data.timeline import SAMPLES_PER_MS
+from recipe.data.windows import Segment, end_of_words
 from recipe.evaluation.metrics import score_texts
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener, autocast, spoken_words
@@ -210,9 +212,14 @@ def run_ours(listener: Listener, examples: Dataset) -> float:
 
 
 def read_features(processor: WhisperProcessor, rows: Sequence[dict[str, Any]]) -> torch.Tensor:
-    """Log-mel of some windows."""
-    sounds = [decode_flac(row["audio"]["bytes"]) for row in rows]
-    return torch.from_numpy(np.stack([log_mel(processor.feature_extractor, sound) for sound in sounds]))
+    """Log-mel of some windows, up to where their words end: what ours hears."""
+    features = []
+    for row in rows:
+        segments = [Segment(**segment) for segment in row["segments"]]
+        end_ms = end_of_words(segments, row["end_ms"] - row["start_ms"])
+        samples = decode_flac(row["audio"]["bytes"])[: end_ms * SAMPLES_PER_MS]
+        features.append(log_mel(processor.feature_extractor, samples))
+    return torch.from_numpy(np.stack(features))
 
 
 def score_tokens(

@@ -5,7 +5,7 @@ soon as it ends or only repeats itself, so that what is left gets cheaper and a 
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,10 +29,11 @@ class TransformersEngine:
     """
 
     def __init__(self, model: WhisperForConditionalGeneration) -> None:
+        config: Any = model.generation_config  # Whisper's fields are not in its type
         self._model = model
-        self._config = cast(Any, model.generation_config)  # Whisper's fields are not in its type
-        self._end_of_text: int = self._config.eos_token_id
-        self._first_timestamp: int = self._config.no_timestamps_token_id + 1
+        self._config = config
+        self._end_of_text: int = config.eos_token_id
+        self._first_timestamp: int = config.no_timestamps_token_id + 1
 
     def write(self, features: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         """The tokens after each prompt, without the end of text; see `recipe.evaluation.passes.Engine`."""

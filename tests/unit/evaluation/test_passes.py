@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recipe.evaluation.passes import MAX_NEW_TOKENS, NUM_FRAMES, cut_loop, hear_windows
+from recipe.evaluation.passes import MAX_NEW_TOKENS, MAX_PASSES, NUM_FRAMES, cut_loop, hear_windows
 
 TIME_0 = 1000
 
@@ -99,3 +99,10 @@ def test_after_a_runaway_the_window_is_heard_again_from_the_last_time_before_it(
     runaway = [at(0), 5, at(6), at(6), *[3] * (MAX_NEW_TOKENS - 4)]
     heard, _ = hear([runaway], [[at(0), 8, at(24)]])
     assert heard == [[at(0), 5, at(6), at(6), at(0), 8, at(24)]]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02], ids=["not at all", "by 20 ms"])
+def test_a_model_that_hardly_comes_on_is_not_heard_for_ever(seconds):
+    stuck = [at(0), 5, at(seconds), at(seconds)]
+    heard, _ = hear(*[[stuck]] * MAX_PASSES)
+    assert heard == [stuck * MAX_PASSES]

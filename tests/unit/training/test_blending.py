@@ -69,7 +69,7 @@ def test_the_ends_of_the_line_are_exact_and_between_them_it_is_straight(listener
 
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_the_loss_is_per_token_whatever_the_batch(listener, examples, batch_size: int):
-    decoding = Decoding("fr", batch_size=batch_size)
+    decoding = Decoding(batch_size=batch_size)
     together = measure_loss(Listener(listener.model, listener.processor, decoding), examples)
     assert together == pytest.approx(measure_loss(listener, examples), abs=1e-6)
     # Of byte tokens: the words and a space, their two times, the end, and language and task before them.

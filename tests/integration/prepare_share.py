@@ -1,6 +1,7 @@
 """One machine of several that prepare a folder's recordings; prints the shards that it wrote itself."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -22,8 +23,9 @@ def note_rename(event: str, arguments: tuple[object, ...]) -> None:
 
 sys.addaudithook(note_rename)
 entries = list_folder(data_dir)
-recordings = pair_recordings(entries, locate_files(data_dir, entries), "en")
-settings = PreparationSettings(
-    tokenizer_file=tokenizer_file, language="en", empty_transcript="skip", no_speech_fraction=0.1
-)
+recordings = [
+    replace(recording, language="en")
+    for recording in pair_recordings(entries, locate_files(data_dir, entries))
+]
+settings = PreparationSettings(tokenizer_file, empty_transcript="skip", no_speech_fraction=0.1)
 build_shards(recordings, settings, output_dir, num_workers=1, share=share)

@@ -1,5 +1,6 @@
 """The engines on real weights and real speech: the same words as `generate`, whichever engine hears them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,12 @@ def load(model_dir: Path) -> Loaded:
 def read_examples(loaded: Loaded, corpus_dir: Path, language: str, work_dir: Path, only: str = "") -> Dataset:
     model, processor = loaded
     entries = [entry for entry in list_folder(corpus_dir) if only in entry.filename]
-    recordings = pair_recordings(entries, locate_files(corpus_dir, entries), language)
+    recordings = [
+        replace(recording, language=language)
+        for recording in pair_recordings(entries, locate_files(corpus_dir, entries))
+    ]
     settings = PreparationSettings(
-        save_tokenizer(processor, work_dir), language, suppressed_symbols=suppressed_symbols(model, processor)
+        save_tokenizer(processor, work_dir), suppressed_symbols=suppressed_symbols(model, processor)
     )
     shards = build_shards(recordings, settings, work_dir / "shards", num_workers=1)
     return load_examples([shard for shard in shards if shard.report.outcome == "speech"])
@@ -92,7 +96,7 @@ def test_both_engines_hear_half_an_hour_of_french_with_the_same_error_rate(
     examples = read_examples((model, processor), corpus_fr_dir, "fr", tmp_path)
     rates = [
         evaluate_model(
-            Listener(model, processor, Decoding("fr", engine=engine)), examples
+            Listener(model, processor, Decoding(engine=engine)), examples
         ).scores.words_normalized.rate
         for engine in ("transformers", "ctranslate2")
     ]

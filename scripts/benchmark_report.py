@@ -55,7 +55,9 @@ def print_report(results: Mapping[str, Any]) -> None:
         for panel in PANELS:
             console.print(tabulate_errors(figures, settings, *panel))
         for panel in PANELS:
-            console.print(tabulate_time_to(figures, settings, *panel))
+            table = tabulate_time_to(figures, settings, *panel)
+            if table.row_count:
+                console.print(table)
     machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
     console.print(f"device {device}, {settings['num_threads']} thread(s) each; {machine}")
     console.print(", ".join(f"{name} {value}" for name, value in settings.items() if name != "num_threads"))

@@ -116,6 +116,7 @@ def main() -> None:
 
 def measure(folder: Path, layouts: Sequence[Layout]) -> dict[str, dict[str, Curve]]:
     """The curve of each option, by layout."""
+    torch.set_num_threads(1)  # a process forked from one with a pool of threads waits for it for ever
     build_tiny_whisper(folder / "tiny")
     curves: dict[str, dict[str, Curve]] = {name: {} for name in OPTIONS}
     for layout in layouts:

@@ -366,7 +366,7 @@ def measure_after(
     run.report(Stage.EVALUATION_COMPLETED, verdict.as_dict())
     run.warnings += [verdict.remark] * bool(verdict.remark)
     if run.is_main:
-        facts = {**vars(listener.decoding), "choice": verdict.as_dict()["choice"]}
+        facts = {**vars(listener.decoding), "choice": verdict.describe_choice()}
         write_report(run.output_dir / "report.json", before, after, facts)
     return verdict
 
@@ -441,7 +441,7 @@ def publish(
         max_steps=trainer.state.max_steps,
         epochs=arguments.training.num_train_epochs,
         figures=compare(verdict.before, verdict.after) if verdict else {},
-        choice=verdict.as_dict()["choice"] if verdict else {},
+        choice=verdict.describe_choice() if verdict else {},
         dataset={name: value for name, value in data.report.items() if isinstance(value, int | float)},
         settings={k: v for k, v in trainer.fingerprint.items() if k != "model"},  # it may be a local path
         versions={module.__name__: module.__version__ for module in (transformers, datasets)},

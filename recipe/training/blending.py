@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,11 +12,10 @@ from datasets import Dataset
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from recipe.evaluation.transcription import Listener, autocast
-from recipe.training.features import IGNORED, LabelEncoder, ViewShares, WindowDataset, collate
+from recipe.training.features import IGNORED, LabelEncoder, load_captions
 
 Weights = Mapping[str, Tensor]
 """Parameters by name, tied ones once; float32 on the CPU."""
@@ -78,12 +76,8 @@ def measure_loss(listener: Listener, examples: Dataset, num_workers: int = 0) ->
     state = PartialState()
     encoder = LabelEncoder(processor.tokenizer, decoding.task)
     starts = range(0, len(examples), decoding.batch_size)[state.process_index :: state.num_processes]
-    loader = DataLoader(
-        WindowDataset(examples, processor.feature_extractor, encoder, ViewShares(timestamps=1.0), seed=0),
-        batch_sampler=[list(range(i, min(i + decoding.batch_size, len(examples)))) for i in starts],
-        num_workers=num_workers,
-        collate_fn=partial(collate, pad_token_id=encoder.end_of_text),
-    )
+    batches = [range(first, min(first + decoding.batch_size, len(examples))) for first in starts]
+    loader = load_captions(examples, batches, processor.feature_extractor, encoder, num_workers)
     was_training = model.training
     model.eval()
     sums = [(first, *_sum_losses(model, batch)) for first, batch in zip(starts, loader, strict=True)]

@@ -95,15 +95,18 @@ class Verdict:
             f"(normalised WER {before:.2%} before, {after:.2%} after). {fate}{advice}."
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Error rates before and after as fractions, and the choice; ready for JSON."""
-        choice = {
+    def describe_choice(self) -> dict[str, Any]:
+        """The weights taken and all candidates; ready for JSON."""
+        return {
             **_as_dict(self.choice.chosen),
             "is_better_than_base": self.is_better,
             "num_windows": len(self.choice.evaluation.transcripts),
             "candidates": [_as_dict(candidate) for candidate in self.choice.candidates],
         }
-        return {**compare(self.before, self.after), "choice": choice}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Error rates before and after as fractions, and the choice; ready for JSON."""
+        return {**compare(self.before, self.after), "choice": self.describe_choice()}
 
 
 def choose_weights(

@@ -8,14 +8,15 @@ view, then the alteration, then the noise. Any layout of processes and workers a
 the same.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset as ArrowDataset
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import WhisperFeatureExtractor, WhisperTokenizer
 
 from recipe.data.audio import decode_flac
@@ -236,6 +237,30 @@ def collate(
         "decoder_input_ids": pad("decoder_input_ids", pad_token_id),
         "labels": pad("labels", IGNORED),
     }
+
+
+def load_captions(
+    examples: ArrowDataset,
+    batches: Iterable[Sequence[int]],
+    extractor: WhisperFeatureExtractor,
+    encoder: LabelEncoder,
+    num_workers: int = 0,
+) -> DataLoader[dict[str, torch.Tensor]]:
+    """Batches of windows as their captions tell them, times included, for a model that is not trained.
+
+    Args:
+        examples: Windows, as `recipe.data.dataset` makes them.
+        batches: Indices of the windows of each batch.
+        extractor: The model's.
+        encoder: The model's.
+        num_workers: Processes that make features.
+    """
+    return DataLoader(
+        WindowDataset(examples, extractor, encoder, ViewShares(timestamps=1.0), seed=0),
+        batch_sampler=[list(batch) for batch in batches],
+        num_workers=num_workers,
+        collate_fn=partial(collate, pad_token_id=encoder.end_of_text),
+    )
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

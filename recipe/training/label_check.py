@@ -7,7 +7,6 @@ near 1 for the right ones, whatever the language, the style and the length.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from operator import itemgetter
 
 import numpy as np
@@ -17,14 +16,13 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.modeling_outputs import BaseModelOutput
 
 from recipe.data.label_doubts import WindowFit
 from recipe.data.mel import log_mel
 from recipe.evaluation.transcription import Listener, autocast, spoken_words
-from recipe.training.features import IGNORED, LabelEncoder, ViewShares, WindowDataset, collate
+from recipe.training.features import IGNORED, LabelEncoder, load_captions
 
 MIN_SURPRISE = 1.0
 """Nats a token at least: of words that silence suggests too ("Thank you."), audio can tell little."""
@@ -52,13 +50,10 @@ def score_windows(
     spoken = [index for index, (*_, words) in enumerate(captions) if words]
     state = PartialState()
     mine = spoken[state.process_index :: state.num_processes]
-    loader = DataLoader(
-        WindowDataset(examples, processor.feature_extractor, encoder, ViewShares(timestamps=1.0), seed=0),
-        batch_size=decoding.batch_size,
-        sampler=mine,
-        num_workers=num_workers,
-        collate_fn=partial(collate, pad_token_id=encoder.end_of_text),
-    )
+    batches = [
+        mine[first : first + decoding.batch_size] for first in range(0, len(mine), decoding.batch_size)
+    ]
+    loader = load_captions(examples, batches, processor.feature_extractor, encoder, num_workers)
     figures: list[tuple[float, float]] = []
     was_training = model.training
     model.eval()

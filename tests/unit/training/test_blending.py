@@ -5,11 +5,10 @@ import pytest
 import torch
 from datasets import Dataset
 from safetensors.torch import save_file
+from tiny_trainers import make_examples
 from torch import nn
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from recipe.data.audio import encode_flac
-from recipe.data.dataset import FEATURES
 from recipe.evaluation.transcription import Decoding, Listener
 from recipe.training.averaging import list_averaged, read_ends
 from recipe.training.blending import Blender, average_weights, copy_weights, measure_loss
@@ -27,29 +26,7 @@ def listener(tmp_path_factory) -> Listener:
 
 @pytest.fixture(scope="module")
 def examples() -> Dataset:
-    chance = np.random.default_rng(0)
-    rows = [
-        {
-            "recording": "talk",
-            "language": "fr",
-            "start_ms": 30_000 * index,
-            "end_ms": 30_000 * index + 2_000,
-            "audio": {
-                "bytes": encode_flac(chance.integers(-9000, 9000, 32_000).astype(np.int16)),
-                "path": None,
-            },
-            "segments": [{"start_ms": 0, "end_ms": 1_000, "text": words}] if words else [],
-            "prompt": "avant",
-            "chars_per_second": 0.0,
-            "compression_ratio": 0.0,
-            "num_tokens": 0,
-            "flags": [],
-            "doubt": 0.0,
-            "held_back": "",
-        }
-        for index, words in enumerate(["bonjour", "", "une phrase bien plus longue que les autres"])
-    ]
-    return Dataset.from_list(rows, features=FEATURES)
+    return make_examples(["bonjour", "", "une phrase bien plus longue que les autres"])
 
 
 def test_the_ends_of_the_line_are_exact_and_between_them_it_is_straight(listener):

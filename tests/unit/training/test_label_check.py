@@ -1,11 +1,9 @@
-import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from tiny_trainers import make_examples
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from recipe.data.audio import encode_flac
-from recipe.data.dataset import FEATURES
 from recipe.evaluation.transcription import Decoding, Listener
 from recipe.training.label_check import score_windows
 from recipe.training.tiny import build_tiny_whisper
@@ -20,29 +18,7 @@ def model_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def examples() -> Dataset:
-    chance = np.random.default_rng(0)
-    rows = [
-        {
-            "recording": "talk",
-            "language": "fr",
-            "start_ms": 30_000 * index,
-            "end_ms": 30_000 * index + 2_000,
-            "audio": {
-                "bytes": encode_flac(chance.integers(-9000, 9000, 32_000).astype(np.int16)),
-                "path": None,
-            },
-            "segments": [{"start_ms": 0, "end_ms": 1_000, "text": words}] if words else [],
-            "prompt": "avant",
-            "chars_per_second": 0.0,
-            "compression_ratio": 0.0,
-            "num_tokens": 0,
-            "flags": [],
-            "doubt": 0.0,
-            "held_back": "",
-        }
-        for index, words in enumerate(WORDS)
-    ]
-    return Dataset.from_list(rows, features=FEATURES)
+    return make_examples(WORDS)
 
 
 def score(model_dir, examples, batch_size):

@@ -1,6 +1,6 @@
 """Trainers of a tiny random model on windows of noise, and what is compared of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from datasets import Dataset
 from transformers import TrainerCallback, WhisperForConditionalGeneration, WhisperProcessor
 
 from recipe.data.audio import encode_flac
+from recipe.data.dataset import FEATURES
 from recipe.errors import InterruptedTraining
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.report import Evaluation, Transcript
@@ -21,6 +22,33 @@ from recipe.training.trainer import WhisperTrainer
 
 NUM_WINDOWS = 7
 FINGERPRINT = {"dataset": "synthetic"}
+
+
+def make_examples(texts: Sequence[str]) -> Dataset:
+    """Windows of two seconds of noise, all columns filled in; a text in each, but no cue for ""."""
+    random = np.random.default_rng(0)
+    rows = [
+        {
+            "recording": "talk",
+            "language": "fr",
+            "start_ms": 30_000 * index,
+            "end_ms": 30_000 * index + 2_000,
+            "audio": {
+                "bytes": encode_flac(random.integers(-9000, 9000, 32_000).astype(np.int16)),
+                "path": None,
+            },
+            "segments": [{"start_ms": 0, "end_ms": 1_000, "text": text}] if text else [],
+            "prompt": "avant",
+            "chars_per_second": 0.0,
+            "compression_ratio": 0.0,
+            "num_tokens": 0,
+            "flags": [],
+            "doubt": 0.0,
+            "held_back": "",
+        }
+        for index, text in enumerate(texts)
+    ]
+    return Dataset.from_list(rows, features=FEATURES)
 
 
 def make_windows(model_dir: Path, task: str | None = "transcribe") -> WindowDataset:

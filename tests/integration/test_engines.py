@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load
-from training_runs import TrainingRun, assert_same_curve, launch_on_cpu, send, write_recording
+from training_runs import TrainingRun, assert_same_curve, launch_on_cpu, make_site, send
 
 from recipe.training.checkpoints import list_checkpoints
-from recipe.training.tiny import build_tiny_whisper
 
 NUM_CUES = 26  # 7 windows, of which 2 are held out
 WITHOUT_ITS_PACKAGE = pytest.mark.skipif(
@@ -19,11 +18,7 @@ WITHOUT_ITS_PACKAGE = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("engines")
-    (root / "data").mkdir()
-    write_recording(root / "data" / "tones", NUM_CUES)
-    build_tiny_whisper(root / "tiny")
-    return root
+    return make_site(tmp_path_factory.mktemp("engines"), NUM_CUES)
 
 
 def make_run(root: Path, name: str, config: str, num_processes: int = 2, **options: object) -> TrainingRun:

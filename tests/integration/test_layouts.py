@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load
-from training_runs import REPOSITORY, TrainingRun, clean_environment, launch_on_cpu, send, write_recording
+from training_runs import (
+    REPOSITORY,
+    TrainingRun,
+    clean_environment,
+    launch_on_cpu,
+    make_site,
+    send,
+    write_recording,
+)
 
 from recipe.training.checkpoints import list_checkpoints
-from recipe.training.tiny import build_tiny_whisper
 
 NUM_CUES = 26  # 7 windows: the second update of an epoch has three and one that fills up
 TWO_PROCESSES = (
@@ -37,11 +44,7 @@ Train = Callable[[str, float], TrainingRun]
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("layouts")
-    (root / "data").mkdir()
-    write_recording(root / "data" / "tones", NUM_CUES)
-    build_tiny_whisper(root / "tiny")
-    return root
+    return make_site(tmp_path_factory.mktemp("layouts"), NUM_CUES)
 
 
 @pytest.fixture(scope="module")

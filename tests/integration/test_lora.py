@@ -7,21 +7,16 @@ import pytest
 import torch
 from safetensors.torch import load, load_file
 from test_layouts import LAYOUTS, NUM_CUES, make_run
-from training_runs import TrainingRun, send, write_recording
+from training_runs import TrainingRun, make_site, send
 
 from recipe.training.checkpoints import list_checkpoints
-from recipe.training.tiny import build_tiny_whisper
 
 OPTIONS = {"lora_rank": 4, "lora_alpha": 8, "save_strategy": "steps", "save_steps": 1}
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("lora")
-    (root / "data").mkdir()
-    write_recording(root / "data" / "tones", NUM_CUES)
-    build_tiny_whisper(root / "tiny")
-    return root
+    return make_site(tmp_path_factory.mktemp("lora"), NUM_CUES)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from training_runs import (
     find_free_port,
     kill_session,
     launch_on_cpu,
+    make_site,
     signal_family,
     wait_until,
     write_recording,
@@ -33,11 +34,7 @@ PREPARE = REPOSITORY / "tests" / "integration" / "prepare_share.py"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("machines")
-    (root / "data").mkdir()
-    write_recording(root / "data" / "tones", num_cues=26)
-    build_tiny_whisper(root / "tiny")
-    return root
+    return make_site(tmp_path_factory.mktemp("machines"), num_cues=26)
 
 
 def make_run(root: Path, name: str, batch_size: int, **options: object) -> TrainingRun:

@@ -24,6 +24,7 @@ from recipe.backend.events import Outbox
 from recipe.data.audio import encode_flac
 from recipe.data.captions import Cue, format_webvtt
 from recipe.training.checkpoints import COMPLETION_FILE, list_checkpoints
+from recipe.training.tiny import build_tiny_whisper
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE_RATE = 16_000
@@ -36,6 +37,14 @@ Moment = Callable[["TrainingRun", subprocess.Popen[bytes]], None]
 
 class MissedMoment(Exception):  # noqa: N818 - not an error of the run
     """A run ended before the moment at which it should have been disturbed."""
+
+
+def make_site(root: Path, num_cues: int) -> Path:
+    """`root` with a recording in data/ and a tiny checkpoint in tiny/."""
+    (root / "data").mkdir()
+    write_recording(root / "data" / "tones", num_cues)
+    build_tiny_whisper(root / "tiny")
+    return root
 
 
 def write_recording(path: Path, num_cues: int, seed: int = 0) -> None:

@@ -23,7 +23,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +44,7 @@ from transformers import (
 
 from recipe.arguments import DataArguments, ModelArguments
 from recipe.data.audio import decode_flac
-from recipe.data.manifest import list_folder, locate_files, pair_recordings
+from recipe.data.manifest import list_recordings
 from recipe.data.mel import log_mel
 from recipe.data.preparation import prepare_dataset
 from recipe.data.recording import PreparationSettings
@@ -105,12 +104,7 @@ def read_examples(
     arguments: argparse.Namespace, model: Model, processor: WhisperProcessor, folder: Path
 ) -> Dataset:
     """The windows to judge: those with words."""
-    entries = list_folder(arguments.data_dir)
-    files = locate_files(arguments.data_dir, entries)
-    recordings = [
-        replace(recording, language=arguments.language)
-        for recording in pair_recordings(entries, files, arguments.language)
-    ]
+    recordings = list_recordings(arguments.data_dir, arguments.language)
     settings = PreparationSettings(
         tokenizer_file=save_tokenizer(processor, folder),
         suppressed_symbols=suppressed_symbols(model, processor),

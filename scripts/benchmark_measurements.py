@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,7 +39,7 @@ from usual_recipe import build_trainer, map_features
 
 from recipe.arguments import DataArguments, ModelArguments
 from recipe.data.audio import decode_audio
-from recipe.data.manifest import Recording, list_folder, locate_files, pair_recordings
+from recipe.data.manifest import Recording, list_recordings
 from recipe.data.preparation import PreparedDataset, prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.errors import DataError
@@ -149,7 +149,8 @@ def load_learner(measurement: Measurement, *, with_weights: bool = True) -> Lear
 
 def measure_preparation(measurement: Measurement) -> dict[str, Any]:
     """CPU seconds from files to Arrow in one process, and the bytes written."""
-    learner, recordings = load_learner(measurement, with_weights=False), list_recordings(measurement)
+    learner = load_learner(measurement, with_weights=False)
+    recordings = list_recordings(Path(measurement.data_dir), measurement.language)
     shutil.rmtree(measurement.prepared_dir, ignore_errors=True)  # both recipes reuse what they find
     started = time.process_time()
     if measurement.recipe == "ours":
@@ -168,14 +169,6 @@ def measure_preparation(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def list_recordings(measurement: Measurement) -> list[Recording]:
-    """The recordings of the folder."""
-    folder = Path(measurement.data_dir)
-    entries = list_folder(folder)
-    recordings = pair_recordings(entries, locate_files(folder, entries), measurement.language)
-    return [replace(recording, language=measurement.language) for recording in recordings]
-
-
 def prepare_windows(measurement: Measurement, learner: Learner) -> PreparedDataset:
     """Our dataset; what is on disk is reused."""
     folder = Path(measurement.windows_dir)
@@ -186,7 +179,8 @@ def prepare_windows(measurement: Measurement, learner: Learner) -> PreparedDatas
         suppressed_symbols=suppressed_symbols(learner.model, learner.processor),
     )
     arguments = DataArguments(eval_fraction=measurement.eval_fraction)
-    data = prepare_dataset(list_recordings(measurement), settings, arguments, folder, num_workers=1)
+    recordings = list_recordings(Path(measurement.data_dir), measurement.language)
+    data = prepare_dataset(recordings, settings, arguments, folder, num_workers=1)
     if not data.report["held_out"]:
         raise DataError(f"{measurement.data_dir}: at least two recordings are needed to hold one out.")
     return data

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from recipe.arguments import DataArguments
 from recipe.data.audio import SAMPLE_RATE, decode_audio, encode_flac, slice_samples
 from recipe.data.captions import Cue, format_webvtt, read_captions
-from recipe.data.manifest import Recording, list_folder, locate_files, pair_recordings
+from recipe.data.manifest import list_folder, list_recordings, locate_files, pair_recordings
 from recipe.data.preparation import prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.data.windows import WINDOW_MS
@@ -137,9 +137,7 @@ def run_measurement(arguments: argparse.Namespace, folder: Path) -> dict[str, fl
 
 def measure(folder: Path, model_dir: Path) -> dict[str, float]:
     """CPU seconds, wall seconds and peak memory in MiB of preparing the folder in this process alone."""
-    entries = list_folder(folder)
-    files = locate_files(folder, entries)
-    recordings: list[Recording] = pair_recordings(entries, files)
+    recordings = list_recordings(folder)
     settings = PreparationSettings(model_dir / "tokenizer.json")
     started, started_cpu = time.monotonic(), time.process_time()
     data = prepare_dataset(recordings, settings, DataArguments(), folder / "prepared", num_workers=1)

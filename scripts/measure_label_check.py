@@ -15,7 +15,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is run from its checkout
@@ -27,7 +27,7 @@ from spoilt_captions import KINDS, Span, Spoiler, read_folder, write_folder
 from recipe.arguments import ModelArguments
 from recipe.data.dataset import build_shards, load_examples
 from recipe.data.label_doubts import WindowFit, find_doubts
-from recipe.data.manifest import list_folder, locate_files, pair_recordings
+from recipe.data.manifest import list_recordings
 from recipe.data.recording import PreparationSettings
 from recipe.data.split import choose_held_out
 from recipe.errors import RecipeError
@@ -53,12 +53,7 @@ class Judge:
 
     def read(self, folder: Path) -> Dataset:
         """The examples of a folder."""
-        entries = list_folder(folder)
-        files = locate_files(folder, entries)
-        recordings = [
-            replace(recording, language=self.language)
-            for recording in pair_recordings(entries, files, self.language)
-        ]
+        recordings = list_recordings(folder, self.language)
         return load_examples(build_shards(recordings, self.settings, self.work_dir / "shards"))
 
     def score(self, examples: Dataset) -> list[WindowFit]:

@@ -21,7 +21,7 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +38,7 @@ from transformers import WhisperProcessor
 from recipe.arguments import DataArguments
 from recipe.data.dataset import FEATURES, Shard, build_shards, load_rows, shard_path
 from recipe.data.label_doubts import WindowFit
-from recipe.data.manifest import Recording, list_folder, locate_files, pair_recordings
+from recipe.data.manifest import Recording, list_recordings
 from recipe.data.overview import describe_windows
 from recipe.data.preparation import prepare_dataset
 from recipe.data.recording import PreparationSettings
@@ -97,17 +97,11 @@ def settings_of(arguments: argparse.Namespace) -> PreparationSettings:
     return PreparationSettings(arguments.model_dir / "tokenizer.json")
 
 
-def recordings_in(folder: Path) -> list[Recording]:
-    """The recordings of a folder, as train.py finds them."""
-    entries = list_folder(folder)
-    return [replace(item, language="fr") for item in pair_recordings(entries, locate_files(folder, entries))]
-
-
 def write_shards(arguments: argparse.Namespace) -> None:
     """Stand-ins for the files of all recordings, and for each the shard that would be made of it."""
     workdir, settings = arguments.workdir, settings_of(arguments)
     real = prepare_dataset(
-        recordings_in(arguments.data_dir), settings, DataArguments(), workdir / "real", num_workers=1
+        list_recordings(arguments.data_dir, "fr"), settings, DataArguments(), workdir / "real", num_workers=1
     )
     windows = list(concatenate_datasets([real.train, real.held_out]))
     stand_ins = workdir / "recordings"
@@ -117,7 +111,7 @@ def write_shards(arguments: argparse.Namespace) -> None:
         for extension in ("m4a", "vtt"):
             (stand_ins / f"talk-{number:06}.{extension}").write_text(str(number))
     first = 0
-    for number, recording in enumerate(recordings_in(stand_ins)):
+    for number, recording in enumerate(list_recordings(stand_ins, "fr")):
         path = shard_path(recording, settings, workdir / "prepared" / "shards")
         first = write_shard(path, recording.name, number, windows, first, round(arguments.minutes * 60_000))
 
@@ -152,7 +146,7 @@ def write_shard(
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures, of one process."""
     settings, folder = settings_of(arguments), arguments.workdir / "prepared"
-    recordings = recordings_in(arguments.workdir / "recordings")
+    recordings = list_recordings(arguments.workdir / "recordings", "fr")
     memory_before = memory_mib()
     figures: dict[str, Any] = {}
     timed = partial(time_call, figures)

@@ -94,6 +94,17 @@ def locate_files(folder: Path, entries: Iterable[ManifestEntry]) -> dict[str, Lo
     return {entry.filename: LocalFile(folder / entry.filename) for entry in entries}
 
 
+def list_recordings(folder: Path, language: str = "") -> list[Recording]:
+    """The recordings of a folder that is all in one language, given as a code; "" leaves it unsettled.
+
+    Raises:
+        DataError: as `pair_recordings` does.
+    """
+    entries = list_folder(folder)
+    recordings = pair_recordings(entries, locate_files(folder, entries), language or None)
+    return [replace(recording, language=language) for recording in recordings]
+
+
 def pair_recordings(
     entries: Iterable[ManifestEntry], files: Mapping[str, LocalFile], language: str | None = None
 ) -> list[Recording]:

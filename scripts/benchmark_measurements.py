@@ -32,7 +32,6 @@ from transformers import (
     Seq2SeqTrainingArguments,
     TrainerCallback,
     WhisperConfig,
-    WhisperForConditionalGeneration,
     WhisperProcessor,
 )
 from usual_recipe import build_trainer, map_features
@@ -47,7 +46,13 @@ from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.features import LabelEncoder, View, ViewShares, WindowDataset
-from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
+from recipe.training.model import (
+    WhisperForConditionalGeneration,
+    is_multilingual,
+    load_model,
+    save_tokenizer,
+    suppressed_symbols,
+)
 from recipe.training.trainer import WhisperTrainer
 
 NUM_DRAWS = 20

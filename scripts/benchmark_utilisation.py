@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import PrinterCallback, TrainerCallback, WhisperConfig, WhisperForConditionalGeneration
+from transformers import PrinterCallback, TrainerCallback, WhisperConfig
 
 from recipe.arguments import ModelArguments
 from recipe.data.windows import WINDOW_MS
@@ -40,6 +40,7 @@ from recipe.errors import TrainingError
 from recipe.training.adapters import add_adapters
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.features import collate
+from recipe.training.model import WhisperForConditionalGeneration
 from recipe.training.trainer import WhisperTrainer, token_loss
 
 SHAPES = {  # width, encoder layers, decoder layers, heads, mel bins (Radford et al. 2022, table 1)

@@ -1,6 +1,7 @@
 """From an example of the Arrow dataset to the model's input, when the example is trained.
 
-Legend of shapes: B batch, M mel bins (80, or 128 for large-v3), F 3000 frames, T decoder positions (<= 448).
+Legend of shapes: B batch, M mel bins (80, or 128 for large-v3), F 3000 frames, T decoder positions (<= 448),
+N labels (<= T: a prompt has none).
 
 How a window is seen (with timestamps or without, with the text before it or without, whole or cut down
 to one cue) and how its sound is altered is drawn anew each epoch from (seed, epoch, index) alone: first the
@@ -172,8 +173,8 @@ class LabelEncoder:
 class WindowDataset(Dataset[dict[str, Any]]):
     """Model inputs of windows, made on the fly; indexed by (epoch, index) as `EpochSampler` yields them.
 
-    An item holds `input_features` float32 (M, F), `decoder_input_ids` and `labels`, int lists of equal
-    length: the label at a position is the token that follows it.
+    An item holds `input_features` float32 (M, F), `decoder_input_ids` and `labels`, int lists: the labels are
+    the tokens that follow the last positions of the decoder. The positions before those hold the prompt.
 
     An item takes 17 ms of a core (6 of them FLAC, 10 log-mel): 8 workers make 470 windows a second. A window
     costs whisper-small 1.5 TFLOP to train, so one H100 at half of its 989 TFLOP/s takes 330.
@@ -211,7 +212,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         features = log_mel(self._extractor, samples)
         alteration.mask(features, len(samples))
         ids, num_ignored = self._encoder.encode(replace(view, segments=segments), example["language"])
-        labels = [IGNORED] * num_ignored + ids[num_ignored + 1 :]
+        labels = ids[num_ignored + 1 :]
         return {
             "input_features": features,
             "decoder_input_ids": ids[:-1],
@@ -222,20 +223,24 @@ class WindowDataset(Dataset[dict[str, Any]]):
 def collate(
     items: Sequence[Mapping[str, Any]], pad_token_id: int, multiple_of: int = 1
 ) -> dict[str, torch.Tensor]:
-    """A batch: `input_features` float32 (B, M, F), `decoder_input_ids` and `labels` int64 (B, T).
+    """A batch: `input_features` float32 (B, M, F), `decoder_input_ids` int64 (B, T), `labels` int64 (B, N).
 
-    T is the longest label's length, rounded up to a multiple of `multiple_of`.
+    `label_positions`, int64 (B, N), are the decoder's positions that the labels follow; those of padding are
+    any. T and N are the longest of the batch, rounded up to a multiple of `multiple_of`.
     """
-    longest = max(len(item["labels"]) for item in items)
-    length = min(-(-longest // multiple_of) * multiple_of, MAX_LABEL_TOKENS)
 
-    def pad(name: str, value: int) -> torch.Tensor:
-        return torch.tensor([item[name] + [value] * (length - len(item[name])) for item in items])
+    def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+        longest = max(len(row) for row in rows)
+        length = min(-(-longest // multiple_of) * multiple_of, MAX_LABEL_TOKENS)
+        return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])
 
+    ids, labels = ([item[name] for item in items] for name in ("decoder_input_ids", "labels"))
+    positions = [range(len(row) - len(label), len(row)) for row, label in zip(ids, labels, strict=True)]
     return {
         "input_features": torch.from_numpy(np.stack([item["input_features"] for item in items])),
-        "decoder_input_ids": pad("decoder_input_ids", pad_token_id),
-        "labels": pad("labels", IGNORED),
+        "decoder_input_ids": pad(ids, pad_token_id),
+        "labels": pad(labels, IGNORED),
+        "label_positions": pad(positions, 0),
     }
 
 

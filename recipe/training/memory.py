@@ -20,6 +20,7 @@ def largest_micro_batch(config: WhisperConfig, num_windows: int) -> dict[str, Te
         "input_features": torch.zeros((num_windows, config.num_mel_bins, num_frames)),
         "decoder_input_ids": labels,
         "labels": labels,
+        "label_positions": torch.arange(MAX_LABEL_TOKENS).repeat(num_windows, 1),
     }
 
 

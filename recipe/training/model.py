@@ -1,12 +1,37 @@
 """The base model: loaded in float32 whatever its file holds, and what its files say of it."""
 
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+import transformers
+from torch import Tensor
+from transformers import WhisperProcessor
+from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from recipe.arguments import ModelArguments
 from recipe.errors import TrainingError
+
+
+class WhisperForConditionalGeneration(transformers.WhisperForConditionalGeneration):
+    """Whisper that can leave out the logits which no label asks for: those of a prompt of up to 224 tokens.
+
+    For a token of the decoder, the projection onto the vocabulary is over half of the arithmetic of tiny and
+    base and a twelfth of large-v3's, and its logits are the largest tensor of a batch. The class is named as
+    its parent, since checkpoints and released models carry the name.
+    """
+
+    @wraps(transformers.WhisperForConditionalGeneration.forward)  # generation looks at the signature
+    def forward(  # type: ignore[override]  # the parent's is untyped to mypy
+        self, *args: Any, label_positions: Tensor | None = None, **kwargs: Any
+    ) -> Any:
+        """As the parent's; with `label_positions`, int64 (B, N), only their logits, of shape (B, N, V)."""
+        if label_positions is None:
+            return super().forward(*args, **kwargs)
+        states = self.model(*args, **kwargs).last_hidden_state
+        index = label_positions.unsqueeze(-1).expand(-1, -1, states.shape[-1])
+        return Seq2SeqLMOutput(logits=self.proj_out(states.gather(1, index)))
 
 
 def load_model(arguments: ModelArguments) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
@@ -33,16 +58,18 @@ def load_model(arguments: ModelArguments) -> tuple[WhisperForConditionalGenerati
     # Its masks hide padding too, hold no silence, and differ between layouts; the recipe makes its own.
     model.config.apply_spec_augment = False
     if arguments.freeze_encoder:
-        model.freeze_encoder()
+        model.freeze_encoder()  # type: ignore[no-untyped-call]
     return model, processor
 
 
-def is_multilingual(model: WhisperForConditionalGeneration) -> bool:
+def is_multilingual(model: transformers.WhisperForConditionalGeneration) -> bool:
     """Whether the checkpoint knows languages and tasks; `.en` checkpoints do not."""
     return bool(getattr(model.generation_config, "is_multilingual", True))
 
 
-def suppressed_symbols(model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> frozenset[str]:
+def suppressed_symbols(
+    model: transformers.WhisperForConditionalGeneration, processor: WhisperProcessor
+) -> frozenset[str]:
     """Symbols that generation never writes (`suppress_tokens`), such as brackets and music notes.
 
     A label that holds one would teach what can never be said. Tokens with a space before the symbol are

@@ -51,8 +51,8 @@ def token_loss(
     one's and makes the gradient grow with accumulation and processes.
 
     Args:
-        outputs: With `logits`, shape (B, T, V).
-        labels: int64, shape (B, T); `IGNORED` positions do not count.
+        outputs: With `logits`, shape (B, N, V).
+        labels: int64, shape (B, N); `IGNORED` positions do not count.
         num_items_in_batch: Label tokens of the whole update, over all processes; this batch's if None.
         label_smoothing: Share of the target spread evenly over the vocabulary.
     """
@@ -67,7 +67,7 @@ class WhisperTrainer(EngineTrainer):
     """Trains Whisper on windows.
 
     Args:
-        model: In float32; autocast lowers the precision of what gains by it.
+        model: As `load_model` gives it, in float32; autocast lowers the precision of what gains by it.
         args: Arguments of the run.
         train_dataset: Windows to train on.
         eval_dataset: Held-out windows for the loss, or None.

@@ -17,12 +17,12 @@ from torch.distributed import GradBucket
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.futures import Future
 from torch.utils.data import Dataset
-from transformers import WhisperForConditionalGeneration
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recipe.errors import TrainingError
 from recipe.training.arguments import RecipeTrainingArguments
+from recipe.training.model import WhisperForConditionalGeneration
 from recipe.training.tiny import build_tiny_whisper
 from recipe.training.trainer import WhisperTrainer
 

@@ -19,10 +19,10 @@ from tiny_trainers import (
     stopped,
     trained,
 )
-from transformers import WhisperForConditionalGeneration
 
 from recipe.arguments import ModelArguments
 from recipe.training.adapters import add_adapters, merge_adapters, merged
+from recipe.training.model import WhisperForConditionalGeneration
 from recipe.training.tiny import build_tiny_whisper
 from recipe.training.trainer import WhisperTrainer
 

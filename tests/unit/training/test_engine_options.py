@@ -17,11 +17,11 @@ from tiny_trainers import (
     trained,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import WhisperForConditionalGeneration
 
 import recipe
 from recipe.backend.events import Outbox
 from recipe.training.callbacks import ProgressCallback
+from recipe.training.model import WhisperForConditionalGeneration
 from recipe.training.tiny import build_tiny_whisper
 from recipe.training.trainer import WhisperTrainer
 

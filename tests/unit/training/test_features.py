@@ -159,12 +159,13 @@ def windows(processor) -> WindowDataset:
 
 
 def test_a_label_is_the_token_that_follows_and_the_prompt_is_left_out(windows, processor):
-    item = next(windows[epoch, 0] for epoch in range(9) if windows[epoch, 0]["labels"][0] == IGNORED)
-    num_prompt = item["labels"].count(IGNORED)
-    inputs = item["decoder_input_ids"]
+    items = (windows[epoch, 0] for epoch in range(9))
+    item = next(item for item in items if len(item["labels"]) < len(item["decoder_input_ids"]))
+    inputs, labels = item["decoder_input_ids"], item["labels"]
+    num_prompt = len(inputs) - len(labels)
     assert names(processor, inputs[num_prompt : num_prompt + 1]) == ["<|startoftranscript|>"]
-    assert item["labels"][num_prompt:-1] == inputs[num_prompt + 1 :]
-    assert names(processor, item["labels"][-1:]) == ["<|endoftext|>"]
+    assert labels[:-1] == inputs[num_prompt + 1 :]
+    assert names(processor, labels[-1:]) == ["<|endoftext|>"]
 
 
 def test_an_item_depends_on_seed_epoch_and_index_alone(windows):
@@ -186,16 +187,27 @@ def test_padding_counts_for_nothing(windows):
     assert set(windows[0, PADDING]["labels"]) == {IGNORED}
 
 
-def test_a_batch_is_padded_to_its_longest_label(windows):
-    batch = collate([windows[0, index] for index in range(4)], pad_token_id=9)
-    length = max(len(windows[0, index]["labels"]) for index in range(4))
+def test_a_batch_is_padded_to_its_longest_input_and_its_longest_label(windows):
+    items = [windows[0, index] for index in range(4)]
+    batch = collate(items, pad_token_id=9)
     assert batch["input_features"].shape == (4, 80, 3_000)
     assert batch["input_features"].dtype == torch.float32
-    assert batch["labels"].shape == batch["decoder_input_ids"].shape == (4, length)
-    short = min(range(4), key=lambda index: len(windows[0, index]["labels"]))
-    size = len(windows[0, short]["labels"])
-    assert (batch["labels"][short, size:] == IGNORED).all()
-    assert (batch["decoder_input_ids"][short, size:] == 9).all()
+    sizes = {name: [len(item[name]) for item in items] for name in ("decoder_input_ids", "labels")}
+    assert max(sizes["labels"]) < max(sizes["decoder_input_ids"]), "one has a prompt"
+    for name, padding in (("decoder_input_ids", 9), ("labels", IGNORED)):
+        assert batch[name].shape == (4, max(sizes[name]))
+        for row, item, size in zip(batch[name], items, sizes[name], strict=True):
+            assert row[:size].tolist() == item[name]
+            assert (row[size:] == padding).all()
+
+
+def test_the_token_after_a_labels_position_is_the_label(windows):
+    batch = collate([windows[0, index] for index in range(4)], pad_token_id=9, multiple_of=64)
+    following = batch["decoder_input_ids"].roll(-1, dims=1).gather(1, batch["label_positions"])
+    counted = batch["labels"] != IGNORED
+    is_last = counted & ~counted.roll(-1, dims=1)  # what follows it is padding, and it the end of text
+    assert torch.equal(following[counted & ~is_last], batch["labels"][counted & ~is_last])
+    assert (batch["labels"][is_last] == batch["labels"][0][counted[0]][-1]).all()
 
 
 @pytest.mark.parametrize(
@@ -206,7 +218,7 @@ def test_a_batch_is_padded_to_a_bucket_but_not_over_the_decoder(num_tokens, mult
     ids = [1] * num_tokens
     item = {"input_features": np.zeros((80, 3_000), np.float32), "decoder_input_ids": ids, "labels": ids}
     batch = collate([item], pad_token_id=9, multiple_of=multiple_of)
-    assert batch["labels"].shape == batch["decoder_input_ids"].shape == (1, length)
+    assert {tuple(batch[name].shape) for name in batch if name != "input_features"} == {(1, length)}
     assert (batch["labels"] == 1).sum() == (batch["decoder_input_ids"] == 1).sum() == num_tokens
     assert (batch["labels"][0, num_tokens:] == IGNORED).all()
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import WhisperForConditionalGeneration
 
 from recipe.training.memory import largest_micro_batch, reserve_moments, same_randomness
+from recipe.training.model import WhisperForConditionalGeneration
 from recipe.training.tiny import build_tiny_whisper
 
 

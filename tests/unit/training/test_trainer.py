@@ -21,11 +21,11 @@ from tiny_trainers import (
     weights,
 )
 from torch.nn.functional import log_softmax
-from transformers import WhisperForConditionalGeneration
 
 from recipe.errors import CheckpointError, TrainingError
 from recipe.training.checkpoints import list_checkpoints, verify_checkpoint
 from recipe.training.features import IGNORED
+from recipe.training.model import WhisperForConditionalGeneration
 from recipe.training.tiny import build_tiny_whisper
 from recipe.training.trainer import WhisperTrainer, token_loss
 

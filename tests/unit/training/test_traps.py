@@ -26,7 +26,6 @@ from transformers import (
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
     WhisperFeatureExtractor,
-    WhisperForConditionalGeneration,
     WhisperProcessor,
     WhisperTokenizer,
 )
@@ -44,7 +43,7 @@ from recipe.evaluation.transcription import Decoding, Listener, autocast, spoken
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.features import IGNORED, LabelEncoder, View, ViewShares, WindowDataset, collate
 from recipe.training.languages import check_language
-from recipe.training.model import load_model, suppressed_symbols
+from recipe.training.model import WhisperForConditionalGeneration, load_model, suppressed_symbols
 from recipe.training.run import LONG_WAIT
 from recipe.training.tiny import build_tiny_whisper
 from recipe.training.trainer import WhisperTrainer, token_loss
@@ -139,7 +138,8 @@ def test_the_usual_trainers_gradient_grows_with_accumulation(folder, windows, tm
 
 
 def test_whispers_own_loss_does_not_know_the_updates_number_of_tokens(model, batch):
-    own = [model(**batch, num_items_in_batch=number).loss.item() for number in (1, 1_000)]
+    usual = {name: tensor for name, tensor in batch.items() if name != "label_positions"}
+    own = [model(**usual, num_items_in_batch=number).loss.item() for number in (1, 1_000)]
     assert own[0] == own[1]
     outputs = model(**batch)
     ours = [token_loss(outputs, batch["labels"], number).item() for number in (1, 1_000)]
@@ -279,6 +279,24 @@ def test_with_tokenizer_json_alone_decoded_times_are_wrong(folder, processor, tm
     alone = WhisperTokenizer.from_pretrained(tmp_path)
     assert processor.tokenizer.decode([token], decode_with_timestamps=True) == "<|1.12|>"
     assert alone.decode([token], decode_with_timestamps=True) != "<|1.12|>"
+
+
+def test_logits_of_the_labels_alone_have_the_loss_and_gradient_of_all(model, windows):
+    items = [windows[epoch, index] for epoch in range(2) for index in range(4)]
+    with_prompt = [item for item in items if len(item["labels"]) < len(item["decoder_input_ids"])]
+    batch = collate(with_prompt[:2], pad_token_id=0)
+    labels = batch.pop("labels")
+    all_labels = torch.full(batch["decoder_input_ids"].shape, IGNORED)
+    for row, places, tokens in zip(all_labels, batch["label_positions"], labels, strict=True):
+        row[places[tokens != IGNORED]] = tokens[tokens != IGNORED]
+    assert all_labels.shape != labels.shape
+    alone = token_loss(model.eval()(**batch), labels)
+    del batch["label_positions"]
+    among_all = token_loss(model(**batch), all_labels)
+    assert alone.item() == pytest.approx(among_all.item(), rel=1e-6)
+    weights = list(model.parameters())
+    gradients = [torch.autograd.grad(loss, weights) for loss in (alone, among_all)]
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("is_frozen", [False, True])

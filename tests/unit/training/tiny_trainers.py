@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback, WhisperForConditionalGeneration, WhisperProcessor
+from transformers import TrainerCallback, WhisperProcessor
 
 from recipe.data.audio import encode_flac
 from recipe.data.dataset import FEATURES
@@ -18,6 +18,7 @@ from recipe.evaluation.report import Evaluation, Transcript
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.features import LabelEncoder, ViewShares, WindowDataset
+from recipe.training.model import WhisperForConditionalGeneration
 from recipe.training.trainer import WhisperTrainer
 
 NUM_WINDOWS = 7

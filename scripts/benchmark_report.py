@@ -108,6 +108,7 @@ def compare_speed(figures: Mapping[str, Any]) -> Iterator[Row]:
     yield row("speech seconds trained per compute second", speech_rate, "train", "long", goal=1, **better)
     for data, goal in (("short", 10.0), ("long", None)):
         yield row("preparation, CPU seconds per audio hour", preparation_rate, "prepare", data, goal=goal)
+        yield row("the same beyond decoding", rate_beyond_decoding, "prepare", data)
     for data, goal in (("short", 2.0), ("long", 2.0)):
         yield row("disk, MB per audio hour", disk_rate, "prepare", data, goal=goal)
     for kind, name in (("prepare", "preparation"), ("train", "training")):
@@ -138,6 +139,12 @@ def word_rate(training: Mapping[str, Any]) -> float:
 def preparation_rate(preparation: Mapping[str, Any]) -> float:
     """CPU seconds to prepare an hour of recordings."""
     return float(preparation["compute_seconds"] / preparation["audio_hours"])
+
+
+def rate_beyond_decoding(preparation: Mapping[str, Any]) -> float:
+    """The same without what it takes to decode the files, which any recipe must."""
+    seconds = preparation["compute_seconds"] - preparation["decoding_seconds"]
+    return float(seconds / preparation["audio_hours"])
 
 
 def disk_rate(preparation: Mapping[str, Any]) -> float:

@@ -59,7 +59,11 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
         default=2, metadata={"help": "Checkpoints kept beside the best; at least 2."}
     )
     logging_steps: float = field(
-        default=1, metadata={"help": "Updates between two points of the loss curve."}
+        default=1,
+        metadata={
+            "help": "Updates between two points of the loss curve. At 1 a loss that is not a number ends the run "
+            "before it is saved; at 10 a GPU with a small model waits less often to be read."
+        },
     )
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "Leave off: it would hide a loss that is not a number."}

@@ -8,7 +8,7 @@
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,21 @@ class EngineTrainer(Seq2SeqTrainer):
 
     @contextmanager
     def whole_weights(self) -> Iterator[None]:
-        """In the body, `whole_model` is on its device with the weights as they are now."""
+        """In the body, `whole_model` is on its device with the weights as they are now, without autocast."""
         self.gather_weights()
+        autocast_forward = self.drop_autocast()
         yield
+        if autocast_forward:
+            self.whole_model.forward = autocast_forward
         self._make_room()
+
+    def drop_autocast(self) -> Callable[..., Any] | None:
+        """Take back the `forward` in training's precision that Accelerate gave the model, and return it.
+
+        Whatever measures chooses its own precision, the same before training and after it.
+        """
+        autocast_forward: Callable[..., Any] | None = self.whole_model.__dict__.pop("forward", None)
+        return autocast_forward
 
     def autocast_smart_context_manager(self, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
         """Trainer's hook: Accelerate autocasts the models that it wraps itself, and FSDP's are not."""

@@ -145,6 +145,7 @@ class WhisperTrainer(EngineTrainer):
         Raises:
             CheckpointError: if it is damaged or gone.
         """
+        self.drop_autocast()
         if self.state.best_global_step in {None, self.state.global_step}:
             self.gather_weights()
             return

@@ -150,6 +150,32 @@ def test_the_number_of_updates_is_known_before_training(build, epochs: float):
     assert trained(trainer).state.max_steps == trainer.state.global_step == announced
 
 
+def test_training_in_low_precision_is_measured_in_full(build, model_dir: Path):
+    batch = build().data_collator([make_windows(model_dir)[0]])
+    del batch["labels"]
+
+    def logits_of(model: torch.nn.Module) -> torch.Tensor:
+        with torch.inference_mode():
+            return model.eval()(**batch).logits
+
+    def fresh() -> torch.Tensor:
+        same = WhisperForConditionalGeneration.from_pretrained(model_dir)
+        same.load_state_dict(trainer.whole_model.state_dict())
+        return logits_of(same)
+
+    def compare() -> None:
+        seen.append(torch.equal(logits_of(trainer.whole_model), fresh()))
+        trainer.model.train()
+
+    seen: list[bool] = []
+    trainer = build(bf16=True, errors_by_step=ERRORS, on_measure=compare)
+    trainer.train()
+    assert seen == [True, True]
+    assert not torch.equal(logits_of(trainer.whole_model), fresh()), "training itself is in low precision"
+    trainer.take_best_weights()
+    assert torch.equal(logits_of(trainer.whole_model), fresh())
+
+
 # Memory
 
 

@@ -61,8 +61,8 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
     logging_steps: float = field(
         default=1,
         metadata={
-            "help": "Updates between two points of the loss curve. At 1 a loss that is not a number ends the run "
-            "before it is saved; at 10 a GPU with a small model waits less often to be read."
+            "help": "Updates between two points of the loss curve. At 1 a loss that is not a number ends the "
+            "run before it is saved; at 10 a GPU with a small model is waited for less often."
         },
     )
     logging_nan_inf_filter: bool = field(

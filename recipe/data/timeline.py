@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
+from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.error import ArgumentError
@@ -80,10 +81,10 @@ class Timeline:
 
     def _locate(self, frame: AudioFrame) -> int | None:
         """The sample at which the frame's timestamp puts it, if it has one."""
-        if frame.pts is None or frame.time_base is None:
+        pts, unit = frame.pts, frame.time_base
+        if pts is None or unit is None:
             return None
-        unit = frame.time_base
-        return round(frame.pts * unit.numerator * SAMPLE_RATE / unit.denominator) - self._origin
+        return round(pts * unit.numerator * SAMPLE_RATE / unit.denominator) - self._origin
 
     def _begin_run(
         self, frame: AudioFrame, position: int | None, *, is_first: bool
@@ -120,6 +121,7 @@ class _Run:
         self._start = start
         self._num_to_drop = num_to_drop
         self._num_source_samples = 0  # at the rate of the frames
+        self._waiting = AudioFifo()  # resampled a second at a time: frames are short, and calls are dear
         self._resampler = AudioResampler(
             format="s16", layout="mono", rate=SAMPLE_RATE, frame_size=SAMPLE_RATE
         )
@@ -136,8 +138,13 @@ class _Run:
         if frame is not None:
             self._num_source_samples += frame.samples
             frame.pts = None  # the position is ours to keep
+            self._waiting.write(frame)
+            if self._waiting.samples < self._rate:
+                return
+        second = self._waiting.read()
         try:
-            resampled_frames = self._resampler.resample(frame)
+            resampled_frames = self._resampler.resample(second) if second else []
+            resampled_frames += self._resampler.resample(None) if frame is None else []
         except ArgumentError as error:
             raise AudioError(f"its {self._format[1]} cannot be mixed; mix it down to mono") from error
         for resampled in resampled_frames:

@@ -71,7 +71,7 @@ class ModelArguments:
         default=0,
         metadata={
             "help": "Rank of the adapters that are trained in place of the weights (LoRA) and merged before "
-            "publishing; 0 trains the weights. Wants a learning_rate about ten times as high."
+            "publishing; 0 trains the weights. Wants a learning_rate ten to fifty times as high."
         },
     )
     lora_alpha: Annotated[float, Field(gt=0.0, le=10_000.0, allow_inf_nan=False)] | None = field(

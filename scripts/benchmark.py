@@ -206,10 +206,9 @@ class Bench:
             str(SCRIPTS / "benchmark_measurements.py"),
             json.dumps(self._specify(task)),
         ]
-        threads = {"OMP_NUM_THREADS": str(self.settings["num_threads"])}
-        child = subprocess.run(
-            command, check=False, stdout=subprocess.PIPE, text=True, env=os.environ | threads
-        )
+        environment = os.environ | {"OMP_NUM_THREADS": str(self.settings["num_threads"])}
+        environment.setdefault("CUDA_VISIBLE_DEVICES", "0")  # of several, one for each recipe
+        child = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
         if child.returncode:
             raise RecipeError(f"The measurement {task.name} failed; --resume goes on from it.")
         print(f"measured {task.name}", file=sys.stderr, flush=True)

@@ -166,7 +166,7 @@ def run_plain_loop(
         predict_with_generate=True,
         generation_max_length=MAX_LENGTH,
         per_device_eval_batch_size=batch_size,
-        bf16=model.device.type == "cuda" and torch.cuda.is_bf16_supported(),
+        bf16=model.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),
         use_cpu=model.device.type == "cpu",
         remove_unused_columns=False,
         disable_tqdm=True,

@@ -236,7 +236,7 @@ def training_options(measurement: Measurement) -> dict[str, Any]:
         "warmup_steps": measurement.warmup_steps,
         "max_steps": 1_000_000,
         "seed": measurement.seed,
-        "bf16": has_gpu and torch.cuda.is_bf16_supported(),
+        "bf16": has_gpu and torch.cuda.is_bf16_supported(including_emulation=False),
         "use_cpu": not has_gpu,
         "dataloader_num_workers": min(8, os.cpu_count() or 1) if has_gpu else 0,
         "dataloader_pin_memory": has_gpu,

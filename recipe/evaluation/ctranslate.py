@@ -68,7 +68,7 @@ def _precision(device: torch.device) -> str:
     """As near to what transformers computes in on the device as the engine offers."""
     if device.type != "cuda":
         return "float32"
-    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
 def _convert(

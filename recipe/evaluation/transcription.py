@@ -138,5 +138,5 @@ def _features_of(processor: WhisperProcessor, example: Mapping[str, Any]) -> Any
 
 def autocast(device: torch.device) -> torch.autocast:
     """The precision that a model is measured in, before and after alike: bfloat16 where it is native."""
-    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bf16)

@@ -36,7 +36,7 @@ OPTIMISATION = (
 AUTO = -1
 
 LABEL_BUCKET = 64
-"""Tokens; seven lengths up to the decoder's 448, so a GPU's kernels and compiled code meet few shapes."""
+"""Tokens; seven lengths of the decoder's input and of labels: kernels and compiled code meet few shapes."""
 
 
 @dataclass
@@ -56,13 +56,14 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
         default="epoch", metadata={"help": "When checkpoints are saved; see save_minutes."}
     )
     save_total_limit: int | None = field(
-        default=2, metadata={"help": "Checkpoints kept beside the best; at least 2."}
+        default=3,
+        metadata={"help": "Checkpoints kept: the best, the last whole one, that being written; 3 or more."},
     )
     logging_steps: float = field(
         default=1,
         metadata={
             "help": "Updates between two points of the loss curve. At 1 a loss that is not a number ends the "
-            "run before it is saved; at 10 a GPU with a small model is waited for less often."
+            "run before it is saved."
         },
     )
     logging_nan_inf_filter: bool = field(
@@ -97,7 +98,8 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
             PartialState(cpu=True, timeout=timedelta(seconds=self.ddp_timeout))
         has_gpu = torch.cuda.is_available() and not self.use_cpu
         if self.bf16 is None:
-            self.bf16 = bool(has_gpu and torch.cuda.is_bf16_supported() and not self.fp16)
+            is_native = has_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+            self.bf16 = bool(is_native and not self.fp16)
         if self.dataloader_num_workers == AUTO:
             self.dataloader_num_workers = min(8, os.cpu_count() or 1) if has_gpu else 0
         if self.label_multiple == AUTO:
@@ -107,6 +109,8 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
             self.ddp_find_unused_parameters = False
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(self.output_dir) / "logs"))
         super().__post_init__()  # type: ignore[no-untyped-call]
+        # Trainer would share batches out by DataParallel, without autocast and with that many times the loss.
+        self._n_gpu = min(self.n_gpu, 1)
 
     @property
     def windows_per_update(self) -> int:
@@ -220,8 +224,20 @@ def _find_contradictions(
         ),
         (training.label_multiple >= 1, f"label_multiple must be at least 1, found {training.label_multiple}"),
         (
-            training.save_total_limit is None or training.save_total_limit >= 2,
-            "save_total_limit must be at least 2: the older checkpoint goes before the newer one is whole",
+            training.save_total_limit is None or training.save_total_limit >= 3,
+            "save_total_limit must be at least 3: the best, the last whole one, and that being written",
+        ),
+        (
+            training.save_strategy != "no" or training.eval_strategy == "no",
+            "save_strategy no would lose the weights that hear best; leave it, or set eval_strategy no too",
+        ),
+        (
+            training.average_tokens_across_devices,
+            "average_tokens_across_devices must stay on: without it, processes' shares weigh unequally",
+        ),
+        (
+            training.train_sampling_strategy == "random",
+            "train_sampling_strategy does nothing: the recipe's order depends on seed and epoch alone",
         ),
         (
             not training.auto_find_batch_size,

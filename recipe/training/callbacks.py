@@ -83,7 +83,9 @@ class ProgressCallback(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         self._logs = logs
-        if not math.isfinite(logs["loss"]) or not math.isfinite(logs.get("grad_norm", 0.0)):
+        # Under float16 a norm overflows now and then: that update is left out and the loss scaled lower.
+        grad_norm = 0.0 if args.fp16 else logs.get("grad_norm", 0.0)
+        if not math.isfinite(logs["loss"]) or not math.isfinite(grad_norm):
             raise TrainingError(
                 f"The loss became {logs['loss']} at update {state.global_step} (gradient norm "
                 f"{logs.get('grad_norm')}). Lower learning_rate ({args.learning_rate:g}) or add warmup_steps."
@@ -205,7 +207,7 @@ class CheckpointCallback(TrainerCallback):
         """Save if any process was asked to stop, or any finds that it is time."""
         is_due = self._clock() - self._last_save >= self._save_seconds
         self._is_stopping, is_due = _agree(args, self._stop.is_requested, is_due)
-        if self._is_stopping or is_due:
+        if self._is_stopping or is_due or control.should_evaluate:  # the best weights must be on disk
             control.should_save = True
         if self._is_stopping:
             control.should_training_stop, control.should_evaluate = True, False

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ def _set_aside(checkpoint: Path) -> None:
     folder = checkpoint.parent / DAMAGED_DIR
     folder.mkdir(exist_ok=True)
     number = 1 + len(list(folder.iterdir()))
-    checkpoint.rename(folder / f"{number:03d}-{checkpoint.name}")
+    with suppress(FileNotFoundError):  # another machine on the same disk was faster
+        checkpoint.rename(folder / f"{number:03d}-{checkpoint.name}")
 
 
 def _hash(path: Path) -> str:

@@ -52,8 +52,7 @@ class EngineTrainer(Seq2SeqTrainer):
             model = copy.deepcopy(model)
             _shard_without_gpus()
         super().__init__(model=model, args=args, **kwargs)
-        if uses_fsdp():
-            self._move_whole_model(args.device)
+        self._move_whole_model(args.device)  # Trainer leaves that to DeepSpeed, which begins with training
 
     def gather_weights(self) -> None:
         """Bring the weights as they are now into `whole_model`; every process must take part."""
@@ -67,7 +66,8 @@ class EngineTrainer(Seq2SeqTrainer):
                 self.whole_model.get_parameter(name).copy_(whole)
 
     def load_weights(self, path: Path) -> None:
-        """Take up the weights of a checkpoint in `whole_model`."""
+        """Take up the weights of a checkpoint in `whole_model`, on its device."""
+        self._move_whole_model(self.args.device)
         # Not by safetensors' load_model, which refuses weights that DeepSpeed has laid into one buffer.
         missing, unexpected = self.whole_model.load_state_dict(load_file(path), strict=False)
         assert not unexpected, unexpected

@@ -38,6 +38,10 @@ def find_engine_problems(environment: Mapping[str, str] = os.environ) -> list[st
                 environment.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "false").lower() == "false",
                 "fsdp_cpu_ram_efficient_loading must be false: every process evaluates the base model",
             ),
+            (
+                environment.get("FSDP_ACTIVATION_CHECKPOINTING", "false").lower() == "false",
+                "fsdp_activation_checkpointing must be false: use --activation_checkpointing True",
+            ),
         ]
     elif uses_deepspeed(environment):
         rules = [

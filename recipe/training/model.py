@@ -17,9 +17,9 @@ from recipe.errors import TrainingError
 class WhisperForConditionalGeneration(transformers.WhisperForConditionalGeneration):
     """Whisper that can leave out the logits which no label asks for: those of a prompt of up to 224 tokens.
 
-    For a token of the decoder, the projection onto the vocabulary is over half of the arithmetic of tiny and
-    base and a twelfth of large-v3's, and its logits are the largest tensor of a batch. The class is named as
-    its parent, since checkpoints and released models carry the name.
+    For a token of the decoder, the projection onto the vocabulary is about half of the arithmetic of tiny and
+    base and a fourteenth of large-v3's, and its logits are the largest tensor of a batch. The class is named
+    as its parent, since checkpoints and released models carry the name.
     """
 
     @wraps(transformers.WhisperForConditionalGeneration.forward)  # generation looks at the signature

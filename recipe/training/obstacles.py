@@ -21,6 +21,10 @@ def find_obstacles(model: ModelArguments, training: Seq2SeqTrainingArguments) ->
             f"lora_rank does not work with {' and '.join(engines)}; start it with multi_gpu.yaml",
         ),
         (
+            not (training.torch_compile and engines),
+            f"torch_compile does not work with {' and '.join(engines)}; start it with multi_gpu.yaml",
+        ),
+        (
             "paged" not in optim or training.device.type == "cuda",
             f"optim: {optim} pages between GPU and main memory, and there is no GPU",
         ),

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from transformers import WhisperForConditionalGeneration
 from transformers.trainer_callback import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import SAFE_WEIGHTS_NAME
@@ -28,7 +28,9 @@ from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.checkpoints import complete_checkpoint, verify_checkpoint
 from recipe.training.engine import EngineTrainer
 from recipe.training.features import IGNORED, EpochSampler, WindowDataset, collate
+from recipe.training.launched import uses_deepspeed, uses_fsdp
 from recipe.training.memory import largest_micro_batch, reserve_moments, same_randomness
+from recipe.training.model import WhisperForConditionalGeneration
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +88,7 @@ class WhisperTrainer(EngineTrainer):
 
     def __init__(
         self,
-        model: WhisperForConditionalGeneration,
+        model: transformers.WhisperForConditionalGeneration,
         args: RecipeTrainingArguments,
         train_dataset: WindowDataset,
         eval_dataset: WindowDataset | None,
@@ -96,6 +98,7 @@ class WhisperTrainer(EngineTrainer):
         measure: Callable[[], Evaluation],
         callbacks: list[TrainerCallback],
     ) -> None:
+        assert isinstance(model, WhisperForConditionalGeneration), "transformers' own ignores label_positions"
         super().__init__(
             model=model,
             args=args,
@@ -137,7 +140,8 @@ class WhisperTrainer(EngineTrainer):
     @property
     def best_evaluation(self) -> Evaluation | None:
         """What was measured on the best weights, if that was in this process."""
-        return self.evaluations.get(self.state.best_global_step or 0)
+        best = self.state.best_global_step
+        return None if best is None else self.evaluations.get(best)
 
     def take_best_weights(self) -> None:
         """Load the checkpoint with the lowest error rate, unless the model has its weights already.
@@ -251,7 +255,7 @@ class WhisperTrainer(EngineTrainer):
             moments = reserve_moments(model, self.optimizer, self.args.optim)
         except torch.OutOfMemoryError:
             return 2 * batch_size
-        micro_batch = largest_micro_batch(self.accelerator.unwrap_model(model).config, batch_size)
+        micro_batch = largest_micro_batch(self.whole_model.config, batch_size)
         # With accumulation the second micro-batch meets the gradients of the first.
         micro_batches = [micro_batch] * min(2, self.args.gradient_accumulation_steps)
         with same_randomness(self.args.device), self.accelerator.no_sync(model):
@@ -315,7 +319,7 @@ class WhisperTrainer(EngineTrainer):
         Raises:
             TrainingError: if they cannot be halved.
         """
-        if self.args.world_size > 1:
+        if self.args.world_size > 1 or uses_fsdp() or uses_deepspeed():
             raise TrainingError(
                 f"Out of memory on process {self.args.process_index}. Halve per_device_train_batch_size "
                 "and double gradient_accumulation_steps: the result stays the same."

@@ -239,6 +239,14 @@ def test_a_loss_or_norm_that_is_no_number_ends_the_run_with_advice(loop, loss: f
         loop.update(loss, grad_norm)
 
 
+def test_a_norm_that_overflows_in_float16_is_the_scalers_business_but_a_loss_is_not(loop):
+    loop.args.fp16 = True
+    loop.hook("on_train_begin")
+    loop.update(2.0, math.inf)
+    with pytest.raises(TrainingError):
+        loop.update(math.nan, 1.0)
+
+
 # Checkpoints and stops
 
 
@@ -319,3 +327,10 @@ def test_every_epoch_is_saved_unless_saving_is_off(saver, strategy: str, is_save
     saver.args.save_strategy = strategy
     saver.hook("on_epoch_end")
     assert saver.control.should_save == is_saved
+
+
+def test_what_is_evaluated_within_an_epoch_is_saved_too(saver):
+    saver.hook("on_train_begin")
+    saver.control.should_evaluate = True
+    saver.hook("on_step_end")
+    assert saver.control.should_save

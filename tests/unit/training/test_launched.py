@@ -37,6 +37,9 @@ def test_the_settings_of_our_configs_are_fine(environment: dict[str, str]) -> No
             FSDP | {"FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}, "loading must be false", id="empty models"
         ),
         pytest.param(
+            FSDP | {"FSDP_ACTIVATION_CHECKPOINTING": "true"}, "checkpointing must be false", id="recomputed"
+        ),
+        pytest.param(
             DEEPSPEED | {"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, "zero_stage must be 1 or 2", id="ZeRO-3"
         ),
     ],

@@ -62,12 +62,15 @@ def test_lora_alpha_alone_is_refused(parse):
 
 
 @pytest.mark.parametrize("engine", ["FSDP", "DeepSpeed"])
-def test_adapters_on_a_sharded_model_are_refused(parse, monkeypatch, engine: str):
+def test_adapters_and_a_compiler_on_a_sharded_model_are_refused(parse, monkeypatch, engine: str):
     training = parse().training
     monkeypatch.setenv(f"ACCELERATE_USE_{engine.upper()}", "true")
     assert find_obstacles(ModelArguments(), training) == []
     [problem] = find_obstacles(ModelArguments(lora_rank=4), training)
     assert problem.startswith(f"lora_rank does not work with {engine}")
+    training.torch_compile = True
+    [problem] = find_obstacles(ModelArguments(), training)
+    assert problem.startswith(f"torch_compile does not work with {engine}")
 
 
 def test_bounds_hold_for_adapters(parse):

@@ -152,11 +152,19 @@ def plan(arguments: argparse.Namespace) -> Iterator[list[Task]]:
     for seed in seeds:
         yield [Task("train", recipe, data, seed) for data in ("short", "long") for recipe in RECIPES]
         if not arguments.quick:
-            yield [Task("evaluate", "base")]
-            budgets = [f"{budget:g}" for budget in reversed(arguments.budgets)]  # the last says most
+            yield [Task("evaluate", "base", data) for data in ("short", "long")]
+            budgets = {data: choose_budgets(arguments.budgets, data) for data in ("short", "long")}
             yield [
-                Task("evaluate", recipe, "short", seed, budget) for budget in budgets for recipe in RECIPES
+                Task("evaluate", recipe, data, seed, f"{budget:g}")
+                for data, wanted in (("short", budgets["short"][::-1]), ("long", budgets["long"][-1:]))
+                for budget in wanted  # the last says most
+                for recipe in RECIPES
             ]
+
+
+def choose_budgets(budgets: Sequence[float], data: str) -> list[float]:
+    """Compute seconds of a training: all budgets; half of them for the long cues, judged at the last."""
+    return list(budgets if data == "short" else budgets[: (len(budgets) + 1) // 2])
 
 
 @dataclass
@@ -228,7 +236,7 @@ class Bench:
             "prepared_dir": str(folder / f"{task.recipe}-{repeat}"),
             "windows_dir": str(folder / f"ours-{repeat}"),
             "seed": task.seed,
-            "budgets": budgets if task.data == "short" else budgets[:1],
+            "budgets": choose_budgets(budgets, task.data),
             "weights_dir": str(weights_dir),
             "weights": str(weights_dir / f"{task.budget}.safetensors") if task.budget else None,
         }

@@ -58,6 +58,7 @@ def print_report(results: Mapping[str, Any]) -> None:
             table = tabulate_time_to(figures, settings, *panel)
             if table.row_count:
                 console.print(table)
+        console.print(tabulate_long(figures, settings))
     machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
     console.print(f"device {device}, {settings['num_threads']} thread(s) each; {machine}")
     console.print(", ".join(f"{name} {value}" for name, value in settings.items() if name != "num_threads"))
@@ -185,16 +186,21 @@ class Point:
 
 
 def read_curve(
-    figures: Mapping[str, Any], settings: Mapping[str, Any], recipe: str, name: str, words: str
+    figures: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    recipe: str,
+    name: str,
+    words: str,
+    data: str = "short",
 ) -> list[Point]:
     """The points of a recipe that are measured, from the untrained checkpoint on."""
-    points = [read_point(0.0, [(0.0, figures["evaluate/short/base/1"])], name, words)]
+    points = [read_point(0.0, [(0.0, figures[f"evaluate/{data}/base/1"])], name, words)]
     for budget in settings["budgets"]:
         measured = []
         for key, figure in figures.items():
             kind, *path = key.split("/")
-            if kind == "evaluate" and path[:2] == ["short", recipe] and path[-1] == f"{budget:g}":
-                training = figures[f"train/short/{recipe}/{path[2]}"]
+            if kind == "evaluate" and path[:2] == [data, recipe] and path[-1] == f"{budget:g}":
+                training = figures[f"train/{data}/{recipe}/{path[2]}"]
                 measured.append(
                     (training["compute_seconds"][training["updates_at_budget"][path[-1]] - 1], figure)
                 )
@@ -226,13 +232,30 @@ def tabulate_errors(figures: Mapping[str, Any], settings: Mapping[str, Any], nam
         table.add_column(column, justify="right")
     opponents = {point.budget: point for point in usual}
     for first in ours:
-        if first.budget not in opponents:
-            continue  # not measured yet
-        second = opponents[first.budget]
-        low, high = difference_interval(first.counts, second.counts)
-        difference = f"{100 * (first.rate - second.rate):+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-        table.add_row(f"{first.budget:g}", describe(first), describe(second), difference)
+        if first.budget in opponents:  # else not measured yet
+            table.add_row(f"{first.budget:g}", *compare(first, opponents[first.budget]))
     return table
+
+
+def tabulate_long(figures: Mapping[str, Any], settings: Mapping[str, Any]) -> Table:
+    """The error rates of both recipes where a cue fills a window, after training on such cues."""
+    table = Table(title="Held-out WER where consecutive cues are merged into cues of 20 to 29 s")
+    for column in ("", "compute s", *LABELS.values(), "difference, points"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, words in PANELS:
+        if "evaluate/long/base/1" in figures:
+            curves = [read_curve(figures, settings, recipe, name, words, "long") for recipe in LABELS]
+            for first, second in zip(*curves, strict=False):
+                what = f"{SETS[name]}, {WORDS[words]}"
+                table.add_row(what, f"{first.budget:g}", *compare(first, second))
+    return table
+
+
+def compare(ours: Point, usual: Point) -> tuple[str, str, str]:
+    """Both rates, and the difference with its interval."""
+    low, high = difference_interval(ours.counts, usual.counts)
+    difference = f"{100 * (ours.rate - usual.rate):+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return describe(ours), describe(usual), difference
 
 
 def describe(point: Point) -> str:

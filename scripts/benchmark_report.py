@@ -240,14 +240,12 @@ def tabulate_errors(figures: Mapping[str, Any], settings: Mapping[str, Any], nam
 def tabulate_long(figures: Mapping[str, Any], settings: Mapping[str, Any]) -> Table:
     """The error rates of both recipes where a cue fills a window, after training on such cues."""
     table = Table(title="Held-out WER where consecutive cues are merged into cues of 20 to 29 s")
-    for column in ("", "compute s", *LABELS.values(), "difference, points"):
-        table.add_column(column, justify="right" if column else "left")
-    for name, words in PANELS:
-        if "evaluate/long/base/1" in figures:
-            curves = [read_curve(figures, settings, recipe, name, words, "long") for recipe in LABELS]
-            for first, second in zip(*curves, strict=False):
-                what = f"{SETS[name]}, {WORDS[words]}"
-                table.add_row(what, f"{first.budget:g}", *compare(first, second))
+    for column in ("words", "compute s", *LABELS.values(), "difference, points"):
+        table.add_column(column, justify="left" if column == "words" else "right")
+    for words in WORDS if "evaluate/long/base/1" in figures else ():
+        curves = [read_curve(figures, settings, recipe, "windows", words, "long") for recipe in LABELS]
+        for first, second in zip(*curves, strict=False):
+            table.add_row(WORDS[words], f"{first.budget:g}", *compare(first, second))
     return table
 
 

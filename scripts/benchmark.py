@@ -80,7 +80,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="keep what results.json has")
     parser.add_argument("--show", action="store_true", help="measure nothing, show what results.json has")
     parser.add_argument("--plot", type=Path, help="picture of the curves (WORKDIR/benchmark.png)")
-    parser.add_argument("--seeds", type=int, help="repeats of each measurement (2; with --quick 3)")
+    parser.add_argument("--seeds", type=int, help="repeats of each training (2; with --quick 3)")
     parser.add_argument("--budgets", type=float, nargs="+", help="compute seconds to judge the models after")
     parser.add_argument("--batch_size", type=int, default=2, help="windows of an update (2)")
     parser.add_argument("--learning_rate", type=float, default=1e-5, help="after the warm-up (1e-5)")
@@ -100,23 +100,32 @@ def parse_arguments() -> argparse.Namespace:
 def prepare_inputs(arguments: argparse.Namespace) -> tuple[dict[str, Path], dict[str, Any]]:
     """The folder of each kind of data, and what every measurement depends on."""
     cache, language = arguments.workdir / "packages", arguments.language
-    data_dir = arguments.data_dir
-    if data_dir is None:
-        data_dir = arguments.workdir / "corpus" / language
-        build_asset("demo_corpus.py", data_dir, cache, "--language", language)
-    model = arguments.model
-    if model is None:
-        model = str(arguments.workdir / "models" / DEMO_MODELS.get(language, "base"))
-        build_asset("demo_model.py", Path(model), cache, "--name", DEMO_MODELS.get(language, "base"))
+    name = DEMO_MODELS.get(language, "base")
+    data_dir = arguments.data_dir or arguments.workdir / "corpus" / language
+    model = arguments.model or str(arguments.workdir / "models" / name)
+    with ThreadPoolExecutor() as pool:
+        builds = []
+        if arguments.data_dir is None:
+            builds.append(pool.submit(build_asset, "demo_corpus.py", data_dir, cache, "--language", language))
+        if arguments.model is None:
+            builds.append(pool.submit(build_asset, "demo_model.py", Path(model), cache, "--name", name))
+        for build in builds:
+            build.result()
     long_dir = write_long_cues(data_dir, arguments.workdir / "long_cues" / language)
     settings = {name: getattr(arguments, name) for name in SETTINGS}
     return {"short": data_dir, "long": long_dir}, settings | {"model": model}
 
 
 def build_asset(script: str, folder: Path, cache: Path, *options: str) -> None:
-    """Run one of the demo's scripts."""
+    """Run one of the demo's scripts.
+
+    Raises:
+        RecipeError: if it fails.
+    """
     command = [sys.executable, str(SCRIPTS / script), *options]
-    subprocess.run([*command, "--output_dir", str(folder), "--cache_dir", str(cache)], check=True)
+    command += ["--output_dir", str(folder), "--cache_dir", str(cache)]
+    if subprocess.run(command, check=False).returncode:
+        raise RecipeError(f"{script} failed; its reason is above.")
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,7 @@ class Task:
 def plan(arguments: argparse.Namespace) -> Iterator[list[Task]]:
     """The measurements in stages; those of a stage run side by side, the two recipes next to each other."""
     seeds = range(1, arguments.seeds + 1)
-    yield [Task("prepare", recipe, "short", seed) for seed in seeds for recipe in RECIPES]
+    yield [Task("prepare", recipe, "short", repeat) for repeat in (1, 2) for recipe in RECIPES]
     yield [Task("prepare", recipe, "long") for recipe in RECIPES]
     for seed in seeds:
         yield [Task("train", recipe, data, seed) for data in ("short", "long") for recipe in RECIPES]

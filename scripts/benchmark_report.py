@@ -122,9 +122,10 @@ def select(figures: Mapping[str, Any], kind: str, data: str, recipe: str) -> lis
 
 
 def update_rate(training: Mapping[str, Any]) -> float:
-    """Examples per compute second, without the first update, which warms up."""
+    """Examples per compute second, without the first update, which warms up, unless there is no other."""
     seconds = training["compute_seconds"]
-    return float((len(seconds) - 1) * training["examples_per_update"] / (seconds[-1] - seconds[0]))
+    start = seconds[0] if len(seconds) > 1 else 0.0
+    return float(max(len(seconds) - 1, 1) * training["examples_per_update"] / (seconds[-1] - start))
 
 
 def speech_rate(training: Mapping[str, Any]) -> float:

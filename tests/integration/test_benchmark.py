@@ -194,6 +194,7 @@ def test_the_interval_of_a_difference_draws_both_sides_together() -> None:
 
 def test_speed_leaves_out_the_first_update() -> None:
     assert update_rate({"compute_seconds": [9.0, 10.0, 11.0], "examples_per_update": 4}) == 4.0
+    assert update_rate({"compute_seconds": [2.0], "examples_per_update": 4}) == 2.0
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def test_a_run_that_was_killed_publishes_the_same_weights(quiet: TrainingRun, ro
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", list(LAYOUTS)[1:])
+@pytest.mark.parametrize("layout", [name for name in list(LAYOUTS)[1:] if "FSDP" not in name])  # is refused
 def test_losses_norms_and_weights_agree(quiet: TrainingRun, root: Path, layout: str) -> None:
     run = make_run(root, layout, **OPTIONS).finish()
     assert len(run.curve) == 6

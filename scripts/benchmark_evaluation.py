@@ -51,8 +51,9 @@ from recipe.data.recording import PreparationSettings
 from recipe.data.timeline import SAMPLES_PER_MS
 from recipe.data.windows import Segment, end_of_words
 from recipe.evaluation.metrics import score_texts
+from recipe.evaluation.precision import autocast, has_bfloat16
 from recipe.evaluation.report import evaluate_model
-from recipe.evaluation.transcription import Decoding, Listener, autocast, spoken_words
+from recipe.evaluation.transcription import Decoding, Listener, spoken_words
 from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
 
 MAX_LENGTH = 225
@@ -166,7 +167,7 @@ def run_plain_loop(
         predict_with_generate=True,
         generation_max_length=MAX_LENGTH,
         per_device_eval_batch_size=batch_size,
-        bf16=model.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),
+        bf16=has_bfloat16(model.device),
         use_cpu=model.device.type == "cpu",
         remove_unused_columns=False,
         disable_tqdm=True,

@@ -42,6 +42,7 @@ from recipe.data.manifest import Recording, list_recordings
 from recipe.data.preparation import PreparedDataset, prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.errors import DataError
+from recipe.evaluation.precision import has_bfloat16
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener
 from recipe.training.arguments import RecipeTrainingArguments
@@ -236,7 +237,7 @@ def training_options(measurement: Measurement) -> dict[str, Any]:
         "warmup_steps": measurement.warmup_steps,
         "max_steps": 1_000_000,
         "seed": measurement.seed,
-        "bf16": has_gpu and torch.cuda.is_bf16_supported(including_emulation=False),
+        "bf16": has_bfloat16(torch.device("cuda" if has_gpu else "cpu")),
         "use_cpu": not has_gpu,
         "dataloader_num_workers": min(8, os.cpu_count() or 1) if has_gpu else 0,
         "dataloader_pin_memory": has_gpu,

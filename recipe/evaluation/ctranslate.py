@@ -15,6 +15,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from recipe.errors import JobError
 from recipe.evaluation.passes import MAX_NEW_TOKENS
+from recipe.evaluation.precision import has_bfloat16
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def _precision(device: torch.device) -> str:
     """As near to what transformers computes in on the device as the engine offers."""
     if device.type != "cuda":
         return "float32"
-    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return "bfloat16" if has_bfloat16(device) else "float16"
 
 
 def _convert(

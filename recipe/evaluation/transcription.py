@@ -23,6 +23,7 @@ from recipe.data.windows import Segment, end_of_words
 from recipe.evaluation.ctranslate import Ctranslate2Engine, check_ctranslate2
 from recipe.evaluation.greedy import TransformersEngine
 from recipe.evaluation.passes import Engine, hear_windows
+from recipe.evaluation.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,3 @@ def _features_of(processor: WhisperProcessor, example: Mapping[str, Any]) -> Any
     end_ms = end_of_words(segments, example["end_ms"] - example["start_ms"])
     samples = decode_flac(example["audio"]["bytes"])
     return log_mel(processor.feature_extractor, samples[: end_ms * SAMPLES_PER_MS])
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """The precision that a model is measured in, before and after alike: bfloat16 where it is native."""
-    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bf16)

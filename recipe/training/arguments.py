@@ -24,6 +24,7 @@ from recipe.arguments import (
 from recipe.destination import check_destination
 from recipe.errors import JobError
 from recipe.evaluation.ctranslate import check_ctranslate2
+from recipe.evaluation.precision import has_bfloat16
 from recipe.training.launched import engine_name, find_engine_problems, uses_deepspeed
 from recipe.training.obstacles import find_obstacles
 
@@ -98,8 +99,8 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
             PartialState(cpu=True, timeout=timedelta(seconds=self.ddp_timeout))
         has_gpu = torch.cuda.is_available() and not self.use_cpu
         if self.bf16 is None:
-            is_native = has_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
-            self.bf16 = bool(is_native and not self.fp16)
+            is_native = has_bfloat16(torch.device("cuda" if has_gpu else "cpu"))
+            self.bf16 = is_native and not self.fp16
         if self.dataloader_num_workers == AUTO:
             self.dataloader_num_workers = min(8, os.cpu_count() or 1) if has_gpu else 0
         if self.label_multiple == AUTO:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from recipe.evaluation.transcription import Listener, autocast
+from recipe.evaluation.precision import autocast
+from recipe.evaluation.transcription import Listener
 from recipe.training.features import IGNORED, LabelEncoder, load_captions
 
 Weights = Mapping[str, Tensor]

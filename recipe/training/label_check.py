@@ -21,7 +21,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from recipe.data.label_doubts import WindowFit
 from recipe.data.mel import log_mel
-from recipe.evaluation.transcription import Listener, autocast, spoken_words
+from recipe.evaluation.precision import autocast
+from recipe.evaluation.transcription import Listener, spoken_words
 from recipe.training.features import IGNORED, LabelEncoder, load_captions
 
 MIN_SURPRISE = 1.0

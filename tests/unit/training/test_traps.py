@@ -39,7 +39,8 @@ from recipe.data.mel import log_mel
 from recipe.data.windows import MAX_LABEL_TOKENS, Segment
 from recipe.errors import JobError
 from recipe.evaluation.passes import MAX_NEW_TOKENS
-from recipe.evaluation.transcription import Decoding, Listener, autocast, spoken_words, transcribe_examples
+from recipe.evaluation.precision import autocast
+from recipe.evaluation.transcription import Decoding, Listener, spoken_words, transcribe_examples
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.features import IGNORED, LabelEncoder, View, ViewShares, WindowDataset, collate
 from recipe.training.languages import check_language

@@ -26,15 +26,15 @@ from unittest import mock
 import cpuinfo  # type: ignore[import-untyped] # has none
 import psutil
 
-from recipe.answer import describe_failure, describe_success, seal_answer
-from recipe.attempt import Attempt, JobEvents, Outcome
-from recipe.backend.address import check_base_url
 from recipe.errors import RecipeError
-from recipe.job import SECRET_FIELDS, AcceptedJob, Job, read_job
-from recipe.launch import build_train_command, count_gpus
-from recipe.redaction import Redactor
-from recipe.run_folder import RunFolder, open_run, write_json
-from recipe.settings import OperatorSettings
+from recipe.run.files import write_json
+from recipe.run.folder import RunFolder
+from recipe.run.launch import build_train_command, count_gpus
+from recipe.run.redaction import Redactor
+from recipe.run.settings import OperatorSettings
+from recipe.worker.answer import describe_failure, describe_success, seal_answer
+from recipe.worker.job import SECRET_FIELDS, AcceptedJob, Job, open_run, read_job
+from recipe.worker.supervisor import JobEvents, Outcome, Supervisor
 
 # The SDK measures the processor for a debugger that is off, 1.1 s of a cold start; no answer will do.
 with mock.patch.object(cpuinfo, "get_cpu_info", dict):
@@ -105,7 +105,7 @@ class Worker:
         if isinstance(request, Mapping) and request.get("self_test") is True:
             return await self._test_worker(event, redactor)
         started = time.monotonic()
-        accepted = read_job(request, str(event.get("id", "")), self._settings, check_base_url)
+        accepted = read_job(request, str(event.get("id", "")), self._settings)
         logger.info(
             "Job %s accepted in %.2f s, %.2f s after the start of the worker",
             accepted.job.job_id,
@@ -123,7 +123,7 @@ class Worker:
             logger.info("Job %s is finished already; its stored answer is returned", job.job_id)
             await asyncio.to_thread(events.deliver)
             return Outcome(stored)
-        run.write_arguments(job.to_train_arguments(run.path))
+        run.write_arguments(job.to_train_arguments(run))
         return await self._attempt(event, run, events, _build_environment(job), redactor)
 
     async def _test_worker(self, event: Event, redactor: Redactor) -> dict[str, Any]:
@@ -144,9 +144,9 @@ class Worker:
         environment: Mapping[str, str],
         redactor: Redactor,
     ) -> Outcome:
-        attempt = Attempt(
+        supervisor = Supervisor(
             run,
-            self._train_command(run.arguments_file),
+            self._train_command(run.arguments),
             environment,
             events=events,
             settings=self._settings,
@@ -155,7 +155,7 @@ class Worker:
         relay = ProgressRelay(event, self._send_progress)
         try:
             with _notice_sigterm() as stop_requested:
-                outcome = await attempt.run(stop_requested, relay.offer)
+                outcome = await supervisor.run(stop_requested, relay.offer)
             await relay.wait()
             relay.send_newest()
         finally:

@@ -1,25 +1,25 @@
-"""What a run may be told: the recipe's own arguments, with their bounds, in one place.
+"""Every option of a run with its bounds, and the rules between options.
 
-`train.py` reads them as flags or from a YAML or JSON file; a job's `options` use the same names. The
-bounds in `Annotated` are checked at both doors by `check_arguments`. Trainer's own arguments
-(`Seq2SeqTrainingArguments`) come on top; the few that a job may set are listed in `TrainerOptions`.
-Nothing heavy is imported here: the RunPod handler validates a job without torch.
+`train.py` reads them as flags or from a YAML or JSON file; a job's `options` use the same names. Both doors
+ask `find_problems` for bounds and `find_contradictions` for rules, so both refuse with the same sentence.
+Trainer's own arguments (`Seq2SeqTrainingArguments`) come on top; those that a job may set are listed in
+`TrainerOptions`. Nothing heavy is imported here: the RunPod handler validates a job without torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
-from recipe.errors import JobError
+MAX_PROBLEMS_NAMED = 20
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
 @dataclass
 class SourceArguments:
-    """Where the recordings come from and where progress goes. Never set by a job's `options`."""
+    """Where the recordings come from and where progress goes."""
 
     data_dir: str | None = field(
         default=None,
@@ -39,6 +39,12 @@ class SourceArguments:
     user_id: str = field(default="", metadata={"help": "Owner of the files; a part of their address."})
     project_id: str = field(default="", metadata={"help": "Project that the run belongs to."})
     job_id: str = field(default="", metadata={"help": "Name of the run in progress events."})
+    self_test: bool = field(
+        default=False,
+        metadata={
+            "help": "Train two steps of a tiny random model on synthetic sound; needs no data and no network."
+        },
+    )
 
 
 @dataclass
@@ -159,8 +165,8 @@ class DataArguments:
 
 
 @dataclass
-class RunArguments:
-    """How the run saves, judges and delivers its model."""
+class EvaluationArguments:
+    """How error rates are measured and the published weights are selected."""
 
     eval_batch_size: Annotated[int, Field(ge=1, le=256)] = field(
         default=8, metadata={"help": "Windows transcribed together when WER is measured."}
@@ -179,30 +185,19 @@ class RunArguments:
             "the figures before and after always use all of them."
         },
     )
-    save_minutes: Annotated[float, Field(gt=0.0, le=1440.0, allow_inf_nan=False)] = field(
-        default=10.0,
-        metadata={"help": "Longest time between two checkpoints, in minutes, whatever save_strategy says."},
-    )
-    average_checkpoints: Annotated[int, Field(ge=0, le=100)] = field(
-        default=0,
-        metadata={
-            "help": "Checkpoints, spread over the last quarter of the run, whose mean is tried as the result "
-            "too; at least 2, or 0 for none. Each takes the room of the model on the disk."
-        },
-    )
     interpolate: bool = field(
         default=True,
         metadata={
             "help": "Whether weights between the base model's and the trained ones are tried too, to keep "
-            "what the base model knows of other speech; chosen on the held-out recordings."
+            "what the base model knows of other speech; selected on the held-out recordings."
         },
     )
-    publish_if_worse: bool = field(
-        default=False,
-        metadata={
-            "help": "Release the model even if it hears the held-out recordings no better than the base."
-        },
-    )
+
+
+@dataclass
+class PublishArguments:
+    """Whether and where the finished model is delivered."""
+
     publish_to: str | None = field(
         default=None,
         metadata={
@@ -210,10 +205,11 @@ class RunArguments:
             "Default: the RunPod network volume if one is mounted, else the run's own folder."
         },
     )
-    self_test: bool = field(
+    publish_if_worse: bool = field(
         default=False,
         metadata={
-            "help": "Train two steps of a tiny random model on synthetic sound; needs no data and no network."
+            "help": "Publish the model even if its WER on the held-out recordings is not lower than the base "
+            "model's."
         },
     )
 
@@ -232,13 +228,17 @@ class TrainerOptions:
     activation_checkpointing: bool = False
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     save_steps: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 500
+    save_minutes: Annotated[float, Field(gt=0.0, le=1440.0, allow_inf_nan=False)] = 10.0
 
 
-OPTION_GROUPS: tuple[type, ...] = (ModelArguments, DataArguments, RunArguments, TrainerOptions)
+OPTION_GROUPS: tuple[type, ...] = (
+    *(ModelArguments, DataArguments),
+    *(EvaluationArguments, PublishArguments, TrainerOptions),
+)
 """The groups whose names a job's `options` may use."""
 
-NOT_OPTIONS = frozenset({"model_name_or_path", "self_test"})
-"""Names that the job itself carries (as `model_id` and `self_test`)."""
+NOT_OPTIONS = frozenset({"model_name_or_path"})
+"""Names that the job itself carries (as `model_id`)."""
 
 
 def option_names() -> frozenset[str]:
@@ -263,16 +263,34 @@ def find_problems(group: type, values: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def check_arguments(*groups: Any) -> None:
-    """Check filled-in argument groups against their bounds.
+def find_contradictions(values: Mapping[str, Any]) -> list[str]:
+    """One sentence for each rule between options that the values break.
 
-    Raises:
-        JobError: naming every value that is out of bounds.
+    Args:
+        values: Options by name, each within its bounds; those that are not given have their defaults.
     """
-    problems = [
-        problem
-        for group in groups
-        for problem in find_problems(type(group), {f.name: getattr(group, f.name) for f in fields(group)})
+    given: dict[str, Any] = {
+        f.name: f.default for group in (SourceArguments, *OPTION_GROUPS) for f in fields(group)
+    }
+    given |= values
+    sources = [bool(given[name]) for name in ("self_test", "data_dir", "manifest_file")]
+    rules = [
+        (
+            sum(sources) == 1,
+            "give one source of recordings: data_dir, or manifest_file with backend_base_url and user_id",
+        ),
+        (
+            not given["manifest_file"] or bool(given["backend_base_url"] and given["user_id"]),
+            "manifest_file needs backend_base_url and user_id",
+        ),
+        (not given["backend_base_url"] or bool(given["job_id"]), "backend_base_url needs job_id"),
+        (given["lora_rank"] > 0 or given["lora_alpha"] is None, "lora_alpha needs a lora_rank over 0"),
     ]
-    if problems:
-        raise JobError("Arguments are out of bounds: " + "; ".join(problems))
+    return [problem for is_met, problem in rules if not is_met]
+
+
+def describe_problems(problems: Sequence[str]) -> str:
+    """The sentence with which a run is refused, at both doors."""
+    shown = "; ".join(problem.rstrip(".") for problem in problems[:MAX_PROBLEMS_NAMED])
+    num_more = len(problems) - MAX_PROBLEMS_NAMED
+    return f"The settings cannot be used: {shown}{f' (and {num_more} more)' if num_more > 0 else ''}."

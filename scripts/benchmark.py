@@ -32,7 +32,7 @@ from benchmark_report import has_curves, plot_curves, print_report
 from cpuinfo import get_cpu_info  # type: ignore[import-untyped]  # the package ships no types
 
 from recipe.errors import RecipeError
-from recipe.system import gpu_stats
+from recipe.run.machine import gpu_stats
 
 SCRIPTS = Path(__file__).resolve().parent
 RECIPES = ("ours", "usual")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from recipe.data.audio import decode_flac, encode_flac
-from recipe.data.captions import Cue, format_webvtt, read_captions
+from recipe.audio.decoding import decode_flac, encode_flac
+from recipe.audio.resampling import SAMPLES_PER_MS
+from recipe.captions.reader import Cue, format_webvtt, read_captions
 from recipe.data.manifest import list_folder, locate_files, pair_recordings
-from recipe.data.timeline import SAMPLES_PER_MS
 
 MAX_LONG_CUE_MS = 29_000
 """Longest cue that others are merged into; a second under the model's input."""

@@ -43,18 +43,18 @@ from transformers import (
 )
 
 from recipe.arguments import DataArguments, ModelArguments
-from recipe.data.audio import decode_flac
+from recipe.audio.decoding import decode_flac
+from recipe.audio.mel import log_mel
+from recipe.audio.resampling import SAMPLES_PER_MS
+from recipe.data.dataset import prepare_dataset
 from recipe.data.manifest import list_recordings
-from recipe.data.mel import log_mel
-from recipe.data.preparation import prepare_dataset
 from recipe.data.recording import PreparationSettings
-from recipe.data.timeline import SAMPLES_PER_MS
 from recipe.data.windows import Segment, end_of_words
 from recipe.evaluation.metrics import score_texts
-from recipe.evaluation.precision import autocast, has_bfloat16
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener, spoken_words
-from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
+from recipe.model.inference import autocast, has_bfloat16
+from recipe.model.whisper import is_multilingual, load_model, save_tokenizer, suppressed_symbols
 
 MAX_LENGTH = 225
 """As the published fine-tuning recipes set `generation_max_length`; the model's own default is 448."""

@@ -37,23 +37,23 @@ from transformers import (
 from usual_recipe import build_trainer, map_features
 
 from recipe.arguments import DataArguments, ModelArguments
-from recipe.data.audio import decode_audio
+from recipe.audio.decoding import decode_audio
+from recipe.data.dataset import PreparedDataset, prepare_dataset
 from recipe.data.manifest import Recording, list_recordings
-from recipe.data.preparation import PreparedDataset, prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.errors import DataError
-from recipe.evaluation.precision import has_bfloat16
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener
-from recipe.training.arguments import RecipeTrainingArguments
-from recipe.training.features import LabelEncoder, View, ViewShares, WindowDataset
-from recipe.training.model import (
+from recipe.model.inference import has_bfloat16
+from recipe.model.inputs import LabelEncoder, View, ViewShares, WindowDataset
+from recipe.model.whisper import (
     WhisperForConditionalGeneration,
     is_multilingual,
     load_model,
     save_tokenizer,
     suppressed_symbols,
 )
+from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.trainer import WhisperTrainer
 
 NUM_DRAWS = 20

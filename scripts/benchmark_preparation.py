@@ -29,10 +29,10 @@ from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 
 from recipe.arguments import DataArguments
-from recipe.data.audio import SAMPLE_RATE, decode_audio, encode_flac, slice_samples
-from recipe.data.captions import Cue, format_webvtt, read_captions
+from recipe.audio.decoding import SAMPLE_RATE, decode_audio, encode_flac, slice_samples
+from recipe.captions.reader import Cue, format_webvtt, read_captions
+from recipe.data.dataset import prepare_dataset
 from recipe.data.manifest import list_folder, list_recordings, locate_files, pair_recordings
-from recipe.data.preparation import prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.data.windows import WINDOW_MS
 

@@ -37,10 +37,10 @@ from transformers import PrinterCallback, TrainerCallback, WhisperConfig
 from recipe.arguments import ModelArguments
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import TrainingError
-from recipe.training.adapters import add_adapters
+from recipe.model.adapters import add_adapters
+from recipe.model.inputs import collate
+from recipe.model.whisper import WhisperForConditionalGeneration
 from recipe.training.arguments import RecipeTrainingArguments
-from recipe.training.features import collate
-from recipe.training.model import WhisperForConditionalGeneration
 from recipe.training.trainer import WhisperTrainer, token_loss
 
 SHAPES = {  # width, encoder layers, decoder layers, heads, mel bins (Radford et al. 2022, table 1)

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is r
 import matplotlib as mpl
 import yaml
 
-from recipe.launch import REPOSITORY_DIR, count_gpus
-from recipe.training.tiny import build_tiny_whisper
+from recipe.model.tiny import build_tiny_whisper
+from recipe.run.launch import REPOSITORY_DIR, count_gpus
 
 ENGINES = {
     "one process": "single_gpu",

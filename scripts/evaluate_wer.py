@@ -26,14 +26,14 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import ModelArguments, caption_language
-from recipe.data.dataset import build_shards, load_examples
 from recipe.data.manifest import Recording, list_folder, locate_files, pair_recordings
 from recipe.data.recording import PreparationSettings
+from recipe.data.shards import build_shards, load_examples
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.report import Evaluation, evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener
-from recipe.training.languages import check_language, check_task, settle_languages
-from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
+from recipe.model.whisper import is_multilingual, load_model, save_tokenizer, suppressed_symbols
+from recipe.screening.languages import check_language, check_task, settle_languages
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the project is run from its checkout
 
-from recipe.data.captions import Captions, Cue, read_captions  # noqa: E402 - needs the path above
+from recipe.captions.reader import Captions, Cue, read_captions  # noqa: E402 - needs the path above
 from recipe.errors import CaptionError  # noqa: E402
 
 MAX_SECONDS = 2.0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from recipe.data.captions import Cue, Note, decode_captions, parse_subrip, parse_webvtt, read_captions
+from recipe.captions.reader import Cue, Note, decode_captions, parse_subrip, parse_webvtt, read_captions
 from recipe.errors import CaptionError
 
 

@@ -15,9 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is run from its checkout
 
-from recipe.cluster import read_cluster
 from recipe.errors import JobError
-from recipe.launch import REPOSITORY_DIR, count_gpus
+from recipe.run.launch import REPOSITORY_DIR, count_gpus, read_cluster
 
 FOREIGN = {"WORLD_SIZE", "RANK", "LOCAL_RANK"}
 """A platform's own count of processes, which ours would take for theirs."""

@@ -32,13 +32,13 @@ from torch import Tensor
 from transformers import Seq2SeqTrainer
 
 from recipe.arguments import ModelArguments
-from recipe.data.audio import encode_flac
+from recipe.audio.decoding import encode_flac
 from recipe.evaluation.report import Evaluation
-from recipe.training.adapters import add_adapters
+from recipe.model.adapters import add_adapters
+from recipe.model.inputs import LabelEncoder, ViewShares, WindowDataset, collate
+from recipe.model.tiny import build_tiny_whisper
+from recipe.model.whisper import load_model
 from recipe.training.arguments import RecipeTrainingArguments
-from recipe.training.features import LabelEncoder, ViewShares, WindowDataset, collate
-from recipe.training.model import load_model
-from recipe.training.tiny import build_tiny_whisper
 from recipe.training.trainer import WhisperTrainer
 
 NUM_WINDOWS = 7

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is r
 import torch
 from datasets import Dataset
 from evaluate_wer import choose_examples, read_recordings, read_speech
+from recipe.training.blending import Blender, average_weights, copy_weights, measure_loss
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from recipe.arguments import ModelArguments
@@ -30,8 +31,7 @@ from recipe.data.recording import PreparationSettings
 from recipe.errors import RecipeError
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener
-from recipe.training.blending import Blender, average_weights, copy_weights, measure_loss
-from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
+from recipe.model.whisper import is_multilingual, load_model, save_tokenizer, suppressed_symbols
 
 
 def main() -> None:

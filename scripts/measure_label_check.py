@@ -25,15 +25,15 @@ from datasets import Dataset
 from spoilt_captions import KINDS, Span, Spoiler, read_folder, write_folder
 
 from recipe.arguments import ModelArguments
-from recipe.data.dataset import build_shards, load_examples
-from recipe.data.label_doubts import WindowFit, find_doubts
 from recipe.data.manifest import list_recordings
 from recipe.data.recording import PreparationSettings
+from recipe.data.shards import build_shards, load_examples
 from recipe.data.split import choose_held_out
 from recipe.errors import RecipeError
 from recipe.evaluation.transcription import Decoding, Listener, spoken_words
-from recipe.training.label_check import score_windows
-from recipe.training.model import is_multilingual, load_model, save_tokenizer, suppressed_symbols
+from recipe.model.whisper import is_multilingual, load_model, save_tokenizer, suppressed_symbols
+from recipe.screening.label_check import WindowFit, find_doubts
+from recipe.screening.label_scores import score_windows
 
 
 class Judge:

@@ -32,21 +32,20 @@ import torch
 from accelerate.data_loader import BatchSamplerShard
 from datasets import Dataset, concatenate_datasets
 from datasets.arrow_writer import ArrowWriter
+from recipe.data.overview import describe_windows
 from torch.utils.data import BatchSampler, DataLoader
 from transformers import WhisperProcessor
 
 from recipe.arguments import DataArguments
-from recipe.data.dataset import FEATURES, Shard, build_shards, load_rows, shard_path
-from recipe.data.label_doubts import WindowFit
+from recipe.data.dataset import prepare_dataset
 from recipe.data.manifest import Recording, list_recordings
-from recipe.data.overview import describe_windows
-from recipe.data.preparation import prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.data.report import RecordingReport, build_report
 from recipe.data.report_page import render_page
+from recipe.data.shards import FEATURES, Shard, build_shards, load_rows, shard_path
 from recipe.data.split import split_examples
 from recipe.evaluation.transcription import spoken_words
-from recipe.training.features import (
+from recipe.model.inputs import (
     PADDING,
     EpochSampler,
     LabelEncoder,
@@ -54,6 +53,7 @@ from recipe.training.features import (
     WindowDataset,
     collate,
 )
+from recipe.screening.label_check import WindowFit
 
 NUM_PROCESSES = 64
 BATCH_SIZE = 16

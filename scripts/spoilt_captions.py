@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recipe.data.captions import Cue, format_webvtt, read_captions
+from recipe.captions.reader import Cue, format_webvtt, read_captions
 from recipe.data.manifest import AUDIO_EXTENSIONS
 
 KINDS = {

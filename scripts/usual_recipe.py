@@ -25,12 +25,12 @@ from transformers import (
     WhisperProcessor,
 )
 
-from recipe.data.audio import decode_audio, slice_samples
-from recipe.data.captions import read_captions
+from recipe.audio.decoding import decode_audio, slice_samples
+from recipe.audio.mel import log_mel
+from recipe.captions.reader import read_captions
 from recipe.data.manifest import Recording
-from recipe.data.mel import log_mel
 from recipe.data.windows import WINDOW_MS
-from recipe.training.features import IGNORED
+from recipe.model.inputs import IGNORED
 
 ROWS_PER_WRITE = 100
 """Rows that `map` holds before it writes them; its default of 1000 would take a gigabyte."""

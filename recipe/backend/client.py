@@ -16,9 +16,9 @@ import tenacity
 from recipe.backend.address import CheckedTransport, check_base_url, set_io_deadline
 from recipe.backend.answers import UnavailableError, check_answer
 from recipe.backend.limits import Clock, Limits, RetryBudget
+from recipe.backend.path_segment import check_segment
 from recipe.backend.transfer import PartialFile, Resumption, receive
 from recipe.errors import BackendError, JobError
-from recipe.names import check_segment
 
 MAX_REDIRECTS = 4
 MAX_ANSWER_BYTES = 64 << 10

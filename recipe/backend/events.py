@@ -22,9 +22,9 @@ from typing import Any
 
 from recipe.backend.answers import RefusedError, UnavailableError
 from recipe.backend.client import BackendClient
+from recipe.backend.path_segment import check_segment
 from recipe.errors import AuthenticationError, BackendError, MissingFileError
-from recipe.job import TERMINAL_STAGES, Stage
-from recipe.names import check_segment
+from recipe.run.stages import TERMINAL_STAGES, Stage
 
 logger = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""From the manifest to the Arrow dataset: files, cues, windows, examples."""
+"""Recordings to an Arrow dataset: listed, downloaded, cut into windows, split, reported."""

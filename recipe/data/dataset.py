@@ -1,270 +1,96 @@
-"""From recordings to the Arrow dataset: one shard a recording, made in parallel, kept between runs.
-
-A shard's name is a hash of everything that its content depends on (the two files, the settings, the
-tokenizer, this code's format), so a run that was killed, or one with a file more, makes only what is
-missing, and what was made from other input is never mistaken for it. Machines that share the folder make
-a share of the shards each, and take the others' as they come.
-
-An example is one window: its audio as FLAC (54 MB an hour; log-mel features would be 115), its cues as
-data. Timestamps, prompts and features are made when the window is trained, anew each epoch. Windows that
-are held back are rows too, to be listened to, but never loaded.
-"""
+"""The dataset of a run: the shards of all recordings, split into what is trained and what is held out."""
 
 import hashlib
-import itertools
-import json
-import logging
-import multiprocessing
-import os
-import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from functools import cache, lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from datasets import Dataset, Features, Value
-from datasets.arrow_writer import ArrowWriter
-from datasets.table import MemoryMappedTable, concat_tables
+from datasets import Dataset
 
-from recipe.data.audio import encode_flac, slice_samples
+from recipe.arguments import DataArguments
 from recipe.data.manifest import Recording
-from recipe.data.quality import measure_window
-from recipe.data.recording import PreparationSettings, read_recording
-from recipe.data.report import RecordingReport
-from recipe.data.shares import NodeShare
-from recipe.data.windows import Window
-from recipe.processes import die_with_parent
-
-logger = logging.getLogger(__name__)
-
-FORMAT_VERSION = 4
-"""Raised whenever this code would make other examples of the same files."""
-
-FEATURES = Features(
-    {
-        "recording": Value("string"),
-        "language": Value("string"),
-        "start_ms": Value("int64"),
-        "end_ms": Value("int64"),
-        "audio": {"bytes": Value("binary"), "path": Value("string")},
-        "segments": [{"start_ms": Value("int32"), "end_ms": Value("int32"), "text": Value("string")}],
-        "prompt": Value("string"),
-        "num_tokens": Value("int32"),
-        "chars_per_second": Value("float32"),
-        "compression_ratio": Value("float32"),
-        "flags": [Value("string")],
-        "doubt": Value("float32"),
-        "held_back": Value("string"),
-    }
-)
-"""One example: a window of `recording` from `start_ms` to `end_ms`; `audio.bytes` is 16 kHz mono FLAC.
-
-`language` is the code of the language spoken, and with it of the label's token.
-`flags` and `doubt` are those of `WindowQuality`; `held_back` is why it is not trained, "" if it is.
-"""
-
-PATIENCE_SECONDS = 600.0
-"""Without a sign of other machines for as long, their shards are made here: they died, or share no disk."""
-
-POLL_SECONDS = 1.0
+from recipe.data.partition import Partition
+from recipe.data.recording import PreparationSettings
+from recipe.data.report import build_report, check_fallbacks, describe_windows, report_warnings
+from recipe.data.report_page import render_page
+from recipe.data.shards import Shard, build_shards, load_rows
+from recipe.data.split import split_examples
+from recipe.run.files import write_json, write_text
 
 
 @dataclass(frozen=True)
-class Shard:
-    """The examples of one recording, on disk, and what became of its data."""
+class PreparedDataset:
+    """What a run trains and measures on.
 
-    path: Path
-    report: RecordingReport
+    Attributes:
+        train: Examples to train on.
+        held_out: Examples of recordings, or of the end of the only one, that are never trained on.
+        rows: All windows of the shards, those that are not used included.
+        report: Where every recording, cue and millisecond ended up; ready for JSON.
+        warnings: A sentence for each thing that the user should know.
+        fingerprint: Equal for equal examples in the same split.
+    """
+
+    train: Dataset
+    held_out: Dataset
+    rows: Dataset
+    report: dict[str, Any]
+    warnings: list[str]
+    fingerprint: str
 
 
-def build_shards(
+def prepare_dataset(
     recordings: Sequence[Recording],
     settings: PreparationSettings,
+    arguments: DataArguments,
     output_dir: Path,
     *,
     num_workers: int | None = None,
-    share: NodeShare = NodeShare(),  # noqa: B008 - frozen, so one default for all is safe
-    patience_seconds: float = PATIENCE_SECONDS,
+    partition: Partition = Partition(),  # noqa: B008 - frozen, so one default for all is safe
     on_recording: Callable[[Shard], None] = lambda _: None,
-) -> list[Shard]:
-    """One shard for each recording, in their order; those on disk already are reused.
+) -> PreparedDataset:
+    """Make, or find on disk, the examples of all recordings, and hold some recordings out.
 
     Args:
         recordings: What came in.
         settings: What the examples depend on beside the files.
-        output_dir: Folder of the shards.
+        arguments: How much is held out and how much may be bad.
+        output_dir: Receives the shards.
         num_workers: Processes; all cores if not given.
-        share: Which of them this machine makes.
-        patience_seconds: How long to wait without a sign of the others before making theirs too.
+        partition: What this machine prepares of it, where several share `output_dir`.
         on_recording: Called after each recording.
 
     Raises:
-        DataError: if a recording without captions is not allowed (`empty_transcript="fail"`).
+        DataError: if no recording can be trained on, or too much data is bad.
     """
-    output_dir.mkdir(parents=True, exist_ok=True)
-    shards: dict[str, Shard] = {}
-
-    def build(part: Sequence[Recording]) -> None:
-        for shard in _build_each(part, settings, output_dir, num_workers or os.cpu_count() or 1):
-            shards[shard.report.name] = shard
-            on_recording(shard)
-
-    build([recording for recording in recordings if share.holds(recording.name)])
-    others = [recording for recording in recordings if not share.holds(recording.name)]
-    if others:
-        _await_shards([shard_path(recording, settings, output_dir) for recording in others], patience_seconds)
-        build(others)  # which finds them on disk
-    return [shards[recording.name] for recording in recordings]
-
-
-def _await_shards(paths: Sequence[Path], patience_seconds: float) -> None:
-    """Return when the shards are all there, or the folder has not changed for too long."""
-    folder, last_change = paths[0].parent, time.monotonic()
-    seen: set[Path] = set()
-    while not all(path.with_suffix(".json").exists() for path in paths):
-        found = set(folder.iterdir())  # files come, and go when they are whole
-        if found != seen:
-            seen, last_change = found, time.monotonic()
-        elif time.monotonic() - last_change > patience_seconds:
-            logger.warning(
-                "Other machines gave no sign for %.0f s; their part is made here.", patience_seconds
-            )
-            return
-        time.sleep(POLL_SECONDS)
-
-
-def load_examples(shards: Sequence[Shard]) -> Dataset:
-    """The examples of all shards as one memory-mapped dataset, without the windows that are held back."""
+    shards = build_shards(
+        recordings,
+        settings,
+        output_dir / "shards",
+        num_workers=num_workers,
+        partition=partition,
+        on_recording=on_recording,
+    )
+    reports = [shard.report for shard in shards]
+    check_fallbacks(reports, arguments.max_fallback_fraction)
+    split = split_examples(shards, arguments.eval_fraction)
+    for recording in reports:
+        recording.is_held_out = recording.name in split.held_out_names
+    report = build_report(reports, len(split.train), len(split.held_out), split.num_unused)
     rows = load_rows(shards)
-    if not any(shard.report.num_broken_windows for shard in shards):
-        return rows
-    return rows.select([index for index, reason in enumerate(rows["held_back"]) if not reason])
+    report |= describe_windows(rows)
+    warnings = report_warnings(reports) + split.warnings
+    return PreparedDataset(split.train, split.held_out, rows, report, warnings, _fingerprint(shards, report))
 
 
-def load_rows(shards: Sequence[Shard]) -> Dataset:
-    """All rows of the shards, memory-mapped, those that are held back included."""
-    filled = [shard.path for shard in shards if shard.report.num_windows + shard.report.num_broken_windows]
-    if not filled:
-        return Dataset.from_dict({name: [] for name in FEATURES}, features=FEATURES)
-    # Tables are joined, not datasets: a Dataset costs 4 ms each to make, a mapped table 0.05.
-    return Dataset(concat_tables([_map_table(path) for path in filled]))
+def write_dataset_report(output_dir: Path, data: PreparedDataset) -> None:
+    """Write `dataset_report.json` for programs and `dataset_report.html` for people."""
+    write_json(output_dir / "dataset_report.json", data.report)
+    write_text(output_dir / "dataset_report.html", render_page(data.report, data.rows))
 
 
-@cache
-def _map_table(path: Path) -> MemoryMappedTable:
-    """The rows of a shard; mapped once, since Linux gives a process 65,530 mapped files in all."""
-    return MemoryMappedTable.from_file(str(path))
-
-
-def _build_each(
-    recordings: Sequence[Recording], settings: PreparationSettings, output_dir: Path, num_workers: int
-) -> Iterator[Shard]:
-    missing = []
-    for recording in recordings:
-        path = shard_path(recording, settings, output_dir)
-        if path.with_suffix(".json").exists() and path.exists():
-            yield Shard(path, RecordingReport(**json.loads(path.with_suffix(".json").read_text())))
-        else:
-            missing.append((recording, settings, path))
-    if min(num_workers, len(missing)) <= 1:
-        yield from itertools.starmap(_build_shard, missing)
-        return
-    # Fresh interpreters: a fork would inherit the locks of torch's threads.
-    context = multiprocessing.get_context("spawn")
-    workers = min(num_workers, len(missing))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        futures = [pool.submit(_build_shard, *item) for item in missing]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    die_with_parent()
-    os.environ["OMP_NUM_THREADS"] = "1"  # every core has a worker; read when torch loads, if it does
-
-
-def _build_shard(recording: Recording, settings: PreparationSettings, path: Path) -> Shard:
-    """Write the examples of one recording, and its report beside them."""
-    samples, packing, report = read_recording(recording, settings)
-    report.num_windows = len(packing.windows)
-    report.audio_hash = _hash_file(recording.audio.path) or ""
-    rows = [(window, "") for window in packing.windows]
-    rows += [(held_back.window, held_back.reason) for held_back in packing.held_back]
-    partial = path.with_suffix(f".{socket.gethostname()}.{os.getpid()}.part")
-    with ArrowWriter(features=FEATURES, path=str(partial)) as writer:
-        for window, fault in sorted(rows, key=lambda row: row[0].start_ms):
-            writer.write(_make_example(recording, samples, window, fault))
-        writer.finalize()
-    partial.replace(path)
-    partial.write_text(json.dumps(asdict(report)))
-    partial.replace(path.with_suffix(".json"))  # last: a shard counts once its report is there
-    return Shard(path, report)
-
-
-def _make_example(
-    recording: Recording, samples: npt.NDArray[np.int16], window: Window, held_back: str
-) -> dict[str, Any]:
-    sound = slice_samples(samples, window.start_ms, window.end_ms)
-    quality = measure_window(window.segments, sound)
-    return {
-        "recording": recording.name,
-        "language": recording.language,
-        "start_ms": window.start_ms,
-        "end_ms": window.end_ms,
-        "audio": {"bytes": encode_flac(sound), "path": None},
-        "segments": [asdict(segment) for segment in window.segments],
-        "prompt": window.prompt,
-        "num_tokens": window.num_tokens,
-        "chars_per_second": quality.chars_per_second,
-        "compression_ratio": quality.compression_ratio,
-        "flags": list(quality.flags),
-        "doubt": quality.doubt,
-        "held_back": held_back,
-    }
-
-
-def shard_path(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Path:
-    """Where a recording's shard is, or will be; its report lies beside it as JSON."""
-    return output_dir / f"{_content_key(recording, settings)}.arrow"
-
-
-def _content_key(recording: Recording, settings: PreparationSettings) -> str:
-    ingredients = {
-        "format": FORMAT_VERSION,
-        "name": recording.name,
-        "language": recording.language,
-        "audio": _hash_file(recording.audio.path),
-        "transcript": _hash_file(recording.transcript.path),
-        "errors": [recording.audio.error, recording.transcript.error],
-        "tokenizer": _hash_file(settings.tokenizer_file),
-        "settings": {
-            "task": settings.task,
-            "empty_transcript": settings.empty_transcript,
-            "no_speech_fraction": settings.no_speech_fraction,
-            "suppressed_symbols": sorted(settings.suppressed_symbols),
-            "limits": asdict(settings.limits),
-            "cleaning": asdict(settings.cleaning),
-        },
-    }
-    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _hash_file(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    stat = path.stat()
-    return _hash_content(path, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _hash_content(path: Path, num_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - parts of the cache's key
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _fingerprint(shards: Sequence[Shard], report: dict[str, Any]) -> str:
+    content = [shard.path.stem for shard in shards]
+    content += report["held_out"] + [str(report["num_train_windows"]), str(report["num_held_out_windows"])]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]

@@ -18,7 +18,7 @@ SHINGLE_CHARACTERS = 24
 """The same for scripts without spaces, where a character counts as a word."""
 
 MIN_SHARED = 0.5
-"""Share of the shorter recording's text that makes it the same recording as another."""
+"""Fraction of the shorter recording's text that makes it the same recording as another."""
 
 SAMPLE_EVERY = 8
 """One shingle in so many is kept to compare whole recordings: memory for a hundred hours stays small."""

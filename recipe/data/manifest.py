@@ -4,6 +4,7 @@ Names pair when they agree without the extension; a language tag before the capt
 allowed, as download tools write it (`talk [abc].m4a` with `talk [abc].fr-CA.vtt`).
 """
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,6 +93,11 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
 def locate_files(folder: Path, entries: Iterable[ManifestEntry]) -> dict[str, LocalFile]:
     """Where each file of a local folder is."""
     return {entry.filename: LocalFile(folder / entry.filename) for entry in entries}
+
+
+def read_manifest(path: Path) -> list[ManifestEntry]:
+    """The files that a manifest file lists."""
+    return [ManifestEntry(**entry) for entry in json.loads(path.read_text())]
 
 
 def list_recordings(folder: Path, language: str = "") -> list[Recording]:

@@ -1,14 +1,14 @@
-"""Cheap judgements of audio and text that need no model, made on every window.
+"""Cheap judgements of audio and text that need no model: of each window, and of a recording as a whole.
 
 Limits: reading speed after NVIDIA's recipes (3 to 21 characters a second), compression after openai/whisper
 (2.4), different words after NVIDIA's (0.4). A window over a limit is flagged and kept; one that can only be
-wrong has a fault, and is held back.
+wrong has a fault, and is not used.
 """
 
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,37 +16,41 @@ import numpy as np
 import numpy.typing as npt
 import regex  # type: ignore[import-untyped]  # the package ships no types
 
-from recipe.data.timeline import SAMPLES_PER_MS
-from recipe.data.windows import Segment
-
-SILENCE_DBFS = -65.0
-"""Level under which nothing can be heard; telephone line noise lies near -60 dBFS, faint speech at -55."""
-
-QUIET_DBFS = -50.0
-"""Level under which a tenth of a second is not sound speech, though it may be faint speech."""
-
-MAX_AUDIBLE_MS = 500
-"""Audible sound that silence may hold in total: a click, not a word."""
+from recipe.audio.levels import quiet_fraction
+from recipe.captions.capitals import CAPITALS_FRACTION, capitals_fraction
+from recipe.captions.cues import Cue
+from recipe.captions.reader import Captions
+from recipe.captions.timing import OVERLAPS
+from recipe.data.report import RecordingReport
+from recipe.data.windows import Segment, text_of
 
 FAST_CHARS_PER_SECOND = 21.0
 SLOW_CHARS_PER_SECOND = 3.0
 MAX_COMPRESSION_RATIO = 2.4
-MAX_REPEATED_SHARE = 0.25
-"""Share of three-word sequences that stood before in the window; ordinary text has under 0.15."""
+MAX_REPEATED_FRACTION = 0.25
+"""Fraction of three-word sequences that stood before in the window; ordinary text has under 0.15."""
 
-MAX_ECHOED_SHARE = 0.3
-"""Share of the words that only say again what was said just before. Text with each line twice has 0.5, a loop
+MAX_ECHOED_FRACTION = 0.3
+"""Fraction of the words that only repeat what was said just before. Text with each line twice has 0.5, a loop
 more, and no text that people speak comes near it, not even menus and lists."""
 
 MAX_ECHO_WORDS = 40
 """Longest stretch whose immediate repetition is looked for."""
 
-MIN_DIFFERENT_SHARE = 0.4
+MIN_DIFFERENT_FRACTION = 0.4
 MIN_WORDS = 10
 """Words from which on their variety says anything."""
 
-MAX_QUIET_SHARE = 0.7
-"""Share of the time under cues that may be quiet; speech itself has up to four tenths of pauses."""
+MAX_QUIET_FRACTION = 0.7
+"""Fraction of the time under cues that may be quiet; speech itself has up to four tenths of pauses."""
+
+MAX_TINY_FRACTION = 0.5
+MAX_OVERLAP_FRACTION = 0.25
+MAX_LOST_CUES_FRACTION = 0.2
+MAX_LOST_AUDIO_FRACTION = 0.5
+
+TINY_MS = 500
+"""A cue as short as this, or of one word, is tiny: captions a word at a time have no sentences."""
 
 # Scripts without spaces between words: each character counts as a word.
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
@@ -61,14 +65,14 @@ class WindowQuality:
         chars_per_second: Reading speed over the time under its cues.
         compression_ratio: See `compression_ratio`.
         flags: What is odd, a few words each.
-        doubt: The worst measure over its limit: 1 at the limit, more beyond it; 0 for silence.
-        fault: Why the window must be held back, or "".
+        severity: The worst measure over its limit: 1 at the limit, more beyond it; 0 for silence.
+        fault: Why the window must not be used, or "".
     """
 
     chars_per_second: float = 0.0
     compression_ratio: float = 0.0
     flags: tuple[str, ...] = ()
-    doubt: float = 0.0
+    severity: float = 0.0
     fault: str = ""
 
 
@@ -82,24 +86,24 @@ def measure_window(segments: Sequence[Segment], samples: npt.NDArray[np.int16]) 
     spans = [(s.start_ms, s.end_ms) for s in segments if s.end_ms is not None]
     if not spans:
         return WindowQuality()
-    text = " ".join(s.text for s in segments if s.end_ms is not None)
+    text = text_of(segments)
     words = split_words(text)
     speed = chars_per_second(text, sum(end_ms - start_ms for start_ms, end_ms in spans))
-    compression, repeated = compression_ratio(text), repeated_share(words)
-    doubts = {
+    compression, repeated = compression_ratio(text), repeated_fraction(words)
+    severities = {
         "very fast": speed / FAST_CHARS_PER_SECOND,
         "few words for its time": 2 - speed / SLOW_CHARS_PER_SECOND,
         "compresses well": compression / MAX_COMPRESSION_RATIO,
-        "repeats itself": repeated / MAX_REPEATED_SHARE,
-        "few different words": MIN_DIFFERENT_SHARE / different_share(words),
-        "little sound under its words": quiet_share(samples, spans) / MAX_QUIET_SHARE,
+        "repeats itself": repeated / MAX_REPEATED_FRACTION,
+        "few different words": MIN_DIFFERENT_FRACTION / different_fraction(words),
+        "little sound under its words": quiet_fraction(samples, spans) / MAX_QUIET_FRACTION,
     }
     return WindowQuality(
         chars_per_second=speed,
         compression_ratio=compression,
-        flags=tuple(name for name, doubt in doubts.items() if doubt > 1),
-        doubt=max(doubts.values()),
-        fault="each thing is said twice or more" if echoed_share(words) > MAX_ECHOED_SHARE else "",
+        flags=tuple(name for name, severity in severities.items() if severity > 1),
+        severity=max(severities.values()),
+        fault="each thing is said twice or more" if echoed_fraction(words) > MAX_ECHOED_FRACTION else "",
     )
 
 
@@ -124,14 +128,14 @@ def split_words(text: str) -> list[str]:
     return words
 
 
-def repeated_share(words: Sequence[str]) -> float:
-    """Share of the three-word sequences that stood before, in [0, 1); 0 for few words."""
+def repeated_fraction(words: Sequence[str]) -> float:
+    """Fraction of the three-word sequences that stood before, in [0, 1); 0 for few words."""
     triples = list(zip(words, words[1:], words[2:], strict=False))
     return 1 - len(set(triples)) / len(triples) if len(words) >= MIN_WORDS else 0.0
 
 
-def echoed_share(words: Sequence[str]) -> float:
-    """Share of the words that repeat the stretch right before them, in [0, 1); 0 for few words."""
+def echoed_fraction(words: Sequence[str]) -> float:
+    """Fraction of the words that repeat the stretch right before them, in [0, 1); 0 for few words."""
     num_words = len(words)
     is_echo = bytearray(num_words)
     for period in range(1, min(num_words // 2, MAX_ECHO_WORDS) + 1):
@@ -143,8 +147,8 @@ def echoed_share(words: Sequence[str]) -> float:
     return sum(is_echo) / num_words if num_words >= MIN_WORDS else 0.0
 
 
-def different_share(words: Sequence[str]) -> float:
-    """Share of the words that differ from all others before them, in (0, 1]; 1 for few words.
+def different_fraction(words: Sequence[str]) -> float:
+    """Fraction of the words that differ from all others before them, in (0, 1]; 1 for few words.
 
     Characters of scripts without spaces recur by nature, so there it is 1 too.
     """
@@ -152,44 +156,6 @@ def different_share(words: Sequence[str]) -> float:
     if len(words) < MIN_WORDS or num_single > len(words) / 2:
         return 1.0
     return len(set(words)) / len(words)
-
-
-def quiet_share(samples: npt.NDArray[np.int16], spans_ms: Sequence[tuple[int, int]]) -> float:
-    """Share of the time in `spans_ms` that is under `QUIET_DBFS`, in [0, 1]."""
-    levels = _levels(samples)
-    under = np.zeros(len(levels), dtype=bool)
-    for start_ms, end_ms in spans_ms:
-        under[start_ms // 100 : -(-end_ms // 100)] = True
-    return float((levels[under] < QUIET_DBFS).mean()) if under.any() else 0.0
-
-
-def is_silent(samples: npt.NDArray[np.int16]) -> bool:
-    """True if hardly anything can be heard.
-
-    Args:
-        samples: int16 at 16 kHz, shape (num_samples,).
-    """
-    return int((_levels(samples) > SILENCE_DBFS).sum()) * 100 <= MAX_AUDIBLE_MS
-
-
-def _levels(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
-    """Level of each tenth of a second in dBFS, float32, shape (num_samples // 1600,)."""
-    length = 100 * SAMPLES_PER_MS
-    frames = samples[: len(samples) // length * length].reshape(-1, length)
-    levels = np.empty(len(frames), dtype=np.float32)
-    for start in range(0, len(frames), 600):  # a minute at a time, so that floats take no memory to speak of
-        block = frames[start : start + 600].astype(np.float32) / 32768
-        levels[start : start + 600] = 10 * np.log10(np.einsum("fs,fs->f", block, block) / length + 1e-12)
-    return levels
-
-
-def capitals_share(texts: Iterable[str]) -> float:
-    """Share of the letters with a case that are capitals, in [0, 1]; 0 where no letter has one."""
-    num_upper = num_lower = 0
-    for text in texts:
-        num_upper += sum(map(str.isupper, text))
-        num_lower += sum(map(str.islower, text))
-    return num_upper / (num_upper + num_lower) if num_upper else 0.0
 
 
 def count_scripts(texts: Iterable[str]) -> dict[str, int]:
@@ -205,3 +171,37 @@ def count_scripts(texts: Iterable[str]) -> dict[str, int]:
 def _script_of(character: str) -> str:
     """The first word of the character's Unicode name, which is its script's but for "CJK UNIFIED"."""
     return unicodedata.name(character, "UNKNOWN").split()[0]
+
+
+def find_flags(captions: Captions, report: RecordingReport) -> list[str]:
+    """A few words for each thing that is odd, with its figure.
+
+    Args:
+        captions: The recording's.
+        report: With its cues and its audio counted.
+    """
+    if not captions.cues:
+        return []
+    return [f"{name}: {value:.0%}" for name, value, limit in _measure(captions, report) if value > limit]
+
+
+def _measure(captions: Captions, report: RecordingReport) -> Iterator[tuple[str, float, float]]:
+    """Name, fraction and limit of each thing measured."""
+    # A cue is merged on purpose (rolling captions), so it is no loss.
+    num_lost = sum(number for reason, number in report.lost_cues.items() if not reason.startswith("merged"))
+    yield "letters in capitals", capitals_fraction(cue.text for cue in captions.cues), CAPITALS_FRACTION
+    yield "tiny cues", _tiny_fraction(captions.cues), MAX_TINY_FRACTION
+    yield "cues that overlapped", _num_overlaps(captions) / captions.num_cues_in, MAX_OVERLAP_FRACTION
+    yield "cues lost", num_lost / max(1, report.num_cues), MAX_LOST_CUES_FRACTION
+    yield "audio not used", 1 - report.kept_ms / max(1, report.audio_ms), MAX_LOST_AUDIO_FRACTION
+
+
+def _tiny_fraction(cues: Sequence[Cue]) -> float:
+    return sum(cue.end_ms - cue.start_ms < TINY_MS or len(split_words(cue.text)) < 2 for cue in cues) / len(
+        cues
+    )
+
+
+def _num_overlaps(captions: Captions) -> int:
+    """Cues that were shortened, merged or dropped because another one was spoken meanwhile."""
+    return sum(note.reason in OVERLAPS for note in captions.notes)

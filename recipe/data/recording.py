@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from recipe.arguments import caption_language
-from recipe.data.audio import Audio, AudioLimits, decode_audio, silence, slice_samples
-from recipe.data.captions import Action, Captions, Cleaning, Cue, Note, read_captions
-from recipe.data.flags import find_flags
+from recipe.audio.decoding import Audio, AudioLimits, decode_audio, silence, slice_samples
+from recipe.audio.voice import MAX_VOICE_MS, VoiceMeter, has_voice, voice_ms
+from recipe.captions.reader import Action, Captions, Cleaning, Cue, Note, read_captions
 from recipe.data.manifest import Recording
-from recipe.data.quality import count_scripts, measure_window
+from recipe.data.partition import position_of
+from recipe.data.quality import count_scripts, find_flags, measure_window
 from recipe.data.report import RecordingReport
-from recipe.data.shares import position_of
-from recipe.data.speech import MAX_VOICE_MS, VoiceMeter, has_voice, voice_ms
 from recipe.data.windows import (
     WINDOW_MS,
     Packing,
@@ -30,7 +29,7 @@ from recipe.data.windows import (
 )
 from recipe.errors import AudioError, CaptionError, DataError
 
-NEEDS_EAR = frozenset({"few words for its time", "little sound under its words"})
+NEEDS_VOICE = frozenset({"few words for its time", "little sound under its words"})
 """Flags of a window that may have no voice in it at all."""
 
 
@@ -42,7 +41,7 @@ class PreparationSettings:
         tokenizer_file: The model's tokenizer.json, which counts the tokens of a label.
         task: Which says what language the captions are in; see `ModelArguments`.
         empty_transcript: What a recording without captions becomes; see `DataArguments`.
-        no_speech_fraction: Share of the gaps between captions that are trained as silence; see
+        no_speech_fraction: Fraction of the gaps between captions that are trained as silence; see
             `DataArguments`.
         suppressed_symbols: Symbols that the model can never write.
         limits: What an audio file may hold.
@@ -105,7 +104,7 @@ def _pack_words(
     settings: PreparationSettings,
     measure_voice: VoiceMeter,
 ) -> Packing:
-    """Windows of the cues, and of some of the gaps between them in which no voice is heard."""
+    """Windows of the cues, and of some of the gaps between them without a voice."""
     packing = pack_windows(
         cues,
         audio.duration_ms,
@@ -121,19 +120,19 @@ def _pack_words(
 
 
 def _find_fault(window: Window, samples: NDArray[np.int16], measure_voice: VoiceMeter) -> str:
-    """Why a window must be held back, or ""; only where its figures are odd is anyone asked to listen."""
+    """Why a window must not be used, or ""; the voice detector is asked only where its figures are odd."""
     sound = slice_samples(samples, window.start_ms, window.end_ms)
     quality = measure_window(window.segments, sound)
-    if quality.fault or not NEEDS_EAR.intersection(quality.flags):
+    if quality.fault or not NEEDS_VOICE.intersection(quality.flags):
         return quality.fault
-    is_heard = measure_voice(sound) >= min(MAX_VOICE_MS, (window.end_ms - window.start_ms) // 10)
-    return "" if is_heard else "no voice is heard under its words"
+    is_voiced = measure_voice(sound) >= min(MAX_VOICE_MS, (window.end_ms - window.start_ms) // 10)
+    return "" if is_voiced else "there is no voice under its words"
 
 
 def _count_wanted(name: str, fraction: float, gaps: Sequence[Window], spoken: Sequence[Window]) -> int:
     """How many windows without speech to keep: `fraction` of the gaps, and of the windows with speech.
 
-    What is left after the whole windows is drawn by the recording's name, so that the share holds over
+    What is left after the whole windows is drawn by the recording's name, so that the fraction holds over
     many short recordings too.
     """
     return int(fraction * min(len(gaps), len(spoken)) + position_of(f"{name} no speech"))
@@ -142,7 +141,7 @@ def _count_wanted(name: str, fraction: float, gaps: Sequence[Window], spoken: Se
 def _choose_silent(
     name: str, gaps: Sequence[Window], num_wanted: int, audio: Audio, measure_voice: VoiceMeter
 ) -> list[Window]:
-    """Gaps in which no voice is heard, in an order drawn by name; at most twice as many are listened to."""
+    """Gaps without a voice, in an order drawn by name; at most twice as many are given to the detector."""
     drawn = sorted(gaps, key=lambda gap: position_of(f"{name} {gap.start_ms}"))[: 2 * num_wanted]
     silent: list[Window] = []
     for gap in drawn:
@@ -214,9 +213,9 @@ def _count_cues(report: RecordingReport, captions: Captions, packing: Packing, n
         if note.action in (Action.DROPPED, Action.MERGED)
     ]
     lost += [f"{Action.DROPPED}: {dropped.reason}" for dropped in packing.dropped]
-    for held_back in packing.held_back:
-        num_cues_in_it = sum(segment.end_ms is not None for segment in held_back.window.segments)
-        lost += [f"window held back: {held_back.reason}"] * num_cues_in_it
+    for faulty in packing.faulty:
+        num_cues_in_it = sum(segment.end_ms is not None for segment in faulty.window.segments)
+        lost += [f"faulty window: {faulty.reason}"] * num_cues_in_it
     report.add_notes(
         f"line {dropped.cue.line}: dropped: {dropped.reason}: {dropped.cue.text[:60]}"
         for dropped in packing.dropped

@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from datasets import Dataset
 
-from recipe.data.windows import Packing
+from recipe.data.windows import Packing, segments_of, text_of
 from recipe.errors import DataError
+
+FORMAT_VERSION = 2
+"""Of `dataset_report.json`; raised whenever a key changes its name or meaning."""
 
 KEPT = "kept"
 UNCAPTIONED = "no captions over it"
@@ -19,6 +23,16 @@ NUM_EXAMPLES = 3
 
 MAX_NOTES = 50
 """Notes listed for one recording; all are counted."""
+
+NUM_REVIEWED = 10
+"""Windows listed for a person to listen to."""
+
+HISTOGRAMS = {
+    "window_seconds": np.arange(0, 31, 2),
+    "label_tokens": np.arange(0, 449, 32),
+    "chars_per_second": np.arange(0, 37, 2),
+}
+"""Edges of the bins; what lies beyond the last one is counted in the last bin."""
 
 
 @dataclass
@@ -42,7 +56,7 @@ class RecordingReport:
         lost_cues: Cues that were dropped, or merged into another one, by reason.
         num_windows: Windows made of it, those without speech included.
         num_no_speech_windows: Windows over gaps between cues in which no voice is heard.
-        num_broken_windows: Windows made and not used, because they can only be wrong.
+        num_faulty_windows: Windows made and not used, because they can only be wrong.
         num_notes: Repairs and losses noted.
         notes: The first `MAX_NOTES` of them, each naming line or time and reason.
         flags: What is odd about it as a whole.
@@ -50,7 +64,7 @@ class RecordingReport:
         scripts: Letters of its captions by script.
         audio_hash: SHA-256 of the audio file; "" without one.
         is_held_out: Kept away from training, to measure the error rate.
-        num_held_back_windows: Windows that the label check keeps from training.
+        num_excluded_suspect_windows: Windows that the label check keeps from training.
     """
 
     name: str
@@ -66,7 +80,7 @@ class RecordingReport:
     lost_cues: dict[str, int] = field(default_factory=dict)
     num_windows: int = 0
     num_no_speech_windows: int = 0
-    num_broken_windows: int = 0
+    num_faulty_windows: int = 0
     num_notes: int = 0
     notes: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
@@ -74,7 +88,7 @@ class RecordingReport:
     scripts: dict[str, int] = field(default_factory=dict)
     audio_hash: str = ""
     is_held_out: bool = False
-    num_held_back_windows: int = 0
+    num_excluded_suspect_windows: int = 0
 
     def add_notes(self, notes: Iterable[str]) -> None:
         """Count notes and keep the first ones."""
@@ -97,16 +111,14 @@ class RecordingReport:
     def count_audio(self, packing: Packing, duration_ms: int) -> None:
         """Attribute every millisecond of audio to a window or to the reason why it is in none."""
         spans = [(d.cue.start_ms, d.cue.end_ms, d.reason) for d in packing.dropped]
-        spans += [
-            (h.window.start_ms, h.window.end_ms, f"window held back: {h.reason}") for h in packing.held_back
-        ]
+        spans += [(f.window.start_ms, f.window.end_ms, f"faulty window: {f.reason}") for f in packing.faulty]
         reasons = [KEPT, UNCAPTIONED, *sorted({reason for _, _, reason in spans})]
         owner = np.full(duration_ms, reasons.index(UNCAPTIONED), dtype=np.uint8)
         for start_ms, end_ms, reason in spans:
             owner[max(0, start_ms) : max(0, end_ms)] = reasons.index(reason)
         for window in packing.windows:
             owner[window.start_ms : window.end_ms] = reasons.index(KEPT)
-        self.audio_ms, self.num_broken_windows = duration_ms, len(packing.held_back)
+        self.audio_ms, self.num_faulty_windows = duration_ms, len(packing.faulty)
         for number, reason in enumerate(reasons):
             total_ms = int(np.count_nonzero(owner == number))
             if reason == KEPT:
@@ -128,8 +140,8 @@ def build_report(
 ) -> dict[str, Any]:
     """The report of the whole dataset, ready for JSON; its windows add up.
 
-    `num_windows` = `num_train_windows` + `num_held_out_windows` + `num_held_back_windows` (the label
-    check's) + all of `num_unused_windows`.
+    `num_windows` = `num_train_windows` + `num_held_out_windows` + `num_excluded_suspect_windows`
+    (the label check's) + all of `num_unused_windows`.
 
     Args:
         reports: One for each recording that came in.
@@ -144,6 +156,7 @@ def build_report(
         lost_ms.update(report.lost_ms)
         lost_cues.update(report.lost_cues)
     return {
+        "format_version": FORMAT_VERSION,
         "num_recordings": len(reports),
         "recordings_by_outcome": dict(Counter(report.outcome for report in reports)),
         "num_fallback_recordings": sum(report.is_fallback for report in reports),
@@ -158,11 +171,11 @@ def build_report(
         "lost_cues": dict(lost_cues.most_common()),
         "num_windows": num_windows,
         "num_no_speech_windows": sum(report.num_no_speech_windows for report in reports),
-        "num_broken_windows": sum(report.num_broken_windows for report in reports),
+        "num_faulty_windows": sum(report.num_faulty_windows for report in reports),
         "num_train_windows": num_train,
         "num_held_out_windows": num_held_out,
-        "num_held_back_windows": 0,
-        "held_back": [],
+        "num_excluded_suspect_windows": 0,
+        "suspect_windows": [],
         "num_unused_windows": dict(num_unused),
         "languages": _count_languages(reports),
         "scripts": dict(sum((Counter(report.scripts) for report in reports), Counter()).most_common()),
@@ -210,6 +223,58 @@ def check_fallbacks(reports: Sequence[RecordingReport], max_fraction: float) -> 
         raise DataError(f"None of the {len(reports)} recordings can be trained on: {bad}.")
     if num_fallback > max_fraction * num_windows:
         raise DataError(
-            f"{num_fallback} of {num_windows} windows would stand in for bad data, more than the share of "
-            f"{max_fraction:g} that max_fallback_fraction allows: {bad}. Mend or remove these recordings."
+            f"{num_fallback} of {num_windows} windows would stand in for bad data, more than the fraction "
+            f"of {max_fraction:g} that max_fallback_fraction allows: {bad}. Mend or remove these recordings."
         )
+
+
+def describe_windows(rows: Dataset) -> dict[str, Any]:
+    """Histograms of the windows in use, flags of all, and those to be reviewed; ready for JSON.
+
+    Args:
+        rows: As `load_rows` gives them, the faulty ones included.
+    """
+    columns = rows.select_columns(
+        ["recording", "start_ms", "end_ms", "num_tokens", "chars_per_second", "flags", "severity", "fault"]
+    )[:]
+    is_used = np.array([not fault for fault in columns["fault"]], dtype=bool)
+    lengths_ms = np.array(columns["end_ms"]) - np.array(columns["start_ms"])
+    has_words = np.array(columns["severity"]) > 0
+    figures = {
+        "window_seconds": lengths_ms[is_used] / 1000,
+        "label_tokens": np.array(columns["num_tokens"])[is_used],
+        "chars_per_second": np.array(columns["chars_per_second"])[is_used & has_words],
+    }
+    return {
+        "histograms": {name: count_bins(values, HISTOGRAMS[name]) for name, values in figures.items()},
+        "num_flagged_windows": _count(flag for flags in columns["flags"] for flag in flags),
+        "faulty_windows": _count(fault for fault in columns["fault"] if fault),
+        "windows_to_review": [describe_row(rows, row) for row in _most_severe(columns["severity"])],
+    }
+
+
+def count_bins(values: np.ndarray[Any, Any], edges: np.ndarray[Any, Any]) -> dict[str, list[int]]:
+    """Edges of the bins and how many values lie in each; the counts sum to the number of values."""
+    inside = np.clip(values, edges[0], edges[-1])
+    return {"edges": edges.tolist(), "counts": np.histogram(inside, edges)[0].tolist()}
+
+
+def _count(names: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(names).most_common())
+
+
+def _most_severe(severities: list[float]) -> list[int]:
+    order = np.argsort(-np.array(severities), kind="stable")[:NUM_REVIEWED]
+    return [int(row) for row in order if severities[row] > 0]
+
+
+def describe_row(rows: Dataset, row: int) -> dict[str, Any]:
+    """A window as the review list has it."""
+    example = rows[row]
+    return {
+        "row": row,
+        **{name: example[name] for name in ("recording", "start_ms", "end_ms", "flags")},
+        "severity": round(example["severity"], 2),
+        "not_used_because": example["fault"],
+        "text": text_of(segments_of(example)),
+    }

@@ -1,4 +1,4 @@
-"""The dataset report as one HTML page that needs nothing else: figures, charts, and windows to listen to."""
+"""The dataset report as one HTML page that needs nothing else: figures, charts, and windows to play."""
 
 import base64
 from pathlib import Path
@@ -20,7 +20,7 @@ def render_page(report: dict[str, Any], rows: Dataset) -> str:
 
     Args:
         report: The dataset report, as it is saved in JSON.
-        rows: All windows, by which the listening list's rows are numbered.
+        rows: All windows, by which the rows of the review list are numbered.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -30,7 +30,7 @@ def render_page(report: dict[str, Any], rows: Dataset) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"clock": format_clock, "hours": format_hours}
-    sounds = [_data_address(rows[item["row"]]["audio"]["bytes"]) for item in report["listening"]]
+    sounds = [_data_address(rows[item["row"]]["audio"]["bytes"]) for item in report["windows_to_review"]]
     return environment.get_template("dataset_report.html.jinja").render(
         report=report, charts=CHARTS, sounds=sounds
     )

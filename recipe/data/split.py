@@ -15,9 +15,10 @@ from operator import itemgetter
 
 from datasets import Dataset
 
-from recipe.data.dataset import Shard, load_examples
 from recipe.data.duplicates import find_shared, group_recordings
-from recipe.data.shares import position_of
+from recipe.data.partition import position_of
+from recipe.data.shards import Shard, load_examples
+from recipe.data.windows import segments_of, text_of
 
 GUARD_MS = 10_000
 """Audio left unused between the two parts of a single recording."""
@@ -203,4 +204,4 @@ def _words(examples: Dataset) -> Iterator[tuple[str, str]]:
     """Recording and words of each window; nothing but them is read."""
     for batch in examples.select_columns(["recording", "segments"]).iter(batch_size=1000):
         for name, segments in zip(batch["recording"], batch["segments"], strict=True):
-            yield name, " ".join(s["text"] for s in segments if s["end_ms"] is not None)
+            yield name, text_of(segments_of({"segments": segments}))

@@ -3,15 +3,17 @@
 A window starts where speech starts and takes whole cues as long as they fit in 30 s and in the
 decoder's 448 tokens. A cue that crosses the end gives its start only (the model learns that speech
 goes on) and opens the next window. A cue that cannot be learnt from is dropped with a reason, and a
-window never spans it: its audio would otherwise stand there without words. A window whose words are broken is
-held back as a whole. What no cue claims may become windows without words, if nothing is said there.
+window never spans it: its audio would otherwise stand there without words. A faulty window, whose words can
+only be wrong, is not used at all. What no cue claims may become windows without words, if nothing is said
+there.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from recipe.data.captions import Cue, Word
+from recipe.captions.reader import Cue, Word
 
 WINDOW_MS = 30_000
 """Length of the model's input: 3000 mel frames of 10 ms."""
@@ -70,7 +72,7 @@ class Window:
         end_ms: End in the recording, exclusive; at most `WINDOW_MS` after the start.
         segments: Texts in order; only the last may have no end. Empty for silence.
         prompt: The text said before the window, from the same recording; "" after a gap, a dropped cue or
-            a window that is held back.
+            a faulty window.
         num_tokens: Tokens of the label with timestamps, at most `MAX_LABEL_TOKENS`.
     """
 
@@ -83,7 +85,17 @@ class Window:
     @property
     def text(self) -> str:
         """The words of all segments that end inside the window."""
-        return " ".join(segment.text for segment in self.segments if segment.end_ms is not None)
+        return text_of(self.segments)
+
+
+def segments_of(example: Mapping[str, Any]) -> tuple[Segment, ...]:
+    """The segments of an example of the Arrow dataset."""
+    return tuple(Segment(**segment) for segment in example["segments"])
+
+
+def text_of(segments: Iterable[Segment]) -> str:
+    """The words of the segments that end inside their window."""
+    return " ".join(segment.text for segment in segments if segment.end_ms is not None)
 
 
 def end_of_words(segments: Sequence[Segment], end_ms: int) -> int:
@@ -104,8 +116,8 @@ class DroppedCue:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldBackWindow:
-    """A window that is not trained, and why."""
+class FaultyWindow:
+    """A window whose words can only be wrong, and why."""
 
     window: Window
     reason: str
@@ -115,11 +127,11 @@ class HeldBackWindow:
 class Packing:
     """What became of the cues of a recording.
 
-    Every cue is in exactly one of the windows, in one that is held back, or in `dropped`.
+    Every cue is in exactly one of the windows, in a faulty one, or in `dropped`.
     """
 
     windows: list[Window] = field(default_factory=list)
-    held_back: list[HeldBackWindow] = field(default_factory=list)
+    faulty: list[FaultyWindow] = field(default_factory=list)
     dropped: list[DroppedCue] = field(default_factory=list)
 
 
@@ -136,20 +148,20 @@ def pack_windows(
         cues: In order and without overlap, as `read_captions` leaves them.
         duration_ms: Length of the recording's audio.
         count_tokens: Number of the model's tokens in a text.
-        find_fault: Why a window must be held back, or "".
+        find_fault: Why a window must not be used, or "".
         lost_speech_ms: Where something may be said whose words were lost before, as (start, end); no window
             spans it, unless a cue that was kept does.
     """
     packing = Packing()
     ends_ms = sorted(start_ms for start_ms, _ in lost_speech_ms)
-    for run in _usable_runs(cues, [*ends_ms, duration_ms], count_tokens, packing.dropped):
-        prompt, remaining = "", run.cues
+    for stretch in _usable_stretches(cues, [*ends_ms, duration_ms], count_tokens, packing.dropped):
+        prompt, remaining = "", stretch.cues
         while remaining:
-            window, num_taken = _take_window(remaining, run.boundary_ms, count_tokens, prompt)
+            window, num_taken = _take_window(remaining, stretch.boundary_ms, count_tokens, prompt)
             remaining = remaining[num_taken:]
             fault = find_fault(window)
             if fault:
-                packing.held_back.append(HeldBackWindow(window, fault))
+                packing.faulty.append(FaultyWindow(window, fault))
                 prompt = ""
             else:
                 packing.windows.append(window)
@@ -171,7 +183,7 @@ def gap_windows(packing: Packing, lost_ms: Iterable[tuple[int, int]], duration_m
         duration_ms: Length of the recording's audio.
     """
     claimed = [(window.start_ms, window.end_ms) for window in packing.windows]
-    claimed += [(held_back.window.start_ms, held_back.window.end_ms) for held_back in packing.held_back]
+    claimed += [(faulty.window.start_ms, faulty.window.end_ms) for faulty in packing.faulty]
     claimed += [(dropped.cue.start_ms, dropped.cue.end_ms) for dropped in packing.dropped]
     windows, free_from_ms = [], 0
     for start_ms, end_ms in [*sorted([*claimed, *lost_ms]), (duration_ms, duration_ms)]:
@@ -213,31 +225,31 @@ def _cue_of_words(cue: Cue, words: Sequence[Word], end_ms: int) -> Cue:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """Cues with neither a dropped cue nor a long gap between them; a chain of prompts spans one run."""
+class _Stretch:
+    """Cues with neither a dropped cue nor a long gap between them; a chain of prompts spans one stretch."""
 
     cues: Sequence[Cue]
     boundary_ms: int  # where the audio of the last window must end at the latest
 
 
-def _usable_runs(
+def _usable_stretches(
     cues: Sequence[Cue], ends_ms: Sequence[int], count_tokens: Callable[[str], int], dropped: list[DroppedCue]
-) -> Iterator[_Run]:
-    """Runs between the times in `ends_ms`, in order, of which the last is the end of the audio."""
-    run: list[Cue] = []
+) -> Iterator[_Stretch]:
+    """Stretches between the times in `ends_ms`, in order, of which the last is the end of the audio."""
+    taken: list[Cue] = []
     boundary_ms = ends_ms[-1]
     for cue in cues:
         reason = _unusable_reason(cue, ends_ms[-1], count_tokens)
-        if run and (reason or boundary_ms <= cue.start_ms or cue.start_ms - run[-1].end_ms > MAX_GAP_MS):
-            yield _Run(run, min(cue.start_ms, boundary_ms))
-            run = []
+        if taken and (reason or boundary_ms <= cue.start_ms or cue.start_ms - taken[-1].end_ms > MAX_GAP_MS):
+            yield _Stretch(taken, min(cue.start_ms, boundary_ms))
+            taken = []
         if reason:
             dropped.append(DroppedCue(cue, reason))
         else:
-            run.append(cue)
+            taken.append(cue)
             boundary_ms = ends_ms[min(bisect_left(ends_ms, cue.end_ms), len(ends_ms) - 1)]
-    if run:
-        yield _Run(run, boundary_ms)
+    if taken:
+        yield _Stretch(taken, boundary_ms)
 
 
 def _unusable_reason(  # noqa: PLR0911 - a list of rules, in order
@@ -263,7 +275,7 @@ def _unusable_reason(  # noqa: PLR0911 - a list of rules, in order
 def _take_window(
     cues: Sequence[Cue], boundary_ms: int, count_tokens: Callable[[str], int], prompt: str
 ) -> tuple[Window, int]:
-    """The next window of a run, and how many cues are in it whole (at least one)."""
+    """The next window of a stretch, and how many cues are in it whole (at least one)."""
     start_ms = cues[0].start_ms
     limit_ms = start_ms + WINDOW_MS
     num_tokens, num_taken = NUM_SPECIAL_TOKENS, 0

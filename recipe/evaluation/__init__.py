@@ -1,1 +1,1 @@
-"""What a model hears on held-out recordings, and how far that is from the truth."""
+"""A model's transcripts of held-out windows, and their word and character error rates."""

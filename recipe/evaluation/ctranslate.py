@@ -13,28 +13,19 @@ import torch
 from torch import Tensor
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from recipe.errors import JobError
-from recipe.evaluation.passes import MAX_NEW_TOKENS
-from recipe.evaluation.precision import has_bfloat16
+from recipe.evaluation.decoding import MAX_NEW_TOKENS
+from recipe.model.inference import has_bfloat16
 
 logger = logging.getLogger(__name__)
 
 
-def check_ctranslate2() -> None:
-    """Refuse to begin without the package.
-
-    Raises:
-        JobError: if it is not installed.
-    """
-    if find_spec("ctranslate2") is None:
-        raise JobError(
-            "evaluation_engine: ctranslate2 is not installed here; install the package ctranslate2 "
-            "(requirements-dev.txt has its version), or leave the option at transformers."
-        )
+def is_ctranslate2_installed() -> bool:
+    """Whether the optional package is there."""
+    return find_spec("ctranslate2") is not None
 
 
 class Ctranslate2Engine:
-    """Hears with a converted copy of the model, made of the weights that it has now.
+    """Decodes with a converted copy of the model, made of the weights that it has now.
 
     Args:
         model: On its device, with whole weights: not sharded.
@@ -46,10 +37,10 @@ class Ctranslate2Engine:
         precision = _precision(model.device)
         with tempfile.TemporaryDirectory() as folder:
             self._whisper = _convert(model, processor, Path(folder), precision)
-        logger.info("CTranslate2 hears in %s.", precision)
+        logger.info("CTranslate2 computes in %s.", precision)
 
     def write(self, features: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-        """The tokens after each prompt, without the end of text; see `recipe.evaluation.passes.Engine`."""
+        """The tokens after each prompt, without the end of text; see `recipe.evaluation.decoding.Engine`."""
         from ctranslate2 import StorageView  # noqa: PLC0415 - optional
 
         config = self._config

@@ -5,25 +5,18 @@ of a recording or of the corpus follows exactly from those of its windows. Rates
 exceed 1. Where a language is written without spaces, WER counts characters, as Whisper's authors do.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
-import evaluate  # type: ignore[import-untyped]  # the package ships no types
 import jiwer
 import numpy as np
 
 from recipe.evaluation.normalization import fold_text, normalize_text, split_words
 
-METRIC_DIR = Path(__file__).parent / "asr_errors"
-
-Row = TypeVar("Row")
-
 
 @dataclass(frozen=True)
 class ErrorCounts:
-    """How many units (words or characters) of the references were heard, and how.
+    """How the units (words or characters) of references and hypotheses agree.
 
     Where several alignments have the fewest errors, their kinds are those of the one that jiwer takes.
 
@@ -161,7 +154,7 @@ def score_texts(
 
     Args:
         references: One text per window.
-        hypotheses: What the model heard, in the same order.
+        hypotheses: What the model wrote, in the same order.
         language: See `normalize_text`.
         spellings: See `normalize_text`.
     """
@@ -191,23 +184,3 @@ def bootstrap_interval(
     rates = [errors[drawn].sum() / max(1, lengths[drawn].sum()) for drawn in draws]
     low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
-
-
-def drop_repeats(ids: Iterable[Hashable], rows: Iterable[Row]) -> list[Row]:
-    """The first row of each id, in the order given.
-
-    Evaluation over several processes pads the last batch with examples that were seen already.
-    """
-    first: dict[Hashable, Row] = {}
-    for key, row in zip(ids, rows, strict=True):
-        first.setdefault(key, row)
-    return list(first.values())
-
-
-def load_wer_metric() -> evaluate.EvaluationModule:
-    """The metric `asr_errors` beside this file; unlike `evaluate.load("wer")` it needs no network.
-
-    Its `compute(predictions=…, references=…, language=…, spellings=…)` answers `Scores.as_dict()`.
-    """
-    # In memory, processes that evaluate side by side do not wait for one another's cache files.
-    return evaluate.load(str(METRIC_DIR), keep_in_memory=True)

@@ -1,6 +1,5 @@
-"""How well a model hears a set of windows: error rates, where they are worst, and how fast it was."""
+"""A model's error rates on a set of windows: where they are highest, how fast it was, before and after."""
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,24 +10,29 @@ from typing import Any
 from datasets import Dataset
 
 from recipe.arguments import caption_language
+from recipe.data.windows import segments_of, text_of
 from recipe.evaluation.metrics import Scores, bootstrap_interval, score_text, sum_scores
-from recipe.evaluation.transcription import Listener, spoken_words, transcribe_examples
-from recipe.run_folder import write_whole
+from recipe.evaluation.transcription import Decoding, transcribe_examples
+from recipe.model.whisper import Whisper
+from recipe.run.files import write_json
+
+FORMAT_VERSION = 2
+"""Of `report.json`; raised whenever a key changes its name or meaning."""
 
 NUM_WORST_WINDOWS = 10
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """One window: what was said, and what the model heard.
+    """One window: the reference, and the hypothesis of the model.
 
     Attributes:
         recording: Where it comes from.
         start_ms: Start in the recording.
         end_ms: End in the recording.
         language: Code of the language spoken.
-        reference: What was said.
-        hypothesis: What the model heard.
+        reference: What its captions say.
+        hypothesis: What the model wrote.
         scores: Errors between the two.
     """
 
@@ -95,35 +99,34 @@ def _sum_by(named: Iterable[tuple[str, Scores]]) -> dict[str, Scores]:
 
 
 def evaluate_model(
-    listener: Listener,
+    whisper: Whisper,
     examples: Dataset,
-    *,
-    spellings: Mapping[str, str] | None = None,
+    decoding: Decoding,
     on_batch: Callable[[int], object] = lambda _: None,
 ) -> Evaluation:
     """Transcribe every example and compare.
 
     Args:
-        listener: The model and how it is used.
+        whisper: The model, on its device.
         examples: Windows with their words; at least one.
-        spellings: English spelling variants of the base checkpoint; the same before and after training.
+        decoding: How they are transcribed.
         on_batch: Called with the number of windows just transcribed.
     """
     started = time.monotonic()
-    hypotheses = transcribe_examples(listener, examples, on_batch)
+    hypotheses = transcribe_examples(whisper, examples, decoding, on_batch)
     seconds = time.monotonic() - started
     transcripts = []
     for example, hypothesis in zip(examples.remove_columns("audio"), hypotheses, strict=True):
         place = (example["recording"], example["start_ms"], example["end_ms"], example["language"])
-        reference = spoken_words(example)
-        written_in = caption_language(example["language"], listener.decoding.task)
-        scores = score_text(reference, hypothesis, language=written_in, spellings=spellings)
+        reference = text_of(segments_of(example))
+        written_in = caption_language(example["language"], whisper.task)
+        scores = score_text(reference, hypothesis, language=written_in)
         transcripts.append(Transcript(*place, reference, hypothesis, scores))
     return Evaluation(transcripts, seconds)
 
 
 def choose_example(before: Evaluation, after: Evaluation) -> dict[str, str]:
-    """The window that gained most, as spoken and as heard before and after."""
+    """The window that gained most, with its transcripts before and after."""
     gains = [
         first.scores.words_normalized.num_errors - second.scores.words_normalized.num_errors
         for first, second in zip(before.transcripts, after.transcripts, strict=True)
@@ -149,8 +152,8 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     return figures
 
 
-def write_report(path: Path, before: Evaluation, after: Evaluation, facts: Mapping[str, Any]) -> None:
-    """Write the comparison as JSON: figures, both evaluations, every window as heard before and after."""
+def write_report(path: Path, before: Evaluation, after: Evaluation, settings: Mapping[str, Any]) -> None:
+    """Write the comparison as JSON: figures, both evaluations, both transcripts of every window."""
     windows = [
         {**_describe(first), "before": first.hypothesis, "after": second.hypothesis}
         for first, second in zip(before.transcripts, after.transcripts, strict=True)
@@ -158,13 +161,14 @@ def write_report(path: Path, before: Evaluation, after: Evaluation, facts: Mappi
     for window in windows:
         del window["hypothesis"]
     report = {
-        **facts,
+        "format_version": FORMAT_VERSION,
+        **settings,
         **compare(before, after),
         "before": before.as_dict(),
         "after": after.as_dict(),
         "windows": windows,
     }
-    write_whole(path, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
+    write_json(path, report)
 
 
 def _describe(transcript: Transcript) -> dict[str, Any]:

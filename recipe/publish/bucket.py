@@ -20,9 +20,9 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from recipe.destination import Bucket
 from recipe.errors import PublishError
 from recipe.publish.credentials import read_aws_credentials
+from recipe.publish.destination import Bucket
 from recipe.publish.release import SEAL_FILE, FileRecord, OnProgress, Release
 
 PART_BYTES = 16 * 2**20

@@ -2,15 +2,21 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recipe.destination import Bucket, Destination, Folder, HubRepository, parse_destination
+from recipe.model.whisper import Whisper
 from recipe.publish.credentials import read_aws_credentials, read_hub_token
+from recipe.publish.destination import Bucket, Destination, Folder, HubRepository, parse_destination
 from recipe.publish.folder import check_folder, deliver_to_folder
+from recipe.publish.metadata import ReleaseMetadata
 from recipe.publish.release import OnProgress, load_release
-from recipe.settings import VOLUME_DIR
+from recipe.publish.staging import stage_model
+from recipe.publish.verification import verify_release
+from recipe.run.folder import RunFolder
+from recipe.run.settings import VOLUME_DIR
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +27,7 @@ class Delivery:
 
     Attributes:
         uri: Folder path, `s3://bucket/prefix`, or `hub:owner/name@commit`.
-        warnings: Remarks for the user.
+        warnings: Sentences for the user.
     """
 
     uri: str
@@ -34,13 +40,14 @@ def default_destination(
     """The folder a model goes to when no destination is given, and a warning if it dies with the worker."""
     if volume_dir.is_mount():
         is_kept = run_dir.resolve().is_relative_to(volume_dir.resolve())
-        return (run_dir if is_kept else volume_dir / "whispertrain" / "models" / run_dir.name) / "model", None
+        kept_dir = run_dir if is_kept else volume_dir / "whispertrain" / "models" / run_dir.name
+        return RunFolder(kept_dir).model, None
     is_on_runpod = any(environment.get(name) for name in ("RUNPOD_POD_ID", "RUNPOD_ENDPOINT_ID"))
     warning = (
         "No destination was given and no network volume is mounted: the model lies on the worker's own disk "
         "and dies with the worker. Give options.publish_to, or attach a network volume."
     )
-    return run_dir / "model", warning if is_on_runpod else None
+    return RunFolder(run_dir).model, warning if is_on_runpod else None
 
 
 def check_delivery(destination: str | None, *, default_dir: Path) -> None:
@@ -95,9 +102,38 @@ def deliver(
     return delivery
 
 
+def publish_model(
+    whisper: Whisper,
+    metadata: ReleaseMetadata,
+    folder: RunFolder,
+    destination: str | None,
+    on_progress: OnProgress | None = None,
+) -> Delivery:
+    """Stage the model in the run's folder, verify it, and deliver it.
+
+    Args:
+        whisper: The trained model, adapters merged.
+        metadata: What is published about it.
+        folder: Of the run.
+        destination: As in `deliver`.
+        on_progress: Told the bytes done and the bytes in all.
+
+    Raises:
+        PublishError: the model is not fit to be published, or could not be delivered.
+    """
+    stage_model(whisper, metadata, folder.staging)
+    verify_release(folder.staging, whisper.model)
+    default_dir, warning = default_destination(folder.path)
+    delivery = deliver(folder.staging, destination, default_dir=default_dir, on_progress=on_progress)
+    shutil.rmtree(folder.staging)
+    if warning and not destination:
+        return replace(delivery, warnings=(warning, *delivery.warnings))
+    return delivery
+
+
 def _resolve(destination: str | None, default_dir: Path) -> Destination:
     return parse_destination(destination) if destination else Folder(default_dir.absolute())
 
 
 def _ignore_progress(num_done: int, num_bytes: int) -> None:
-    """Tells nobody."""
+    """Nobody watches."""

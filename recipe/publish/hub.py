@@ -10,9 +10,9 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.sha import git_hash
 
-from recipe.destination import HubRepository
 from recipe.errors import PublishError
 from recipe.publish.credentials import read_hub_token
+from recipe.publish.destination import HubRepository
 from recipe.publish.release import SEAL_FILE, OnProgress, Release
 
 NUM_ATTEMPTS = 4

@@ -10,23 +10,27 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from recipe.publish.facts import ReleaseFacts
+from recipe.publish.metadata import ReleaseMetadata
 
 RATES = ("wer", "cer")
 HUB_CODES = {"jw": "jv"}
 """Codes of Whisper that ISO 639 has withdrawn."""
 
 
-def format_model_card(facts: ReleaseFacts, model_name: str) -> str:
+def format_model_card(metadata: ReleaseMetadata, model_name: str) -> str:
     """Content of README.md: the hub's metadata, results before and after, how to use it, how it was made."""
-    sections = {"Results": _format_results(facts.figures), "Use": _format_usage(facts)}
+    sections = {"Results": _format_results(metadata.figures), "Use": _format_usage(metadata)}
     sections |= {
-        "Weights": _format_choice(facts.choice),
-        "Data": _format_table("Count", facts.dataset),
-        "Training": _format_table("Setting", _list_settings(facts)),
+        "Weights": _format_selection(metadata.weight_selection),
+        "Data": _format_table("Count", metadata.dataset),
+        "Training": _format_table("Setting", _list_settings(metadata)),
     }
-    sections |= {"Versions": _format_table("Library", facts.versions), "Limits": _describe_limits(facts)}
-    head = f"---\n{_build_metadata(facts, model_name).to_yaml()}\n---\n\n# {model_name}\n\n{_describe(facts)}"
+    sections |= {
+        "Versions": _format_table("Library", metadata.versions),
+        "Limits": _describe_limits(metadata),
+    }
+    header = _build_metadata(metadata, model_name).to_yaml()
+    head = f"---\n{header}\n---\n\n# {model_name}\n\n{_describe(metadata)}"
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items() if text)]) + "\n"
 
 
@@ -43,16 +47,16 @@ def pair_rates(figures: Mapping[str, float | None]) -> Iterator[tuple[str, float
         )
 
 
-def _build_metadata(facts: ReleaseFacts, model_name: str) -> ModelCardData:
-    rates = list(pair_rates(facts.figures))
+def _build_metadata(metadata: ReleaseMetadata, model_name: str) -> ModelCardData:
+    rates = list(pair_rates(metadata.figures))
     results = [_build_result(rate, after, "") for rate, _, after in rates]
     results += [
         _build_result(rate, before, " of the base model") for rate, before, _ in rates if before is not None
     ]
     return ModelCardData(
-        language=_hub_codes(facts.languages),
-        license=facts.license,
-        base_model=facts.base_hub_id,
+        language=_hub_codes(metadata.languages),
+        license=metadata.license,
+        base_model=metadata.base_hub_id,
         library_name="transformers",
         pipeline_tag="automatic-speech-recognition",
         tags=["whisper", "whisper-fine-tuned"],
@@ -86,14 +90,14 @@ def _label(rate: str) -> str:
     return f"{name.upper()}, {variant.replace('_', ' ')}" if variant else name.upper()
 
 
-def _describe(facts: ReleaseFacts) -> str:
-    names = [LANGUAGES[code].title() for code in facts.languages]
+def _describe(metadata: ReleaseMetadata) -> str:
+    names = [LANGUAGES[code].title() for code in metadata.languages]
     speech = f"{' and '.join(filter(None, [', '.join(names[:-1]), *names[-1:]]))} speech".strip()
-    work = "translation into English" if facts.task == "translate" else "transcription"
+    work = "translation into English" if metadata.task == "translate" else "transcription"
     base = (
-        f"[{facts.base_name}](https://huggingface.co/{facts.base_name})"
-        if facts.base_hub_id
-        else facts.base_name
+        f"[{metadata.base_name}](https://huggingface.co/{metadata.base_name})"
+        if metadata.base_hub_id
+        else metadata.base_name
     )
     return f"Whisper, fine-tuned from {base} for {work} of {speech}."
 
@@ -109,36 +113,39 @@ def _format_results(figures: Mapping[str, float | None]) -> str:
     return head + "\n".join(["| Rate | Base model | This model |", "|---|---:|---:|", *rows])
 
 
-def _format_choice(choice: Mapping[str, Any]) -> str:
-    if not choice:
+def _format_selection(selection: Mapping[str, Any]) -> str:
+    if not selection:
         return ""
     rows = [
-        f"| {_name_weights(candidate)} | {_format_known(candidate['loss'], '.4f')} | "
+        f"| {_name_weights(candidate['alpha'])} | {_format_known(candidate['loss'], '.4f')} | "
         f"{_format_known(candidate['num_errors'], 'd')} |"
-        for candidate in choice["candidates"]
+        for candidate in selection["candidates"]
     ]
     reason = (
-        "the nearest to the base model that keep what training gained"
-        if choice["is_better_than_base"]
+        "the nearest to the base model that keep the gain of training"
+        if selection["is_better_than_base"]
         else "no better than the base model"
     )
-    head = f"Chosen on {choice['num_windows']} held-out windows: {_name_weights(choice)}, {reason}.\n\n"
-    return head + "\n".join(["| Weights | Loss, nats a token | Wrong words |", "|---|---:|---:|", *rows])
+    head = (
+        f"Selected on {selection['num_windows']} held-out windows: {_name_weights(selection['alpha'])}, "
+        f"{reason}.\n\n"
+    )
+    return head + "\n".join(["| Weights | Loss, nats a token | Word errors |", "|---|---:|---:|", *rows])
 
 
 def _format_known(figure: float | None, form: str) -> str:
     return "" if figure is None else format(figure, form)
 
 
-def _name_weights(candidate: Mapping[str, Any]) -> str:
-    end = {"trained": "the trained model", "average": "the mean of checkpoints"}[candidate["end"]]
-    whole = {0: "the base model", 1: end}
-    return whole.get(candidate["alpha"], f"{candidate['alpha']:.0%} of the way to {end}")
+def _name_weights(alpha: float) -> str:
+    if alpha in {0, 1}:
+        return "the trained model" if alpha else "the base model"
+    return f"{alpha:.0%} of the way to the trained model"
 
 
-def _format_usage(facts: ReleaseFacts) -> str:
-    hint = "The language and the task are set in `generation_config.json`." if facts.language else ""
-    if len(facts.languages) > 1:
+def _format_usage(metadata: ReleaseMetadata) -> str:
+    hint = "The language and the task are set in `generation_config.json`." if metadata.language else ""
+    if len(metadata.languages) > 1:
         hint = (
             "The task is set in `generation_config.json`; the language is detected, or given as "
             '`generate_kwargs={"language": "..."}`.'
@@ -151,8 +158,8 @@ def _format_usage(facts: ReleaseFacts) -> str:
     return f"{code}\n\n{hint}".strip()
 
 
-def _list_settings(facts: ReleaseFacts) -> dict[str, Any]:
-    return {"epochs": facts.epochs, "steps": facts.num_steps, **facts.settings}
+def _list_settings(metadata: ReleaseMetadata) -> dict[str, Any]:
+    return {"epochs": metadata.epochs, "steps": metadata.num_steps, **metadata.settings}
 
 
 def _format_table(heading: str, values: Mapping[str, Any]) -> str:
@@ -166,11 +173,11 @@ def _format_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
-def _describe_limits(facts: ReleaseFacts) -> str:
+def _describe_limits(metadata: ReleaseMetadata) -> str:
     limits = ["Fine-tuning can cost accuracy on speech unlike the training recordings; test both."]
-    if facts.num_warnings:
-        limits.append(f"Preparing the data gave {facts.num_warnings} warnings.")
-    if facts.license is None:
+    if metadata.num_warnings:
+        limits.append(f"Preparing the data gave {metadata.num_warnings} warnings.")
+    if metadata.license is None:
         limits.append(
             "No licence was chosen for these weights; that of the base model applies to what derives from it."
         )

@@ -5,13 +5,13 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import WhisperForConditionalGeneration
 
 from recipe.errors import PublishError
-from recipe.publish.facts import ReleaseFacts, format_metadata
+from recipe.model.whisper import Whisper
+from recipe.publish.metadata import ReleaseMetadata, format_metadata
 from recipe.publish.model_card import format_model_card
 from recipe.publish.release import (
     OPTIONAL_FILES,
@@ -38,48 +38,49 @@ ONE_FILE = "1TB"  # over any Whisper, so that the weights are never sharded and 
 
 
 def stage_model(
-    model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    facts: ReleaseFacts,
+    whisper: Whisper,
+    metadata: ReleaseMetadata,
     staging_dir: Path,
 ) -> Path:
     """The folder with the model's files, complete but not yet verified.
 
     What `verify_release` then seals, `transformers.pipeline` loads as it is, and runtimes that read
-    `preprocessor_config.json` or `vocab.json` find them. `model` is made ready for release in place: its
-    cache is on again and it knows its language and task. A half-staged folder is staged anew.
+    `preprocessor_config.json` or `vocab.json` find them. The model is made ready in place: its cache is on
+    again and it knows its language and task. The processor is untouched. A half-staged folder is staged anew.
 
     Args:
-        model: Trained model, adapters merged; saved in the precision it has.
-        processor: Its processor; untouched.
-        facts: What is told about it.
+        whisper: Trained model, adapters merged; saved in the precision it has.
+        metadata: What is published about it.
         staging_dir: Folder of ours; made when it does not exist.
 
     Raises:
         PublishError: the model is not fit for release, or the folder holds something else.
     """
-    _check_finished(facts)
+    model = whisper.model
+    _check_finished(metadata)
     _check_finite(model)
     check_free_space(staging_dir, sum(tensor.nbytes for tensor in model.state_dict().values()))
     _clear(staging_dir)
-    _prepare_model(model, facts)
+    _prepare_model(whisper, metadata)
     try:
         model.save_pretrained(staging_dir, max_shard_size=ONE_FILE)
-        _save_processor(processor, model, facts, staging_dir)
+        _save_processor(whisper, metadata, staging_dir)
     except (OSError, ValueError) as error:
         raise PublishError(f"The model could not be written to {staging_dir}: {error}.") from error
-    (staging_dir / "training_metadata.json").write_text(format_metadata(facts), encoding="utf-8")
-    (staging_dir / "README.md").write_text(format_model_card(facts, _name_model(facts)), encoding="utf-8")
+    (staging_dir / "training_metadata.json").write_text(format_metadata(metadata), encoding="utf-8")
+    (staging_dir / "README.md").write_text(
+        format_model_card(metadata, _name_model(metadata)), encoding="utf-8"
+    )
     list_files(staging_dir)
     _check_secrets(staging_dir, os.environ)
     logger.info("Staged the model in %s", staging_dir)
     return staging_dir
 
 
-def _check_finished(facts: ReleaseFacts) -> None:
-    if facts.num_steps < 1 or facts.num_steps < facts.max_steps:
+def _check_finished(metadata: ReleaseMetadata) -> None:
+    if metadata.num_steps < 1 or metadata.num_steps < metadata.max_steps:
         raise PublishError(
-            f"Training took {facts.num_steps} of {facts.max_steps} steps; only a finished model is "
+            f"Training took {metadata.num_steps} of {metadata.max_steps} steps; only a finished model is "
             "published. Run the same command again to go on from the last checkpoint."
         )
 
@@ -105,42 +106,34 @@ def _clear(staging_dir: Path) -> None:
         )
 
 
-def _prepare_model(model: WhisperForConditionalGeneration, facts: ReleaseFacts) -> None:
-    model.config.use_cache = True  # Trainer turns it off
-    generation_config: Any = model.generation_config  # Whisper's fields are not in its class
-    is_multilingual = getattr(generation_config, "is_multilingual", True)
-    if is_multilingual and facts.language:
-        languages = getattr(generation_config, "lang_to_id", None) or {}
-        if f"<|{facts.language}|>" not in languages:
-            raise PublishError(
-                f"The model has no token for the language {facts.language!r}; it was not published."
-            )
-    generation_config.language = facts.language if is_multilingual else None
-    generation_config.task = facts.task if is_multilingual else None
+def _prepare_model(whisper: Whisper, metadata: ReleaseMetadata) -> None:
+    whisper.model.config.use_cache = True  # Trainer turns it off
+    if whisper.is_multilingual and metadata.language and not whisper.has_language(metadata.language):
+        raise PublishError(
+            f"The model has no token for the language {metadata.language!r}; it was not published."
+        )
+    generation_config = whisper.generation_config
+    generation_config.language = metadata.language if whisper.is_multilingual else None
+    generation_config.task = metadata.task if whisper.is_multilingual else None
     # Old checkpoints carry ids here that contradict the language and the task.
     generation_config.forced_decoder_ids = None
 
 
-def _save_processor(
-    processor: WhisperProcessor,
-    model: WhisperForConditionalGeneration,
-    facts: ReleaseFacts,
-    staging_dir: Path,
-) -> None:
+def _save_processor(whisper: Whisper, metadata: ReleaseMetadata, staging_dir: Path) -> None:
     """Writes the processor in the new form and the old one: other runtimes read the old one only."""
-    released = copy.deepcopy(processor)  # set_prefix_tokens would change what training still uses
-    if getattr(model.generation_config, "is_multilingual", True):
+    released = copy.deepcopy(whisper.processor)  # set_prefix_tokens would change what training still uses
+    if whisper.is_multilingual:
         released.tokenizer.set_prefix_tokens(
-            language=facts.language, task=facts.task, predict_timestamps=False
+            language=metadata.language, task=metadata.task, predict_timestamps=False
         )
     released.save_pretrained(staging_dir)
     released.feature_extractor.save_pretrained(staging_dir)
     released.tokenizer.save_vocabulary(str(staging_dir))
 
 
-def _name_model(facts: ReleaseFacts) -> str:
-    base = facts.base_name.rpartition("/")[2]
-    return f"{base}-{facts.language}" if facts.language else f"{base}-fine-tuned"
+def _name_model(metadata: ReleaseMetadata) -> str:
+    base = metadata.base_name.rpartition("/")[2]
+    return f"{base}-{metadata.language}" if metadata.language else f"{base}-fine-tuned"
 
 
 def _check_secrets(staging_dir: Path, environment: Mapping[str, str]) -> None:
@@ -155,5 +148,5 @@ def _check_secrets(staging_dir: Path, environment: Mapping[str, str]) -> None:
         ]
         if leaked:
             raise PublishError(
-                f"{path.name} would have told the value of {leaked[0]}; the model was not published."
+                f"{path.name} would have held the value of {leaked[0]}; the model was not published."
             )

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from transformers import WhisperForConditionalGeneration, pipeline
 
+from recipe.audio.resampling import SAMPLE_RATE
 from recipe.errors import PublishError
 from recipe.publish.release import seal_release
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_RATE = 16_000  # samples per second
 TONE_HZ = 220.0
 NUM_PROBE_TOKENS = 8
 PROBED_TIMESTAMPS = {0: "<|0.00|>", 56: "<|1.12|>", 1500: "<|30.00|>"}

@@ -1,1 +1,1 @@
-"""From the Arrow dataset to a trained checkpoint: model, features, trainer, callbacks."""
+"""Training: arguments checked, one attempt's life, the exact trainer, checkpoints, weight selection."""

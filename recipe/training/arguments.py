@@ -1,5 +1,6 @@
 """`train.py`'s arguments: flags, or one YAML or JSON file; the recipe's groups and Trainer's own."""
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -9,24 +10,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import yaml
 from accelerate import PartialState
 from transformers import HfArgumentParser, Seq2SeqTrainingArguments
 
 from recipe.arguments import (
     DataArguments,
+    EvaluationArguments,
     ModelArguments,
-    RunArguments,
+    PublishArguments,
     SourceArguments,
     TrainerOptions,
-    check_arguments,
+    describe_problems,
+    find_contradictions,
     find_problems,
 )
-from recipe.destination import check_destination
 from recipe.errors import JobError
-from recipe.evaluation.ctranslate import check_ctranslate2
-from recipe.evaluation.precision import has_bfloat16
-from recipe.training.launched import engine_name, find_engine_problems, uses_deepspeed
-from recipe.training.obstacles import find_obstacles
+from recipe.model.inference import has_bfloat16
+from recipe.run.launch import engine_name, uses_deepspeed
 
 OPTIMISATION = (
     *("max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm"),
@@ -55,6 +56,10 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
     eval_strategy: str = field(default="epoch", metadata={"help": "When loss and WER are measured."})
     save_strategy: str = field(
         default="epoch", metadata={"help": "When checkpoints are saved; see save_minutes."}
+    )
+    save_minutes: float = field(
+        default=10.0,
+        metadata={"help": "Longest time between two checkpoints, in minutes, whatever save_strategy says."},
     )
     save_total_limit: int | None = field(
         default=3,
@@ -125,7 +130,8 @@ class Arguments(NamedTuple):
     source: SourceArguments
     model: ModelArguments
     data: DataArguments
-    run: RunArguments
+    evaluation: EvaluationArguments
+    publish: PublishArguments
     training: RecipeTrainingArguments
 
 
@@ -149,8 +155,7 @@ def fingerprint(arguments: Arguments, dataset: str, task: str | None) -> dict[st
         "epochs": training.num_train_epochs,
         **{name: getattr(training, name) for name in OPTIMISATION},
         **{name: getattr(model, name) for name in ("freeze_encoder", "lora_rank", "lora_alpha")},
-        "average_checkpoints": arguments.run.average_checkpoints,
-        "shares": [data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction],
+        "views": [data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction],
         "augmentation": [data.speed_fraction, data.noise_fraction, data.spec_augment_fraction],
     }
 
@@ -159,7 +164,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
     """The arguments of the command line, or of the one .json, .yaml or .yml file named there.
 
     Raises:
-        JobError: naming every argument that is unknown or out of bounds.
+        JobError: if they cannot be read; `check_arguments` judges their values.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = HfArgumentParser(Arguments.__annotations__.values())
@@ -171,49 +176,45 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
         else:
             parsed = parser.parse_args_into_dataclasses(argv)
     except (ValueError, OSError) as error:
-        raise JobError(f"The arguments cannot be used: {error}") from error
-    arguments = Arguments(*parsed)
-    check_all(arguments)
-    return arguments
+        raise JobError(describe_problems([str(error)])) from error
+    return Arguments(*parsed)
 
 
-def check_all(arguments: Arguments) -> None:
-    """Check all groups before anything costly begins.
+def find_output_dir(argv: Sequence[str] | None = None) -> Path:
+    """The run's folder, also where the other arguments cannot be read: a refusal is left there."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    default = RecipeTrainingArguments.__dataclass_fields__["output_dir"].default
+    if len(argv) == 1 and argv[0].endswith((".json", ".yaml", ".yml")):
+        try:
+            values = yaml.safe_load(Path(argv[0]).read_text())  # JSON is YAML too
+        except (OSError, ValueError, yaml.YAMLError):
+            values = None
+        return Path(str((values if isinstance(values, dict) else {}).get("output_dir") or default))
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--output_dir", default=default)
+    return Path(str(parser.parse_known_args(argv)[0].output_dir))
+
+
+def check_arguments(arguments: Arguments) -> None:
+    """Check bounds and the rules between options, before anything costly begins.
 
     Raises:
-        JobError: naming what is out of bounds or not installed, or which arguments contradict each other.
+        JobError: naming every value that is out of bounds, or all options that contradict each other.
     """
-    source, model, data, run, training = arguments
-    check_arguments(model, data, run)
-    problems = find_problems(
-        TrainerOptions,
-        {f.name: getattr(training, f.name) for f in fields(TrainerOptions) if f.name != "lr_scheduler_type"},
-    )
-    problems += _find_contradictions(source, training, run)
-    problems += find_obstacles(model, training)
+    *groups, training = arguments
+    problems = [problem for group in groups for problem in find_problems(type(group), vars(group))]
+    names = {f.name for f in fields(TrainerOptions)} - {"lr_scheduler_type"}  # Trainer's own enumeration
+    problems += find_problems(TrainerOptions, {name: getattr(training, name) for name in names})
+    if not problems:
+        values = {name: value for group in groups for name, value in vars(group).items()}
+        problems = find_contradictions(values) + _find_trainer_problems(training)
     if problems:
-        raise JobError("The arguments cannot be used: " + "; ".join(problems))
-    if run.publish_to:
-        check_destination(run.publish_to)
-    if run.evaluation_engine == "ctranslate2":
-        check_ctranslate2()
+        raise JobError(describe_problems(problems))
 
 
-def _find_contradictions(
-    source: SourceArguments, training: RecipeTrainingArguments, run: RunArguments
-) -> list[str]:
-    has_backend_files = bool(source.manifest_file)
+def _find_trainer_problems(training: RecipeTrainingArguments) -> list[str]:
+    """One sentence for each of Trainer's own arguments that this recipe cannot train with."""
     rules = [
-        (
-            run.self_test + bool(source.data_dir) + has_backend_files == 1,
-            "give one source of recordings: data_dir, or manifest_file with backend_base_url and user_id",
-        ),
-        (
-            not has_backend_files or bool(source.backend_base_url and source.user_id),
-            "manifest_file needs backend_base_url and user_id",
-        ),
-        (not source.backend_base_url or bool(source.job_id), "backend_base_url needs job_id"),
-        (run.average_checkpoints != 1, "average_checkpoints must be 0 or at least 2, found 1"),
         (
             training.num_train_epochs > 0,
             f"num_train_epochs must be over 0, found {training.num_train_epochs}",
@@ -230,11 +231,11 @@ def _find_contradictions(
         ),
         (
             training.save_strategy != "no" or training.eval_strategy == "no",
-            "save_strategy no would lose the weights that hear best; leave it, or set eval_strategy no too",
+            "save_strategy no would lose the best weights; leave it, or set eval_strategy no too",
         ),
         (
             training.average_tokens_across_devices,
-            "average_tokens_across_devices must stay on: without it, processes' shares weigh unequally",
+            "average_tokens_across_devices must stay on: without it, the parts of processes weigh unequally",
         ),
         (
             training.train_sampling_strategy == "random",
@@ -256,4 +257,4 @@ def _find_contradictions(
         (not training.hub_token, "hub_token would be written to disk; use the environment variable HF_TOKEN"),
         (not training.ignore_data_skip, "ignore_data_skip would train windows twice after a resume"),
     ]
-    return [problem for is_met, problem in rules if not is_met] + find_engine_problems()
+    return [problem for is_met, problem in rules if not is_met]

@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from recipe.backend.events import Outbox
 from recipe.errors import TrainingError
-from recipe.job import Stage
-from recipe.system import system_stats
-from recipe.training.interruption import StopSignal, interrupted
+from recipe.run.machine import system_stats
+from recipe.run.stages import Stage
+from recipe.training.distributed import agree
+from recipe.training.shutdown import StopSignal, interrupted
 
 PROGRESS_SECONDS = 3.0
 
 
 class ProgressCallback(TrainerCallback):
-    """Tells the platform how training goes, in its own words; only the main process speaks.
+    """Reports to the platform how training goes; only the main process speaks.
 
     Every event has a key, so that a run that resumes repeats none.
 
@@ -45,7 +45,7 @@ class ProgressCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """`training_started`; and `checkpoint_saved`, if the run was killed before it could tell."""
+        """`training_started`; and `checkpoint_saved`, if the run was killed before it could report it."""
         self._started = self._clock()
         self._first_step = state.global_step
         self._append(Stage.TRAINING_STARTED, {"total_epochs": _total_epochs(state)})
@@ -206,7 +206,7 @@ class CheckpointCallback(TrainerCallback):
     ) -> None:
         """Save if any process was asked to stop, or any finds that it is time."""
         is_due = self._clock() - self._last_save >= self._save_seconds
-        self._is_stopping, is_due = _agree(args, self._stop.is_requested, is_due)
+        self._is_stopping, is_due = agree(args, self._stop.is_requested, is_due)
         if self._is_stopping or is_due or control.should_evaluate:  # the best weights must be on disk
             control.should_save = True
         if self._is_stopping:
@@ -246,15 +246,6 @@ class CheckpointCallback(TrainerCallback):
     ) -> None:
         """From here on a stop is immediate again."""
         self._stop.allow()
-
-
-def _agree(args: TrainingArguments, *wishes: bool) -> list[bool]:
-    """Each wish, true on every process as soon as it is on one of them."""
-    if args.world_size == 1:
-        return list(wishes)
-    flags = torch.tensor(wishes, dtype=torch.int32, device=args.device)
-    torch.distributed.all_reduce(flags, op=torch.distributed.ReduceOp.MAX)
-    return [bool(flag) for flag in flags.tolist()]
 
 
 def _position(state: TrainerState, epoch: float) -> dict[str, Any]:

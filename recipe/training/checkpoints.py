@@ -6,10 +6,8 @@ So a checkpoint counts only once its completion file is there: name, size and sh
 what the run must have in common to go on from it.
 """
 
-import hashlib
 import json
 import logging
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.errors import CheckpointError
+from recipe.run.files import hash_file, sync, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -39,17 +38,13 @@ def complete_checkpoint(checkpoint: Path, fingerprint: Mapping[str, Any]) -> Non
         for path in sorted(checkpoint.rglob("*"))
         if path.is_file() and not path.name.startswith(COMPLETION_FILE)  # of an earlier save of this update
     }
+    for path in files.values():
+        sync(path)
     contents = {
-        name: {"bytes": path.stat().st_size, "sha256": _hash_and_sync(path)} for name, path in files.items()
+        name: {"bytes": path.stat().st_size, "sha256": hash_file(path)} for name, path in files.items()
     }
-    partial = checkpoint / f"{COMPLETION_FILE}.part"
-    with partial.open("w") as file:
-        json.dump({"fingerprint": dict(fingerprint), "files": contents}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(checkpoint / COMPLETION_FILE)
-    _sync_folder(checkpoint)
-    _sync_folder(checkpoint.parent)
+    write_json(checkpoint / COMPLETION_FILE, {"fingerprint": dict(fingerprint), "files": contents})
+    sync(checkpoint.parent)
 
 
 def find_checkpoint(output_dir: Path, fingerprint: Mapping[str, Any]) -> Path | None:
@@ -92,7 +87,7 @@ def verify_checkpoint(checkpoint: Path) -> str | None:
             return f"{name} is missing"
         if path.stat().st_size != expected["bytes"]:
             return f"{name} has {path.stat().st_size} bytes instead of {expected['bytes']}"
-        if _hash(path) != expected["sha256"]:
+        if hash_file(path) != expected["sha256"]:
             return f"{name} has changed since it was written"
     return None
 
@@ -119,22 +114,3 @@ def _set_aside(checkpoint: Path) -> None:
     number = 1 + len(list(folder.iterdir()))
     with suppress(FileNotFoundError):  # another machine on the same disk was faster
         checkpoint.rename(folder / f"{number:03d}-{checkpoint.name}")
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _hash_and_sync(path: Path) -> str:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

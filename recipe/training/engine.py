@@ -22,15 +22,15 @@ from torch.distributed.tensor import DTensor
 from transformers import Seq2SeqTrainer, WhisperForConditionalGeneration
 from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
 
+from recipe.run.launch import uses_deepspeed, uses_fsdp
 from recipe.training.arguments import RecipeTrainingArguments
-from recipe.training.launched import uses_deepspeed, uses_fsdp
 
 
 class EngineTrainer(Seq2SeqTrainer):
     """`Seq2SeqTrainer` that computes the same under each engine, and always has whole weights at hand.
 
     FSDP trains a copy that it cuts into shards. Generating with those would need all processes to take
-    the same steps, so everything that listens or publishes uses `whole_model`.
+    the same steps, so everything that transcribes or publishes uses `whole_model`.
 
     Args:
         model: In float32; autocast lowers the precision of what gains by it.

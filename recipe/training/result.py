@@ -1,26 +1,32 @@
-"""What a finished run answers with."""
+"""What a finished run says of itself: the platform's `result`, and what is published with the model."""
 
 from typing import Any
 
-from recipe.data.preparation import PreparedDataset
-from recipe.evaluation.report import choose_example
-from recipe.job import Stage
-from recipe.training.arguments import Arguments
-from recipe.training.choice import Verdict
-from recipe.training.run import Run
+import datasets
+import transformers
+
+from recipe.data.dataset import PreparedDataset
+from recipe.evaluation.report import choose_example, compare
+from recipe.publish.metadata import ReleaseMetadata
+from recipe.run.stages import Stage
+from recipe.training.attempt import Attempt
 from recipe.training.trainer import WhisperTrainer
+from recipe.training.weight_selection import Verdict
+
+LONG_LISTS = frozenset({"recordings", "suspect_windows"})
+"""Left out of the result; the dataset report on disk has them."""
 
 
 def build_result(
-    arguments: Arguments,
-    run: Run,
+    attempt: Attempt,
     trainer: WhisperTrainer,
-    data: PreparedDataset,
+    dataset: PreparedDataset,
     verdict: Verdict | None,
     model_path: str,
 ) -> dict[str, Any]:
-    """The `result` of the answer, as the platform reads it."""
-    events = run.outbox.events() if run.is_main else []
+    """The contract's `result`; `model_path` is "" where no model was published."""
+    arguments = attempt.arguments
+    events = attempt.outbox.events() if attempt.is_main else []
     evaluation: dict[str, Any] = {"wer_before": None, "wer_after": None}
     if verdict:
         evaluation = {
@@ -28,16 +34,15 @@ def build_result(
             "num_windows": len(verdict.after.transcripts),
             "example": choose_example(verdict.before, verdict.after),
         }
-    lists = {"recordings", "held_back", "doubted"}  # long; the dataset report on disk has them
-    dataset = {name: value for name, value in data.report.items() if name not in lists}
-    trained = f"Trained on {len(data.train)} windows from {dataset['audio_hours']} hours of recordings."
+    report = {name: value for name, value in dataset.report.items() if name not in LONG_LISTS}
+    trained = f"Trained on {len(dataset.train)} windows from {report['audio_hours']} hours of recordings."
     return {
         "status": "completed",
         "job_id": arguments.source.job_id,
-        "message": f"{trained} {verdict.remark if verdict else ''}".strip(),
+        "message": f"{trained} {verdict.warning if verdict else ''}".strip(),
         "artifacts": {
             "model_path": model_path,
-            "report_path": str(run.output_dir / "report.json"),
+            "report_path": str(attempt.folder.report),
             "base_model": arguments.model.model_name_or_path,
             "epochs": arguments.training.num_train_epochs,
             "project_id": arguments.source.project_id,
@@ -45,10 +50,34 @@ def build_result(
             "training_metrics": [e["metrics"] for e in events if e["status"] == Stage.EPOCH_COMPLETED],
             "checkpoints": [e["checkpoint"] for e in events if e["status"] == Stage.CHECKPOINT_SAVED],
             "final_loss": trainer.mean_loss,
-            "total_training_time": run.seconds["train"],
+            "total_training_time": attempt.seconds["train"],
         },
         "evaluation": evaluation,
-        "dataset": dataset,
-        "seconds_by_stage": run.seconds,
-        "warnings": run.warnings,
+        "dataset": report,
+        "seconds_by_stage": attempt.seconds,
+        "warnings": attempt.warnings,
     }
+
+
+def describe_release(
+    attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset, verdict: Verdict | None
+) -> ReleaseMetadata:
+    """What is published about the model."""
+    arguments = attempt.arguments
+    return ReleaseMetadata(
+        base_model=arguments.model.model_name_or_path,
+        base_revision=arguments.model.model_revision,
+        languages=tuple(dataset.report["languages"]) if trainer.whisper.task else (),
+        task=arguments.model.task,
+        job_id=arguments.source.job_id,
+        project_id=arguments.source.project_id,
+        num_steps=trainer.state.global_step,
+        max_steps=trainer.state.max_steps,
+        epochs=arguments.training.num_train_epochs,
+        figures=compare(verdict.before, verdict.after) if verdict else {},
+        weight_selection=verdict.describe_selection() if verdict else {},
+        dataset={name: value for name, value in dataset.report.items() if isinstance(value, int | float)},
+        settings={k: v for k, v in trainer.fingerprint.items() if k != "model"},  # it may be a local path
+        versions={module.__name__: module.__version__ for module in (transformers, datasets)},
+        num_warnings=len(attempt.warnings),
+    )

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from recipe.data.audio import encode_flac
-from recipe.data.captions import Cue, format_webvtt
-from recipe.data.timeline import SAMPLE_RATE
+from recipe.audio.decoding import encode_flac
+from recipe.audio.resampling import SAMPLE_RATE
+from recipe.captions.cues import Cue
+from recipe.captions.webvtt import format_webvtt
+from recipe.model.tiny import build_tiny_whisper
+from recipe.run.folder import RunFolder
 from recipe.training.arguments import Arguments
-from recipe.training.tiny import build_tiny_whisper
 
 NUM_RECORDINGS = 3
 NUM_CUES = 8
@@ -18,7 +20,7 @@ CUE_MS = 4_000
 
 def prepare_self_test(arguments: Arguments) -> Arguments:
     """The same arguments, on data and a model that are made here, for two updates."""
-    folder = Path(arguments.training.output_dir) / "self_test"
+    folder = RunFolder(Path(arguments.training.output_dir)).self_test
     data_dir = folder / "recordings"
     data_dir.mkdir(parents=True, exist_ok=True)
     for number in range(NUM_RECORDINGS):
@@ -26,7 +28,7 @@ def prepare_self_test(arguments: Arguments) -> Arguments:
     arguments.training.max_steps = 2
     return arguments._replace(
         source=replace(arguments.source, data_dir=str(data_dir)),
-        run=replace(arguments.run, publish_if_worse=True),  # the worker is tried, not the model
+        publish=replace(arguments.publish, publish_if_worse=True),  # the worker is tried, not the model
         model=replace(
             arguments.model,
             model_name_or_path=str(build_tiny_whisper(folder / "model")),

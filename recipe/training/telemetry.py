@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from recipe.system import gpu_stats, system_stats
+from recipe.run.machine import gpu_stats, system_stats
 
 INTERVAL_SECONDS = 5.0
 

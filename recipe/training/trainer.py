@@ -13,24 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from transformers.trainer_callback import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from recipe.errors import CheckpointError, TrainingError
 from recipe.evaluation.report import Evaluation
-from recipe.training.adapters import merged
+from recipe.model.adapters import merged
+from recipe.model.inference import IGNORED, label_nll
+from recipe.model.inputs import EpochSampler, WindowDataset, collate
+from recipe.model.whisper import Whisper, WhisperForConditionalGeneration
+from recipe.run.launch import uses_deepspeed, uses_fsdp
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.checkpoints import complete_checkpoint, verify_checkpoint
 from recipe.training.engine import EngineTrainer
-from recipe.training.features import IGNORED, EpochSampler, WindowDataset, collate
-from recipe.training.launched import uses_deepspeed, uses_fsdp
 from recipe.training.memory import largest_micro_batch, reserve_moments, same_randomness
-from recipe.training.model import WhisperForConditionalGeneration
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ def token_loss(
     *,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """This batch's share of the mean cross-entropy over all label tokens of the update.
+    """This batch's part of the mean NLL over all label tokens of the update.
 
     Whisper's own loss is a mean over the batch, which weighs a short label's tokens more than a long
     one's and makes the gradient grow with accumulation and processes.
@@ -56,12 +55,9 @@ def token_loss(
         outputs: With `logits`, shape (B, N, V).
         labels: int64, shape (B, N); `IGNORED` positions do not count.
         num_items_in_batch: Label tokens of the whole update, over all processes; this batch's if None.
-        label_smoothing: Share of the target spread evenly over the vocabulary.
+        label_smoothing: Fraction of the target spread evenly over the vocabulary.
     """
-    logits = outputs["logits"].float().flatten(0, 1)
-    total = cross_entropy(
-        logits, labels.flatten(), ignore_index=IGNORED, reduction="sum", label_smoothing=label_smoothing
-    )
+    total = label_nll(outputs["logits"], labels, label_smoothing=label_smoothing)
     return total / (num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum())
 
 
@@ -69,16 +65,16 @@ class WhisperTrainer(EngineTrainer):
     """Trains Whisper on windows.
 
     Args:
-        model: As `load_model` gives it, in float32; autocast lowers the precision of what gains by it.
+        whisper: As `load_whisper` gives it, in float32; autocast lowers the precision of what gains by it.
         args: Arguments of the run.
         train_dataset: Windows to train on.
         eval_dataset: Held-out windows for the loss, or None.
-        pad_token_id: Fills up the decoder's input.
         fingerprint: What a run must have in common with this one to resume from its checkpoints.
         measure: Has the model transcribe held-out windows.
         callbacks: As in Trainer.
 
     Attributes:
+        whisper: As given; its model is `whole_model`.
         warnings: Sentences for the user.
         evaluations: What `measure` found, by update.
     """
@@ -88,26 +84,27 @@ class WhisperTrainer(EngineTrainer):
 
     def __init__(
         self,
-        model: transformers.WhisperForConditionalGeneration,
+        whisper: Whisper,
         args: RecipeTrainingArguments,
         train_dataset: WindowDataset,
         eval_dataset: WindowDataset | None,
         *,
-        pad_token_id: int,
         fingerprint: Mapping[str, Any],
         measure: Callable[[], Evaluation],
         callbacks: list[TrainerCallback],
     ) -> None:
+        model, end_of_text = whisper.model, whisper.processor.tokenizer.eos_token_id
         assert isinstance(model, WhisperForConditionalGeneration), "transformers' own ignores label_positions"
         super().__init__(
             model=model,
             args=args,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            data_collator=partial(collate, pad_token_id=pad_token_id, multiple_of=args.label_multiple),
+            data_collator=partial(collate, pad_token_id=end_of_text, multiple_of=args.label_multiple),
             compute_loss_func=partial(token_loss, label_smoothing=args.label_smoothing_factor),
             callbacks=callbacks,
         )
+        self.whisper = whisper
         self.fingerprint = fingerprint
         self.num_splits = 1
         self.warnings: list[str] = []
@@ -137,6 +134,22 @@ class WhisperTrainer(EngineTrainer):
         losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
         return sum(losses) / len(losses) if losses else None
 
+    def train_to_the_end(self, checkpoint: Path | None) -> dict[str, Any]:
+        """Train, from a checkpoint if there is one, and take up the best weights; Trainer's own metrics.
+
+        Raises:
+            TrainingError: if training ended before the last update.
+            CheckpointError: if the best checkpoint is damaged or gone.
+        """
+        outcome = self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if self.state.global_step < self.state.max_steps:
+            raise TrainingError(
+                f"Training ended at update {self.state.global_step} of {self.state.max_steps}; "
+                "run the same command again to go on."
+            )
+        self.take_best_weights()
+        return dict(outcome.metrics)
+
     @property
     def best_evaluation(self) -> Evaluation | None:
         """What was measured on the best weights, if that was in this process."""
@@ -161,12 +174,7 @@ class WhisperTrainer(EngineTrainer):
                 f"The best checkpoint {best} cannot be used: {problem}. Train anew in another output_dir."
             )
         self.load_weights(best / SAFE_WEIGHTS_NAME)
-        logger.info("Took the weights of %s, which hears the held-out windows best.", best.name)
-
-    def save_merged(self, folder: str) -> None:
-        """Save the weights as they would be published if training ended now."""
-        with merged(self.whole_model):
-            self.save_model(folder)
+        logger.info("Took the weights of %s, which have the lowest WER.", best.name)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Loss by Trainer's loop, then the error rates of what the model writes on its own."""

@@ -12,10 +12,10 @@ import pytest
 import torch
 from transformers import WhisperProcessor
 
-from recipe.data.captions import Cue, format_webvtt, read_captions
+from recipe.captions.reader import Cue, format_webvtt, read_captions
 from recipe.data.manifest import list_folder, locate_files, pair_recordings
 from recipe.evaluation.metrics import ErrorCounts
-from recipe.training.tiny import build_tiny_whisper
+from recipe.model.tiny import build_tiny_whisper
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))  # scripts import one another by their bare names

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load, load_file
 from training_runs import REPOSITORY, TrainingRun, send, write_recording
 
-from recipe.training.choice import ALPHAS
-from recipe.training.tiny import build_tiny_whisper
+from recipe.model.tiny import build_tiny_whisper
+from recipe.training.weight_selection import ALPHAS
 
 TWO_PROCESSES = (
     *(sys.executable, "-m", "accelerate.commands.launch", "--config_file"),

@@ -19,7 +19,7 @@ from transformers import (
     pipeline,
 )
 
-from recipe.data.audio import decode_audio
+from recipe.audio.decoding import decode_audio
 
 pytestmark = pytest.mark.network
 

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from recipe.evaluation.greedy import TransformersEngine
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from recipe.arguments import ModelArguments
-from recipe.data.audio import decode_flac
-from recipe.data.dataset import build_shards, load_examples
+from recipe.audio.decoding import decode_flac
+from recipe.audio.mel import log_mel
 from recipe.data.manifest import list_folder, locate_files, pair_recordings
-from recipe.data.mel import log_mel
 from recipe.data.recording import PreparationSettings
-from recipe.evaluation.greedy import TransformersEngine
-from recipe.evaluation.passes import MAX_NEW_TOKENS, hear_windows
+from recipe.data.shards import build_shards, load_examples
+from recipe.evaluation.decoding import MAX_NEW_TOKENS, hear_windows
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener
-from recipe.training.model import load_model, save_tokenizer, suppressed_symbols
+from recipe.model.whisper import load_model, save_tokenizer, suppressed_symbols
 
 pytestmark = pytest.mark.network
 

@@ -7,12 +7,12 @@ import torch
 from datasets import Dataset
 
 from recipe.arguments import ModelArguments
-from recipe.data.dataset import build_shards, load_examples
 from recipe.data.manifest import list_folder, locate_files, pair_recordings
 from recipe.data.recording import PreparationSettings
+from recipe.data.shards import build_shards, load_examples
 from recipe.evaluation.transcription import Decoding, Listener
-from recipe.training.label_check import score_windows
-from recipe.training.model import load_model, save_tokenizer
+from recipe.model.whisper import load_model, save_tokenizer
+from recipe.screening.label_scores import score_windows
 
 pytestmark = pytest.mark.network
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from recipe.arguments import ModelArguments
-from recipe.data.dataset import build_shards, load_examples
 from recipe.data.manifest import list_folder, locate_files, pair_recordings
 from recipe.data.recording import PreparationSettings
+from recipe.data.shards import build_shards, load_examples
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener
-from recipe.training.languages import settle_languages
-from recipe.training.model import load_model, save_tokenizer
+from recipe.model.whisper import load_model, save_tokenizer
+from recipe.screening.languages import settle_languages
 
 pytestmark = pytest.mark.network
 

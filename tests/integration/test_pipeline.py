@@ -14,9 +14,9 @@ import httpx
 import numpy as np
 import pytest
 
-from recipe.data.audio import encode_flac
-from recipe.job import Stage
-from recipe.training.tiny import build_tiny_whisper
+from recipe.audio.decoding import encode_flac
+from recipe.model.tiny import build_tiny_whisper
+from recipe.run.stages import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = "user-1"

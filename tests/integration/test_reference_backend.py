@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from recipe.job import Stage
+from recipe.run.stages import Stage
 
 BACKEND = Path(__file__).parents[2] / "scripts" / "reference_backend"
 AUDIO = bytes(range(256)) * 1024

@@ -30,9 +30,9 @@ from training_runs import (
     write_recording,
 )
 
-from recipe.job import Stage
+from recipe.model.tiny import build_tiny_whisper
+from recipe.run.stages import Stage
 from recipe.training.checkpoints import COMPLETION_FILE, DAMAGED_DIR, list_checkpoints
-from recipe.training.tiny import build_tiny_whisper
 
 NUM_CUES = 40
 LAUNCHER = (

@@ -22,7 +22,7 @@ from training_runs import (
     write_recording,
 )
 
-from recipe.training.tiny import build_tiny_whisper
+from recipe.model.tiny import build_tiny_whisper
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.dG9rZW4tb2YtdGhlLWpvYg.S3cr3t-signature"
 API_KEY = "sh4red-w0rker-s3cret-of-the-platform"

@@ -24,7 +24,7 @@ from training_runs import (
     write_recording,
 )
 
-from recipe.training.tiny import build_tiny_whisper
+from recipe.model.tiny import build_tiny_whisper
 
 Machines = tuple[TrainingRun, TrainingRun]
 SECONDS_TO_NOTICE = 60.0  # it takes about 4; a busy machine more

@@ -13,8 +13,8 @@ from recipe.backend.address import CheckedTransport, check_base_url, is_public
 from recipe.backend.answers import RefusedError, UnavailableError, parse_retry_after
 from recipe.backend.client import BackendClient
 from recipe.backend.limits import Limits, RateGuard, RetryBudget
+from recipe.backend.path_segment import check_segment
 from recipe.errors import AuthenticationError, BackendError, JobError, MissingFileError
-from recipe.names import check_segment
 
 ORIGIN = "https://backend.example"
 TOKEN = "header.payload.signature"

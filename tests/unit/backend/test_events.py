@@ -18,7 +18,7 @@ import pytest
 from recipe.backend.client import BackendClient
 from recipe.backend.events import MAX_FINAL_BACKLOG, EventSender, Outbox, shrink_event
 from recipe.errors import JobError
-from recipe.job import Stage
+from recipe.run.stages import Stage
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
 REPOSITORY = Path(__file__).parents[3]

@@ -9,8 +9,8 @@ import random
 
 import pytest
 
-from recipe.data.captions import Cue, read_captions
-from recipe.data.cue_text import format_timestamp
+from recipe.captions.cue_text import format_timestamp
+from recipe.captions.reader import Cue, read_captions
 from recipe.data.windows import pack_windows
 
 SENTENCE = "some of the boats came home before night while others stayed out where fish were plenty"

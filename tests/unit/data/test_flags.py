@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-
-from recipe.data.captions import Captions, read_captions
 from recipe.data.flags import find_flags
+
+from recipe.captions.reader import Captions, read_captions
+from recipe.captions.timing import CANNOT_BE_ONE, ENDS_EARLIER, SAID_TOGETHER
 from recipe.data.report import RecordingReport
-from recipe.data.timing import CANNOT_BE_ONE, ENDS_EARLIER, SAID_TOGETHER
 
 
 def read(folder: Path, *cues: str) -> Captions:

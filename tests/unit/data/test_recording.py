@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from voices import make_noise, make_voice
 
 from recipe.arguments import DataArguments
-from recipe.data.audio import encode_flac
-from recipe.data.captions import Cleaning
-from recipe.data.dataset import Shard, build_shards, load_examples, load_rows
+from recipe.audio.decoding import encode_flac
+from recipe.captions.reader import Cleaning
+from recipe.data.dataset import prepare_dataset
 from recipe.data.manifest import LocalFile, Recording
-from recipe.data.preparation import prepare_dataset
+from recipe.data.partition import NodeShare
 from recipe.data.recording import PreparationSettings, read_recording
 from recipe.data.report import RecordingReport, build_report, check_fallbacks
-from recipe.data.shares import NodeShare
+from recipe.data.shards import Shard, build_shards, load_examples, load_rows
 from recipe.errors import DataError
-from recipe.training.tiny import build_tiny_whisper
+from recipe.model.tiny import build_tiny_whisper
 
 VTT = "WEBVTT\n\n00:01.000 --> 00:03.000\nHello there.\n\n00:03.500 --> 00:06.000\nHow are you?\n"
 

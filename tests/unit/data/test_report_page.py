@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from recipe.data.overview import count_bins
 from voices import make_noise, make_voice
 
 from recipe.arguments import DataArguments
-from recipe.data.audio import encode_flac
+from recipe.audio.decoding import encode_flac
+from recipe.data.dataset import prepare_dataset, write_dataset_report
 from recipe.data.manifest import LocalFile, Recording
-from recipe.data.overview import count_bins
-from recipe.data.preparation import prepare_dataset, write_dataset_report
 from recipe.data.recording import PreparationSettings
 from recipe.data.report_page import format_clock, format_hours, render_page
 from recipe.errors import DataError
-from recipe.training.tiny import build_tiny_whisper
+from recipe.model.tiny import build_tiny_whisper
 
 SOUNDS = {
     "voice": encode_flac(make_voice(35)),

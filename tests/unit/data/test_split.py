@@ -6,8 +6,8 @@ from datasets.arrow_writer import ArrowWriter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.data.dataset import FEATURES, Shard
 from recipe.data.report import RecordingReport
+from recipe.data.shards import FEATURES, Shard
 from recipe.data.split import (
     BOTH_SIDES,
     GUARD,

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.data.captions import Cue, Word
+from recipe.captions.reader import Cue, Word
 from recipe.data.windows import (
     MAX_GAP_MS,
     MAX_LABEL_TOKENS,

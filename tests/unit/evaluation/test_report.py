@@ -5,11 +5,11 @@ import pytest
 from datasets import Dataset
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from recipe.data.audio import encode_flac
+from recipe.audio.decoding import encode_flac
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.report import Evaluation, Transcript, compare, evaluate_model
 from recipe.evaluation.transcription import Decoding, Listener
-from recipe.training.tiny import build_tiny_whisper
+from recipe.model.tiny import build_tiny_whisper
 
 SENTENCE = "I won't pay twenty dollars."
 LANGUAGES = ("en", "fr", "zh", "fr")

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from recipe.evaluation.greedy import TransformersEngine
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from recipe.data.audio import encode_flac
-from recipe.data.dataset import FEATURES
+from recipe.audio.decoding import encode_flac
+from recipe.data.shards import FEATURES
 from recipe.errors import JobError
-from recipe.evaluation.greedy import TransformersEngine
-from recipe.evaluation.passes import MAX_NEW_TOKENS, cut_loop
+from recipe.evaluation.decoding import MAX_NEW_TOKENS, cut_loop
 from recipe.evaluation.transcription import Decoding, Listener, _transcribe_batch, transcribe_examples
+from recipe.model.tiny import build_tiny_whisper
 from recipe.training.arguments import parse_arguments
-from recipe.training.tiny import build_tiny_whisper
 
 MODELS = {"multilingual": {}, "English only": {"is_multilingual": False}, "128 mels": {"num_mel_bins": 128}}
 

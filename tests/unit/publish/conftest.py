@@ -3,9 +3,9 @@
 import pytest
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from recipe.publish.facts import ReleaseFacts
+from recipe.model.tiny import build_tiny_whisper
+from recipe.publish.metadata import ReleaseFacts
 from recipe.publish.release import REQUIRED_FILES, seal_release
-from recipe.training.tiny import build_tiny_whisper
 
 
 @pytest.fixture(scope="session")

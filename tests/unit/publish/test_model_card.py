@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from recipe.errors import PublishError
-from recipe.publish.facts import format_metadata
+from recipe.publish.metadata import format_metadata
 from recipe.publish.model_card import format_model_card
 
 FIGURES = {"wer_before": 0.5, "wer_after": 0.25, "wer_normalized_before": None, "wer_normalized_after": 0.2}

@@ -7,9 +7,9 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from recipe.errors import PublishError
+from recipe.model.tiny import build_tiny_whisper
 from recipe.publish.release import REQUIRED_FILES
 from recipe.publish.staging import stage_model
-from recipe.training.tiny import build_tiny_whisper
 
 
 def test_the_folder_holds_exactly_the_files_of_a_release(model, processor, make_facts, tmp_path):

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from recipe.training.averaging import list_averaged, read_ends
+from recipe.training.blending import Blender, average_weights, copy_weights, measure_loss
 from safetensors.torch import save_file
 from tiny_trainers import make_examples
 from torch import nn
 from transformers import WhisperProcessor
 
 from recipe.evaluation.transcription import Decoding, Listener
-from recipe.training.averaging import list_averaged, read_ends
-from recipe.training.blending import Blender, average_weights, copy_weights, measure_loss
+from recipe.model.tiny import build_tiny_whisper
+from recipe.model.whisper import WhisperForConditionalGeneration
 from recipe.training.checkpoints import complete_checkpoint
-from recipe.training.model import WhisperForConditionalGeneration
-from recipe.training.tiny import build_tiny_whisper
 
 
 @pytest.fixture(scope="module")

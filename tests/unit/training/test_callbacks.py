@@ -6,7 +6,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from recipe.backend.events import Outbox
 from recipe.errors import InterruptedTraining, TrainingError
-from recipe.job import Stage
+from recipe.run.stages import Stage
 from recipe.training.callbacks import PROGRESS_SECONDS, CheckpointCallback, ProgressCallback
 
 SECONDS_PER_UPDATE = 2.0

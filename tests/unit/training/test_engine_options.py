@@ -20,9 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import recipe
 from recipe.backend.events import Outbox
+from recipe.model.tiny import build_tiny_whisper
+from recipe.model.whisper import WhisperForConditionalGeneration
 from recipe.training.callbacks import ProgressCallback
-from recipe.training.model import WhisperForConditionalGeneration
-from recipe.training.tiny import build_tiny_whisper
 from recipe.training.trainer import WhisperTrainer
 
 ERRORS = {2: 3, 4: 5}

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from recipe.model.tiny import build_tiny_whisper
+from recipe.model.whisper import WhisperForConditionalGeneration
 from recipe.training.memory import largest_micro_batch, reserve_moments, same_randomness
-from recipe.training.model import WhisperForConditionalGeneration
-from recipe.training.tiny import build_tiny_whisper
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from recipe.system import gpu_stats
+from recipe.run.machine import gpu_stats
 from recipe.training.telemetry import TelemetryCallback
 
 

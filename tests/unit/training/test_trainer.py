@@ -23,10 +23,10 @@ from tiny_trainers import (
 from torch.nn.functional import log_softmax
 
 from recipe.errors import CheckpointError, TrainingError
+from recipe.model.inputs import IGNORED
+from recipe.model.tiny import build_tiny_whisper
+from recipe.model.whisper import WhisperForConditionalGeneration
 from recipe.training.checkpoints import list_checkpoints, verify_checkpoint
-from recipe.training.features import IGNORED
-from recipe.training.model import WhisperForConditionalGeneration
-from recipe.training.tiny import build_tiny_whisper
 from recipe.training.trainer import WhisperTrainer, token_loss
 
 # The loss

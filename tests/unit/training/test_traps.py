@@ -32,21 +32,21 @@ from transformers import (
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import DataArguments, ModelArguments
-from recipe.data.audio import encode_flac
-from recipe.data.captions import read_captions
-from recipe.data.dataset import FEATURES
-from recipe.data.mel import log_mel
+from recipe.audio.decoding import encode_flac
+from recipe.audio.mel import log_mel
+from recipe.captions.reader import read_captions
+from recipe.data.shards import FEATURES
 from recipe.data.windows import MAX_LABEL_TOKENS, Segment
 from recipe.errors import JobError
-from recipe.evaluation.passes import MAX_NEW_TOKENS
-from recipe.evaluation.precision import autocast
+from recipe.evaluation.decoding import MAX_NEW_TOKENS
 from recipe.evaluation.transcription import Decoding, Listener, spoken_words, transcribe_examples
+from recipe.model.inference import autocast
+from recipe.model.inputs import IGNORED, LabelEncoder, View, ViewShares, WindowDataset, collate
+from recipe.model.tiny import build_tiny_whisper
+from recipe.model.whisper import WhisperForConditionalGeneration, load_model, suppressed_symbols
+from recipe.screening.languages import check_language
 from recipe.training.arguments import RecipeTrainingArguments
-from recipe.training.features import IGNORED, LabelEncoder, View, ViewShares, WindowDataset, collate
-from recipe.training.languages import check_language
-from recipe.training.model import WhisperForConditionalGeneration, load_model, suppressed_symbols
-from recipe.training.run import LONG_WAIT
-from recipe.training.tiny import build_tiny_whisper
+from recipe.training.attempt import LONG_WAIT
 from recipe.training.trainer import WhisperTrainer, token_loss
 
 SOUND = np.random.default_rng(0).integers(-3_000, 3_000, 3 * 16_000).astype(np.int16)

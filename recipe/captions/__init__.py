@@ -1,0 +1,1 @@
+"""A caption file to cues, in plain Python: `reader.read_captions` is the way in."""

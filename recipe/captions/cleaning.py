@@ -1,0 +1,196 @@
+"""Cue text as a model should learn to write it: small named rules, each with a switch.
+
+A rule takes the text of one cue, lines still apart, and gives back what is left of it. A cue that a rule
+changes gets a note; one that says nothing any more is dropped with a note.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from recipe.captions.annotations import SpeakerMarks, remove_sound_marks
+from recipe.captions.capitals import is_all_capitals, is_recasable, recase
+from recipe.captions.cues import Action, Cue, Note, Word, note_on
+from recipe.captions.repair import read_loosely
+
+NO_SPEECH = "it says nothing"
+"""Why an empty cue is dropped; every other dropped cue may take speech with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """Which rules run.
+
+    Attributes:
+        rolling: Undo rolling captions.
+        double_escapes: Decode what was escaped twice: `&amp;#39;`, `&lt;i&gt;`.
+        unicode: Compose to NFC; remove control and other invisible characters.
+        sound_marks: Remove `[Music]`, `(applause)` and notes of music.
+        speaker_marks: Remove `>>`, leading dashes and `Name:`; the name becomes the cue's speaker.
+        suppressed_symbols: Remove the symbols that the model's `suppress_tokens` can never produce.
+        flag_capitals: Note a file that is all in capitals, and keep it.
+        recase_capitals: Write such a file in lower case with capitals at sentence starts, where the
+            language allows it. Names lose theirs.
+    """
+
+    rolling: bool = True
+    double_escapes: bool = True
+    unicode: bool = True
+    sound_marks: bool = True
+    speaker_marks: bool = True
+    suppressed_symbols: bool = True
+    flag_capitals: bool = True
+    recase_capitals: bool = False
+
+
+class _Rule(NamedTuple):
+    apply: Callable[[str], str]
+    reason: str
+
+
+def clean_cues(
+    cues: Sequence[Cue], cleaning: Cleaning, suppressed_symbols: frozenset[str], language: str | None
+) -> tuple[list[Cue], list[Note]]:
+    """Return the cues in reading form, whitespace folded, those that say nothing left out."""
+    marks = SpeakerMarks(cue.text for cue in cues)
+    rules = list(_choose_rules(cleaning, marks, suppressed_symbols))
+    kept: list[Cue] = []
+    notes: list[Note] = []
+    for cue in cues:
+        speaker = cue.speaker or (marks.speaker_of(cue.text) if cleaning.speaker_marks else "")
+        cleaned = _clean_cue(cue, speaker, rules, notes)
+        if not _WORD_CHARACTER.search(cleaned.text):
+            notes.append(note_on(cue, Action.DROPPED, NO_SPEECH))
+        elif "\ufffd" in cleaned.text:
+            notes.append(note_on(cue, Action.DROPPED, "it holds a character that could not be decoded"))
+        else:
+            kept.append(cleaned)
+    return _settle_capitals(kept, cleaning, language, notes), notes
+
+
+def _choose_rules(cleaning: Cleaning, marks: SpeakerMarks, symbols: frozenset[str]) -> Iterator[_Rule]:
+    if cleaning.double_escapes:
+        yield _Rule(undo_double_escapes, "references escaped twice were decoded")
+    if cleaning.unicode:
+        yield _Rule(normalize_unicode, "characters were composed or invisible ones removed")
+    if cleaning.sound_marks:
+        yield _Rule(remove_sound_marks, "marks of sounds were removed")
+    if cleaning.speaker_marks:
+        yield _Rule(marks.remove, "marks of speakers were removed")
+    if cleaning.suppressed_symbols:
+        yield _Rule(symbol_remover(symbols), "symbols that the model cannot produce were removed")
+    # Always, and last: what the others leave may join into a control token.
+    yield _Rule(defuse_control_tokens, "text that looks like a control token was removed")
+
+
+def _clean_cue(cue: Cue, speaker: str, rules: Iterable[_Rule], notes: list[Note]) -> Cue:
+    text, applied = cue.text, []
+    for rule in rules:
+        changed = rule.apply(text)
+        if changed != text:
+            text = changed
+            applied.append(rule)
+    text = fold(text)
+    if applied and _WORD_CHARACTER.search(text):
+        notes.append(note_on(cue, Action.REPAIRED, "; ".join(rule.reason for rule in applied)))
+    words = _fold_words(cue.words, applied)
+    if " ".join(word.text for word in words) != text:
+        words = ()  # a mark spanned several runs, so it is not known which time goes with which word
+    return replace(cue, text=text, speaker=speaker, words=words)
+
+
+def _fold_words(words: Iterable[Word], rules: Iterable[_Rule]) -> tuple[Word, ...]:
+    """Return the runs that have text left, folded; a run that begins inside a word joins the one before."""
+    joined: list[Word] = []
+    for word in words:
+        if joined and not (joined[-1].text[-1].isspace() or word.text[0].isspace()):
+            joined[-1] = replace(joined[-1], text=joined[-1].text + word.text)
+        else:
+            joined.append(word)
+    folded = []
+    for word in joined:
+        text = word.text
+        for rule in rules:
+            text = rule.apply(text)
+        if text.strip():
+            folded.append(Word(word.start_ms, fold(text)))
+    return tuple(folded)
+
+
+def _settle_capitals(
+    cues: list[Cue], cleaning: Cleaning, language: str | None, notes: list[Note]
+) -> list[Cue]:
+    if not is_all_capitals(cues):
+        return cues
+    if cleaning.recase_capitals and is_recasable(language):
+        notes.append(Note(0, Action.REPAIRED, "the file is in capitals; only sentence starts keep them"))
+        return recase(cues, language)
+    if cleaning.flag_capitals:
+        notes.append(Note(0, Action.FLAGGED, "the file is in capitals"))
+    return cues
+
+
+def fold(text: str) -> str:
+    """Return the text with each run of whitespace as one space, none at the ends."""
+    return " ".join(text.split())
+
+
+_WORD_CHARACTER = re.compile(r"[^\W_]")
+_ESCAPED = re.compile(
+    r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});"
+    r"|</?(?:[biuvc]|font|span)(?:[ .][^<>]*)?>"
+)
+_MAX_ESCAPES = 3
+# Joiners (U+200C, U+200D) stay: Persian and the Indic scripts spell with them.
+_INVISIBLE = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
+_CONTROL_TOKEN = re.compile(r"<\|[^<>|]*\|>")
+
+
+def undo_double_escapes(text: str) -> str:
+    """Return the text decoded until no reference and no tag is left that was escaped as text."""
+    for _ in range(_MAX_ESCAPES):
+        if not _ESCAPED.search(text):
+            break
+        text = read_loosely(text).text
+    return text
+
+
+def normalize_unicode(text: str) -> str:
+    """Return the text composed (NFC), without control characters, direction marks and the like."""
+    return unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+
+
+def symbol_remover(symbols: Iterable[str]) -> Callable[[str], str]:
+    """Return a function that removes the symbols from a text, leaving a space where words would join.
+
+    The ids that a model suppresses also stand for special tokens and parts of characters; those never
+    occur in a text and are passed over.
+    """
+    usable = {symbol for symbol in symbols if symbol.strip() and not re.search(r"\w|\ufffd", symbol)}
+    if not usable:
+        return str
+    alternatives = "|".join(map(re.escape, sorted(usable, key=lambda symbol: (-len(symbol), symbol))))
+    pattern = re.compile(f"(?:{alternatives})+")
+
+    def remove(text: str) -> str:
+        spaced = f" {text}"  # a label begins with a space, and symbols such as ` -` count on it
+        return pattern.sub(_what_remains, spaced)[1:]
+
+    return remove
+
+
+def _what_remains(match: re.Match[str]) -> str:
+    text, start, end = match.string, match.start(), match.end()
+    joins_words = text[start - 1 : start].isalnum() and text[end : end + 1].isalnum()
+    return " " if joins_words or match[0][0].isspace() else ""
+
+
+def defuse_control_tokens(text: str) -> str:
+    """Return the text without `<|endoftext|>` and its like, which a tokenizer would take at their word."""
+    return _CONTROL_TOKEN.sub(" ", text).replace("<|", "< |") if "<|" in text else text

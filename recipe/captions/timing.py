@@ -1,0 +1,169 @@
+"""Cue times that windows can be cut by: in order, apart, inside the audio, long enough for the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from operator import attrgetter
+
+from recipe.captions.cues import Action, Cue, Note, note_on
+
+MAX_CHARS_PER_SECOND = 25
+"""Nobody speaks faster for long."""
+
+ABSURD_CHARS_PER_SECOND = 100
+"""Above this the times are wrong beyond doubt; finer judgement is left to the windows."""
+
+ABSURD_FREE_CHARS = 20
+"""A single word may have too short a time without harm."""
+
+SMALL_OVERLAP_MS = 250
+"""An overlap as short as this is carelessness, whatever the text."""
+
+MAX_MERGED_MS = 30_000
+"""Cues that overlap are merged up to the length of a window."""
+
+ENDS_EARLIER = "it overlapped the next cue and now ends before it"
+SAID_TOGETHER = "it is spoken at the same time as the cue before it"
+CANNOT_BE_ONE = "it overlaps the cue before it, and they cannot be one"
+OVERLAPS = frozenset({ENDS_EARLIER, SAID_TOGETHER, CANNOT_BE_ONE})
+"""Reasons of the notes on cues that overlapped another one."""
+
+_what_and_when = attrgetter("start_ms", "end_ms", "payload")
+
+
+def sort_cues(cues: Sequence[Cue]) -> tuple[list[Cue], list[Note]]:
+    """Return the cues in order of their start, and without exact repeats."""
+    notes = [
+        note_on(cue, Action.REPAIRED, "it starts before the cue above it, so the cues were sorted")
+        for previous, cue in pairwise(cues)
+        if cue.start_ms < previous.start_ms
+    ]
+    kept: list[Cue] = []
+    for cue in sorted(cues, key=attrgetter("start_ms")):
+        if kept and _what_and_when(cue) == _what_and_when(kept[-1]):
+            notes.append(note_on(cue, Action.MERGED, "the file has it twice"))
+        else:
+            kept.append(cue)
+    return kept, notes
+
+
+def settle_times(cues: Iterable[Cue], duration_ms: int | None) -> tuple[list[Cue], list[Note]]:
+    """Return the cues whose times can be right, and mend those that can only be wrong in one way.
+
+    Args:
+        cues: In order of their start.
+        duration_ms: Length of the recording's audio, if known.
+    """
+    notes: list[Note] = []
+    possible: list[Cue] = []
+    for cue in cues:
+        fault = _find_fault(cue)
+        if fault:
+            notes.append(note_on(cue, Action.DROPPED, fault))
+        else:
+            possible.append(_start_with_words(cue, notes))
+    if duration_ms is not None:
+        possible = _end_with_audio(possible, duration_ms, notes)
+    return _set_apart(sorted(possible, key=attrgetter("start_ms")), notes), notes
+
+
+def _find_fault(cue: Cue) -> str | None:
+    length_ms = cue.end_ms - cue.start_ms
+    if length_ms < 0:
+        return "it ends before it starts"
+    if length_ms == 0:
+        return "it lasts no time"
+    if len(cue.text) - ABSURD_FREE_CHARS > ABSURD_CHARS_PER_SECOND * length_ms / 1000:
+        return "it has more text than can be said in its time"
+    return None
+
+
+def _start_with_words(cue: Cue, notes: list[Note]) -> Cue:
+    """Return the cue with its start at its first word, or without word times that cannot be right."""
+    if not cue.words:
+        return cue
+    times = [cue.start_ms, *(word.start_ms for word in cue.words), cue.end_ms]
+    if times != sorted(times) or times[1] == cue.end_ms:
+        notes.append(note_on(cue, Action.REPAIRED, "its inline times cannot be right and were left out"))
+        return replace(cue, words=())
+    return replace(cue, start_ms=times[1])
+
+
+def _end_with_audio(cues: Sequence[Cue], duration_ms: int, notes: list[Note]) -> list[Cue]:
+    kept: list[Cue] = []
+    for cue in cues:
+        if cue.end_ms <= duration_ms:
+            kept.append(cue)
+        elif _fits(cue, duration_ms):
+            notes.append(note_on(cue, Action.REPAIRED, "it ended after the audio"))
+            kept.append(_end_at(cue, duration_ms))
+        else:
+            notes.append(note_on(cue, Action.DROPPED, "it is past the end of the audio"))
+    last_ms = max((cue.end_ms for cue in cues), default=0)
+    if len(cues) - len(kept) > len(cues) // 2 and last_ms > 2 * duration_ms:
+        reason = f"the cues end at {last_ms} ms, the audio at {duration_ms} ms: is it another recording?"
+        notes.append(Note(0, Action.FLAGGED, reason))
+    return kept
+
+
+def _set_apart(cues: Iterable[Cue], notes: list[Note]) -> list[Cue]:
+    """Return the cues without overlap.
+
+    Most overlaps are captions left standing while the next is spoken: the earlier one ends where the later
+    starts, provided that it can be said in that time. Else two people talk at once; both texts are heard in
+    the time of both cues, so they become one.
+    """
+    kept: list[Cue] = []
+    for cue in cues:
+        if not kept or kept[-1].end_ms <= cue.start_ms:
+            kept.append(cue)
+            continue
+        previous = kept[-1]
+        if _can_end_early(previous, cue):
+            notes.append(note_on(previous, Action.REPAIRED, ENDS_EARLIER))
+            kept[-1:] = [_end_at(previous, cue.start_ms), cue]
+        elif _can_merge(previous, cue):
+            notes.append(note_on(cue, Action.MERGED, SAID_TOGETHER))
+            kept[-1] = _merge(previous, cue)
+        else:
+            notes.append(note_on(cue, Action.DROPPED, CANNOT_BE_ONE))
+    return kept
+
+
+def _can_end_early(cue: Cue, following: Cue) -> bool:
+    overlap_ms = cue.end_ms - following.start_ms
+    if cue.start_ms == following.start_ms:
+        return False
+    is_crosstalk = bool(cue.speaker and following.speaker and cue.speaker != following.speaker)
+    return overlap_ms <= SMALL_OVERLAP_MS or (not is_crosstalk and _fits(cue, following.start_ms))
+
+
+def _can_merge(cue: Cue, following: Cue) -> bool:
+    length_ms = max(cue.end_ms, following.end_ms) - cue.start_ms
+    num_chars = len(cue.text) + len(following.text)
+    return length_ms <= MAX_MERGED_MS and num_chars <= MAX_CHARS_PER_SECOND * length_ms / 1000
+
+
+def _fits(cue: Cue, end_ms: int) -> bool:
+    """Tell whether the cue could be said if it ended at `end_ms`."""
+    last_word_ms = cue.words[-1].start_ms if cue.words else cue.start_ms
+    return last_word_ms < end_ms and len(cue.text) <= MAX_CHARS_PER_SECOND * (end_ms - cue.start_ms) / 1000
+
+
+def _end_at(cue: Cue, end_ms: int) -> Cue:
+    """Return the cue with an earlier end, and without word times if some would lie after it."""
+    words = cue.words if all(word.start_ms < end_ms for word in cue.words) else ()
+    return replace(cue, end_ms=end_ms, words=words)
+
+
+def _merge(first: Cue, second: Cue) -> Cue:
+    return replace(
+        first,
+        end_ms=max(first.end_ms, second.end_ms),
+        payload=f"{first.payload}\n{second.payload}",
+        text=f"{first.text} {second.text}",
+        speaker=first.speaker if first.speaker == second.speaker else "",
+        words=(),
+    )

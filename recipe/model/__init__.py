@@ -1,0 +1,1 @@
+"""A Whisper checkpoint: loaded, fed with windows, adapted, run on all processes."""

@@ -1,0 +1,123 @@
+"""A Whisper checkpoint: loaded in float32 whatever its file holds, and what its files say of it."""
+
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+from transformers import WhisperProcessor
+from transformers.modeling_outputs import Seq2SeqLMOutput
+
+from recipe.arguments import ModelArguments
+from recipe.errors import TrainingError
+from recipe.run.files import replacing
+
+
+class WhisperForConditionalGeneration(transformers.WhisperForConditionalGeneration):
+    """Whisper that can leave out the logits which no label asks for: those of a prompt of up to 224 tokens.
+
+    For a token of the decoder, the projection onto the vocabulary is about half of the arithmetic of tiny and
+    base and a fourteenth of large-v3's, and its logits are the largest tensor of a batch. The class is named
+    as its parent, since checkpoints and published models carry the name.
+    """
+
+    @wraps(transformers.WhisperForConditionalGeneration.forward)  # generation looks at the signature
+    def forward(  # type: ignore[override]  # the parent's is untyped to mypy
+        self, *args: Any, label_positions: Tensor | None = None, **kwargs: Any
+    ) -> Any:
+        """As the parent's; with `label_positions`, int64 (B, N), only their logits, of shape (B, N, V)."""
+        if label_positions is None:
+            return super().forward(*args, **kwargs)
+        states = self.model(*args, **kwargs).last_hidden_state
+        index = label_positions.unsqueeze(-1).expand(-1, -1, states.shape[-1])
+        return Seq2SeqLMOutput(logits=self.proj_out(states.gather(1, index)))
+
+
+@dataclass(frozen=True)
+class Whisper:
+    """A model with all that using it takes.
+
+    Attributes:
+        model: Whatever weights it has now.
+        processor: Its feature extractor and tokenizer.
+        task: "transcribe" or "translate"; None for an English-only checkpoint, which knows neither tasks nor
+            languages.
+    """
+
+    model: transformers.WhisperForConditionalGeneration
+    processor: WhisperProcessor
+    task: str | None = "transcribe"
+
+    @property
+    def generation_config(self) -> Any:
+        """The model's; Whisper's fields are not in the type that transformers gives it."""
+        return self.model.generation_config
+
+    @property
+    def is_multilingual(self) -> bool:
+        """Whether the checkpoint knows languages and tasks; `.en` checkpoints do not."""
+        return bool(getattr(self.generation_config, "is_multilingual", True))
+
+    @property
+    def first_timestamp(self) -> int:
+        """Token of 0.00 s; the later times follow it, 20 ms apart."""
+        return int(self.generation_config.no_timestamps_token_id) + 1
+
+    def has_language(self, code: str) -> bool:
+        """Whether the vocabulary has a token for the language."""
+        return f"<|{code}|>" in self.processor.tokenizer.get_vocab()
+
+    def move_to(self, device: torch.device) -> None:
+        """Move the model to a device."""
+        self.model.to(device)  # type: ignore[arg-type]  # the decorator of transformers hides `self`
+
+    def suppressed_symbols(self) -> frozenset[str]:
+        """Symbols that generation never writes (`suppress_tokens`), such as brackets and music notes.
+
+        A label that holds one would teach what can never be written. Tokens with a space before the symbol
+        are left out: Whisper suppresses hyphens and apostrophes at the start of a word only.
+        """
+        token_ids = [i for i in self.generation_config.suppress_tokens or [] if i >= 0]
+        special = set(self.processor.tokenizer.all_special_ids)
+        texts = {self.processor.tokenizer.decode([i]) for i in token_ids if i not in special}
+        return frozenset(text for text in texts if len(text) == 1 and not text.isalnum() and text != "\ufffd")
+
+    def save_tokenizer(self, folder: Path) -> Path:
+        """The tokenizer as one file in `folder`: the preparation counts tokens with it, without the model."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "tokenizer.json"
+        with replacing(path) as partial:
+            self.processor.tokenizer.backend_tokenizer.save(str(partial))
+        return path
+
+
+def load_whisper(arguments: ModelArguments) -> Whisper:
+    """Model and processor of a Whisper checkpoint.
+
+    Weights are float32 even where the file is float16 (large-v3-turbo): an update of 1e-5 would vanish in
+    half precision; autocast lowers the precision of the arithmetic instead.
+
+    Raises:
+        TrainingError: if it cannot be had or is no Whisper checkpoint.
+    """
+    name, revision = arguments.model_name_or_path, arguments.model_revision or "main"
+    try:
+        processor = WhisperProcessor.from_pretrained(name, revision=revision)
+        model = WhisperForConditionalGeneration.from_pretrained(
+            name, revision=revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        where = "the folder" if Path(name).is_dir() else "the model hub"
+        raise TrainingError(
+            f"The model {name!r} could not be loaded from {where}: {error}. Expected a Whisper checkpoint "
+            "with safetensors weights, such as openai/whisper-tiny."
+        ) from error
+    # Its masks hide padding too, hold no silence, and differ between layouts; the recipe makes its own.
+    model.config.apply_spec_augment = False
+    if arguments.freeze_encoder:
+        model.freeze_encoder()  # type: ignore[no-untyped-call]
+    whisper = Whisper(model, processor, arguments.task)
+    return whisper if whisper.is_multilingual else Whisper(model, processor, task=None)

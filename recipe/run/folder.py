@@ -1,0 +1,77 @@
+"""The folder of a run: the name of every file in it, and how the handler and `train.py` tell each other."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recipe.run.files import read_json, write_json
+
+
+class RunFolder:
+    """The paths of one run.
+
+    Args:
+        path: The folder; for `train.py` its `output_dir`.
+
+    Attributes:
+        job: The settings of the job that the folder belongs to.
+        job_lock: Held by the worker that answers the job.
+        arguments: What `train.py` is to do.
+        manifest: The files to download.
+        train_lock: Held by the main process that trains.
+        attempt: Shows processes on several machines that they share the folder.
+        events: The outbox of progress events.
+        logs: Of TensorBoard, telemetry and the processes.
+        log: What `train.py` printed.
+        downloads: Files of the backend.
+        prepared: The Arrow dataset with its report.
+        cached: What a resumed attempt need not compute again.
+        report: Error rates before and after, and every held-out window.
+        staging: The model, while it is made ready for delivery.
+        model: The published model, unless it is delivered elsewhere.
+        result: The contract's `result`; its presence says that the run is finished.
+        error: Why the last attempt ended without a result.
+        self_test: Model and recordings of a self-test.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.job = path / "job.json"
+        self.job_lock = path / "lock"
+        self.arguments = path / "arguments.json"
+        self.manifest = path / "manifest.json"
+        self.train_lock = path / "train.lock"
+        self.attempt = path / "attempt"
+        self.events = path / "events.sqlite"
+        self.logs = path / "logs"
+        self.log = self.logs / "train.log"
+        self.downloads = path / "downloads"
+        self.prepared = path / "prepared"
+        self.cached = path / "cached"
+        self.report = path / "report.json"
+        self.staging = path / "staging"
+        self.model = path / "model"
+        self.result = path / "result.json"
+        self.error = path / "error.json"
+        self.self_test = path / "self_test"
+
+    def write_arguments(self, arguments: Mapping[str, Any]) -> None:
+        """Store what `train.py` is to do; the error of an earlier attempt is forgotten."""
+        self.error.unlink(missing_ok=True)
+        write_json(self.arguments, arguments)
+
+    def write_error(self, message: str, error_type: str) -> None:
+        """Store why an attempt ended without a result."""
+        write_json(self.error, {"error": message, "error_type": error_type})
+
+    def read_result(self) -> dict[str, Any] | None:
+        """The `result` of a finished run, whatever its processes' exit codes were; None if it is not done."""
+        result = read_json(self.result)
+        return result if isinstance(result, dict) else None
+
+    def read_error(self) -> tuple[str, str] | None:
+        """The error and its type with which the last attempt ended; None if it left none."""
+        error = read_json(self.error)
+        if not isinstance(error, dict) or not error.get("error"):
+            return None
+        return str(error["error"]), str(error.get("error_type", "TrainingError"))

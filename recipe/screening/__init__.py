@@ -1,0 +1,1 @@
+"""The base model judges the data before it is trained: languages, and labels against their audio."""

@@ -1,0 +1,83 @@
+"""What a run's stages are given, put together from its arguments, the model and the dataset."""
+
+import transformers
+from datasets import Dataset
+
+from recipe.audio.decoding import AudioLimits
+from recipe.data.dataset import PreparedDataset
+from recipe.data.recording import PreparationSettings
+from recipe.data.split import select_from_each
+from recipe.evaluation.report import evaluate_model
+from recipe.evaluation.transcription import Decoding
+from recipe.model.augmentation import Augmentation
+from recipe.model.inputs import ViewProbabilities, WindowDataset
+from recipe.model.whisper import Whisper
+from recipe.training.arguments import Arguments, fingerprint
+from recipe.training.attempt import Attempt
+from recipe.training.callbacks import CheckpointCallback, ProgressCallback
+from recipe.training.telemetry import TelemetryCallback
+from recipe.training.trainer import WhisperTrainer
+
+
+def build_trainer(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> WhisperTrainer:
+    """The trainer, with everything that it shows, saves and obeys."""
+    arguments = attempt.arguments
+    training, decoding = arguments.training, decoding_of(arguments)
+    selection = selection_windows(arguments, dataset)
+    if len(selection):
+        training.metric_for_best_model, training.greater_is_better = "wer_normalized", False
+    else:
+        training.eval_strategy = "no"
+    return WhisperTrainer(
+        whisper,
+        training,
+        _training_windows(arguments, whisper, dataset),
+        WindowDataset(selection, whisper, ViewProbabilities()) if len(selection) else None,
+        fingerprint=fingerprint(arguments, dataset.fingerprint, whisper.task),
+        measure=lambda: evaluate_model(whisper, selection, decoding),
+        callbacks=_list_callbacks(attempt, dataset),
+    )
+
+
+def build_preparation_settings(attempt: Attempt, whisper: Whisper) -> PreparationSettings:
+    """What examples depend on beside the files."""
+    data = attempt.arguments.data
+    return PreparationSettings(
+        tokenizer_file=whisper.save_tokenizer(attempt.folder.prepared),
+        task=attempt.arguments.model.task,
+        empty_transcript=data.empty_transcript,
+        no_speech_fraction=data.no_speech_fraction,
+        suppressed_symbols=whisper.suppressed_symbols(),
+        limits=AudioLimits(max_seconds=data.max_audio_hours * 3600),
+    )
+
+
+def decoding_of(arguments: Arguments) -> Decoding:
+    """How windows are transcribed whenever the run measures error rates."""
+    return Decoding(arguments.evaluation.eval_batch_size, arguments.evaluation.evaluation_engine)
+
+
+def selection_windows(arguments: Arguments, dataset: PreparedDataset) -> Dataset:
+    """The held-out windows by which the checkpoint and the published weights are selected."""
+    return select_from_each(dataset.held_out, arguments.evaluation.max_selection_windows)
+
+
+def _training_windows(arguments: Arguments, whisper: Whisper, dataset: PreparedDataset) -> WindowDataset:
+    data = arguments.data
+    return WindowDataset(
+        dataset.train,
+        whisper,
+        ViewProbabilities(data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction),
+        seed=arguments.training.seed,
+        augmentation=Augmentation(data.speed_fraction, data.noise_fraction, data.spec_augment_fraction),
+    )
+
+
+def _list_callbacks(attempt: Attempt, dataset: PreparedDataset) -> list[transformers.TrainerCallback]:
+    training, train = attempt.arguments.training, dataset.train
+    callbacks: list[transformers.TrainerCallback] = [TelemetryCallback(attempt.folder.logs)]
+    if attempt.is_main:
+        seconds_per_window = (sum(train["end_ms"]) - sum(train["start_ms"])) / 1000 / len(train)
+        callbacks.append(ProgressCallback(attempt.outbox, seconds_per_window * training.windows_per_update))
+    # Last, since it may end the run.
+    return [*callbacks, CheckpointCallback(attempt.stop, training.save_minutes * 60)]

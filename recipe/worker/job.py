@@ -1,0 +1,375 @@
+"""A request of the platform, validated.
+
+A job is untrusted text. `read_job` judges all of it and names every problem in one error, so that a
+caller mends a request once and nothing is started, or paid for, on a wrong one.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from recipe.arguments import (
+    OPTION_GROUPS,
+    describe_problems,
+    find_contradictions,
+    find_problems,
+    option_names,
+)
+from recipe.backend.address import check_base_url
+from recipe.backend.path_segment import check_segment
+from recipe.errors import JobConflictError, JobError, RecipeError
+from recipe.publish.destination import HUB_NAME, check_destination
+from recipe.run.files import acquire, read_json, write_json
+from recipe.run.folder import RunFolder
+from recipe.run.settings import OperatorSettings
+
+MAX_MANIFEST_FILES = 100_000
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+_MODEL_ID = re.compile(rf"(?:{HUB_NAME}/)?{HUB_NAME}")
+SECRET_FIELDS = frozenset({"auth_token", "worker_api_key"})
+_BLANK_IF_NULL = SECRET_FIELDS | {"job_id", "options"}
+_SOURCE = dict.fromkeys(("manifest_file", "backend_base_url", "user_id", "job_id"), "from the job")
+"""Options that every job gives by its own fields."""
+_LOCAL_EVENT_ID = re.compile(r"local_test|test-.*")
+
+
+class ManifestFile(BaseModel):
+    """One file that the backend holds for this job."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    file_type: Literal["audio", "transcript"]
+    filename: str
+
+    @field_validator("filename")
+    @classmethod
+    def _check_filename(cls, filename: str) -> str:
+        return _check_name(filename)
+
+
+class Job(BaseModel):
+    """One request of the platform, within its bounds."""
+
+    model_config = ConfigDict(strict=True, frozen=True, protected_namespaces=())
+
+    model_id: str = "openai/whisper-tiny"
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 1
+    project_id: str
+    user_id: str
+    backend_base_url: str
+    auth_token: SecretStr = SecretStr("")
+    worker_api_key: SecretStr = SecretStr("")
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 2
+    learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 2e-5
+    files_manifest: Annotated[list[ManifestFile], Field(min_length=1, max_length=MAX_MANIFEST_FILES)]
+    job_id: str = ""
+    options: dict[str, Any] = {}
+
+    @field_validator("model_id")
+    @classmethod
+    def _check_model_id(cls, model_id: str, info: ValidationInfo) -> str:
+        if model_id.startswith("/"):
+            _check_model_folder(Path(model_id), _settings_of(info).models_dir)
+        elif not _MODEL_ID.fullmatch(model_id):
+            raise ValueError(
+                "expected a hub id such as openai/whisper-small, or a folder the operator allows"
+            )
+        return model_id
+
+    @field_validator("project_id", "user_id")
+    @classmethod
+    def _check_owner(cls, segment: str) -> str:
+        return _check_name(segment)
+
+    @field_validator("backend_base_url")
+    @classmethod
+    def _check_address(cls, address: str, info: ValidationInfo) -> str:
+        is_private_allowed = _settings_of(info).is_private_backend_allowed
+        try:
+            return check_base_url(address, is_private_allowed=is_private_allowed)
+        except JobError as error:
+            raise _ExplainedError(str(error).removeprefix("backend_base_url: ")) from error
+
+    @field_validator("auth_token", "worker_api_key")
+    @classmethod
+    def _check_secret(cls, secret: SecretStr) -> SecretStr:
+        text = secret.get_secret_value().strip()
+        if not re.fullmatch(r"[ -~]{0,16384}", text):
+            raise ValueError("expected up to 16384 printable ASCII characters on one line")
+        return SecretStr(text)
+
+    @field_validator("job_id")
+    @classmethod
+    def _check_job_id(cls, job_id: str) -> str:
+        if job_id and not _JOB_ID.fullmatch(job_id):
+            raise ValueError("expected 1 to 128 of A-Z a-z 0-9 . _ - and no dot in front")
+        return job_id
+
+    @field_validator("options")
+    @classmethod
+    def _check_options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        problems = [f"{name} is not an option" for name in _name_unknown(options, option_names())]
+        for group in OPTION_GROUPS:
+            names = {field.name for field in fields(group)}
+            problems += find_problems(group, {name: options[name] for name in options if name in names})
+        if not problems:
+            problems = find_contradictions(options | _SOURCE)
+        publish_to = options.get("publish_to")
+        if isinstance(publish_to, str):
+            problems += _find_destination_problems(publish_to, _settings_of(info).delivery_dirs)
+        if problems:
+            raise _ExplainedError("; ".join(problems))
+        return options
+
+    def settings(self) -> dict[str, Any]:
+        """What shapes the result, as JSON values: all fields but the secrets and the job's name."""
+        return self.model_dump(mode="json", exclude={*SECRET_FIELDS, "job_id"})
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of the settings, in hexadecimal; a retry with a fresh token keeps it."""
+        canonical = json.dumps(self.settings(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def secrets(self) -> list[str]:
+        """The texts that must appear nowhere."""
+        candidates = (self.auth_token, self.worker_api_key)
+        return [secret.get_secret_value() for secret in candidates if secret.get_secret_value()]
+
+    def to_train_arguments(self, run: RunFolder) -> dict[str, Any]:
+        """The arguments of `train.py`, by name; credentials travel in the environment."""
+        return {
+            **self.options,
+            "model_name_or_path": self.model_id,
+            "num_train_epochs": self.epochs,
+            "per_device_train_batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "backend_base_url": self.backend_base_url,
+            "user_id": self.user_id,
+            "project_id": self.project_id,
+            "job_id": self.job_id,
+            "manifest_file": str(run.manifest),
+            "output_dir": str(run.path),
+        }
+
+
+class _ExplainedError(ValueError):
+    """A problem whose sentence says already what was found, or must not."""
+
+
+@dataclass(frozen=True)
+class AcceptedJob:
+    """A valid job with its name, and what the platform should know about the request.
+
+    Attributes:
+        job: The job; `job_id` is filled in.
+        warnings: Sentences about fields that were ignored.
+    """
+
+    job: Job
+    warnings: tuple[str, ...] = ()
+
+
+def read_job(request: object, event_id: str, settings: OperatorSettings) -> AcceptedJob:
+    """The job that a RunPod event's `input` asks for.
+
+    Args:
+        request: The `input`; a mapping, or its JSON text.
+        event_id: RunPod's own name of the event, the same on every retry.
+        settings: What the operator allows.
+
+    Raises:
+        JobError: naming every problem found.
+    """
+    if isinstance(request, str):
+        request = parse_json(request)
+    if not isinstance(request, Mapping):
+        raise JobError(f"The job's input is {type(request).__name__}; expected an object with its settings.")
+    given = {
+        name: value for name, value in request.items() if value is not None or name not in _BLANK_IF_NULL
+    }
+    problems = _find_manifest_problems(given.get("files_manifest"))
+    try:
+        job = Job.model_validate(given, context=settings)
+    except ValidationError as error:
+        problems = [*map(_describe_problem, error.errors(include_url=False)), *problems]
+    if problems:
+        raise JobError(describe_problems(problems))
+    named = job.model_copy(update={"job_id": derive_job_id(event_id, job)})
+    return AcceptedJob(named, _describe_ignored(request))
+
+
+def derive_job_id(event_id: str, job: Job) -> str:
+    """The job's own name, else one that is the same on every retry of the same event."""
+    if job.job_id:
+        return job.job_id
+    if not event_id or _LOCAL_EVENT_ID.fullmatch(event_id):
+        return f"local-{job.fingerprint()[:16]}"  # local servers name every job alike, or none alike
+    if _JOB_ID.fullmatch(event_id):
+        return event_id
+    return f"event-{hashlib.sha256(event_id.encode(errors='replace')).hexdigest()[:16]}"
+
+
+@contextmanager
+def open_run(runs_dir: Path, job: Job) -> Iterator[RunFolder]:
+    """The folder of a job, held by this process alone.
+
+    Raises:
+        JobConflictError: the folder belongs to a job with other settings, or is in use.
+    """
+    run = RunFolder(runs_dir / job.job_id)
+    run.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with run.job_lock.open("w") as lock:
+        acquire(
+            lock,
+            f"Job {job.job_id} is running already on a worker that shares this storage; wait for its answer, "
+            "or cancel it first.",
+        )
+        _claim(run, job)
+        yield run
+
+
+def _claim(run: RunFolder, job: Job) -> None:
+    """Make the folder this job's own, or see that it is already."""
+    stored = read_json(run.job)
+    if isinstance(stored, dict) and stored.get("fingerprint") != job.fingerprint():
+        raise JobConflictError(
+            f"Job id {job.job_id} belongs to a run with other settings ({_name_changes(stored, job)}). "
+            "Send the same settings to resume it, or another job_id for a new run."
+        )
+    if stored is None:
+        write_json(run.manifest, [file.model_dump() for file in job.files_manifest])
+        write_json(run.job, {"fingerprint": job.fingerprint(), "settings": job.settings()})
+
+
+def _name_changes(stored: Mapping[str, Any], job: Job) -> str:
+    before, now = stored.get("settings", {}), job.settings()
+    changed = [name for name in now if before.get(name) != now[name]]
+    return f"differing: {', '.join(changed)}" if changed else "of an earlier version"
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text, read by the letter of RFC 8259.
+
+    Raises:
+        JobError: for what is not JSON, and for NaN, Infinity and repeated names, which Python's parser takes.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_build_object, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise JobError(f"The job's input is not valid JSON: {error}.") from None
+
+
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    repeated = _find_repeated(name for name, _ in pairs)
+    if repeated:
+        raise ValueError(f"repeated name {_name_some(repeated)}")
+    return dict(pairs)
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _check_model_folder(folder: Path, models_dir: Path | None) -> None:
+    if models_dir is None:
+        raise ValueError("folders are not allowed on this worker (WHISPERTRAIN_MODELS_DIR is not set)")
+    # Resolved first: a link below the folder must not lead out of it.
+    if not folder.resolve().is_relative_to(models_dir.resolve()):
+        raise ValueError("expected a folder below the operator's WHISPERTRAIN_MODELS_DIR")
+    if not (folder / "config.json").is_file():
+        raise ValueError("expected a folder with a Whisper checkpoint, found no config.json in it")
+
+
+def _find_destination_problems(publish_to: str, allowed_dirs: tuple[Path, ...]) -> list[str]:
+    try:
+        check_destination(publish_to, allowed_dirs)
+    except RecipeError as error:
+        return [f"publish_to: {error}"]
+    return []
+
+
+def _check_name(name: str) -> str:
+    try:
+        check_segment(name, "found")
+    except JobError as error:
+        raise _ExplainedError(str(error)) from error
+    return name
+
+
+def _settings_of(info: ValidationInfo) -> OperatorSettings:
+    assert isinstance(info.context, OperatorSettings), "a Job is built by read_job"
+    return info.context
+
+
+def _find_manifest_problems(files: object) -> list[str]:
+    """What is wrong with the list as a whole; its entries are judged one by one by `ManifestFile`."""
+    if not isinstance(files, list) or not files:
+        return []
+    entries = [file for file in files if isinstance(file, dict)]
+    repeated = _find_repeated(str(entry.get("filename")) for entry in entries if "filename" in entry)
+    problems = []
+    if repeated:
+        problems.append(f"files_manifest: each name may be listed once; repeated: {_name_some(repeated)}")
+    if not any(entry.get("file_type") == "audio" for entry in entries):
+        problems.append("files_manifest: expected at least one file of type audio, found none")
+    return problems
+
+
+def _describe_problem(problem: Mapping[str, Any]) -> str:
+    location = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
+    field = location.lstrip(".")
+    error = problem.get("ctx", {}).get("error", problem["msg"])
+    if field == "options" and isinstance(error, _ExplainedError):
+        return str(error)  # each option is named in it already
+    reason = f"{field}: {str(error)[:1000].rstrip('.')}"
+    found = problem["input"]
+    if isinstance(error, _ExplainedError) or field in SECRET_FIELDS or isinstance(found, (dict, list)):
+        return reason
+    return f"{reason}, found {_shorten(found)}"
+
+
+def _describe_ignored(request: Mapping[str, Any]) -> tuple[str, ...]:
+    ignored = _name_unknown(request, Job.model_fields)
+    in_manifest = {
+        name for file in request["files_manifest"] for name in _name_unknown(file, ManifestFile.model_fields)
+    }
+    ignored += [f"files_manifest[].{name}" for name in sorted(in_manifest)]
+    if not ignored:
+        return ()
+    return (f"Fields that this worker does not know were ignored: {_name_some(ignored)}.",)
+
+
+def _name_unknown(values: Iterable[object], known: Iterable[str]) -> list[str]:
+    return sorted(_shorten(name).strip("'") for name in set(values) - set(known))
+
+
+def _find_repeated(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def _name_some(names: list[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(_shorten(name).strip("'") for name in names[:10]) + more
+
+
+def _shorten(value: object) -> str:
+    # repr keeps control characters and lone surrogates out of logs and messages.
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

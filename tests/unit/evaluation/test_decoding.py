@@ -1,0 +1,108 @@
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from recipe.evaluation.decoding import MAX_NEW_TOKENS, MAX_PASSES, NUM_FRAMES, cut_loop, hear_windows
+
+TIME_0 = 1000
+
+
+def at(seconds: float) -> int:
+    return TIME_0 + round(seconds * 50)
+
+
+WORDS = list(range(1, 60))
+
+
+class Script:
+    """An engine that writes what it is told, and keeps what it was given."""
+
+    def __init__(self, *passes: list[list[int]]) -> None:
+        self.passes = list(passes)
+        self.given: list[tuple[Tensor, Sequence[Sequence[int]]]] = []
+
+    def write(self, features: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+        self.given.append((features, prompts))
+        return self.passes.pop(0)
+
+
+def hear(*passes: list[list[int]]) -> tuple[list[list[int]], Script]:
+    num_windows = len(passes[0])
+    features = torch.arange(num_windows * 2 * NUM_FRAMES, dtype=torch.float32) + 1
+    script = Script(*passes)
+    prompts = [[7, row] for row in range(num_windows)]
+    heard = hear_windows(script, features.reshape(num_windows, 2, NUM_FRAMES), prompts, TIME_0)
+    assert script.passes == []
+    return heard, script
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        pytest.param([at(0), 5, 6, at(9.5)], id="ends with one time"),
+        pytest.param([at(0), 5, at(2), at(3), 6, at(9.5)], id="phrases, ends with one time"),
+        pytest.param([at(0), 5, 6], id="never ends its phrase"),
+        pytest.param([5, 6], id="no time at all"),
+        pytest.param([], id="nothing heard"),
+    ],
+)
+def test_a_finished_pass_is_taken_whole_and_the_window_is_heard_once(tokens):
+    heard, script = hear([tokens])
+    assert heard == [tokens]
+    assert len(script.given) == 1
+
+
+@pytest.mark.parametrize("unfinished", [[], [8, 9]], ids=["nothing after it", "words that have no end"])
+def test_a_window_is_heard_again_from_the_last_time_before_an_unfinished_phrase(unfinished):
+    first = [at(0), 5, at(2), at(2.5), *unfinished]
+    heard, script = hear([[at(0), 4, at(30)], first], [[at(0), 6, at(27)]])
+    assert heard == [[at(0), 4, at(30)], [at(0), 5, at(2), at(2.5), at(0), 6, at(27)]]
+    (whole, _), (rest, prompts) = script.given
+    assert prompts == [[7, 1]]
+    assert torch.equal(rest[0, :, : NUM_FRAMES - 200], whole[1, :, 200:])
+    assert rest.shape == (1, 2, NUM_FRAMES)
+    assert not rest[0, :, NUM_FRAMES - 200 :].any()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "num_left"),
+    [
+        pytest.param([at(0), *WORDS, *[3] * 160], 1 + 59 + 48, id="one token over and over"),
+        pytest.param([at(0), *WORDS, *[3, 4, 5] * 50], 1 + 59 + 48, id="three tokens over and over"),
+        pytest.param([at(0), *WORDS[:10] * 20], 1 + 60, id="a long phrase over and over"),
+    ],
+)
+def test_a_runaway_is_cut_where_it_shows(tokens, num_left):
+    assert cut_loop(tokens, TIME_0) == tokens[:num_left]
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        pytest.param([at(0), *WORDS * 3, at(30)], id="the same sentence three times"),
+        pytest.param([at(0), *[3] * 47, at(30)], id="a word 47 times"),
+        pytest.param([at(0), *WORDS[:10] * 5, at(30)], id="ten words five times"),
+        pytest.param(
+            [token for second in range(15) for token in (at(2 * second), 3, 4, 5, at(2 * second + 1))],
+            id="an announcement every two seconds",
+        ),
+        pytest.param([], id="nothing"),
+    ],
+)
+def test_what_does_not_run_away_is_left_alone(tokens):
+    assert cut_loop(tokens, TIME_0) == tokens
+
+
+def test_after_a_runaway_the_window_is_heard_again_from_the_last_time_before_it():
+    runaway = [at(0), 5, at(6), at(6), *[3] * (MAX_NEW_TOKENS - 4)]
+    heard, _ = hear([runaway], [[at(0), 8, at(24)]])
+    assert heard == [[at(0), 5, at(6), at(6), at(0), 8, at(24)]]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02], ids=["not at all", "by 20 ms"])
+def test_a_model_that_hardly_comes_on_is_not_heard_for_ever(seconds):
+    stuck = [at(0), 5, at(seconds), at(seconds)]
+    heard, _ = hear(*[[stuck]] * MAX_PASSES)
+    assert heard == [stuck * MAX_PASSES]

@@ -1,0 +1,173 @@
+"""LoRA changes what is trained and nothing else: not the mathematics, the resume or what is published."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_model
+from tiny_trainers import (
+    StopAfterSave,
+    assert_same,
+    build_trainer,
+    curve,
+    make_windows,
+    resume,
+    stopped,
+    trained,
+)
+
+from recipe.arguments import ModelArguments
+from recipe.model.adapters import add_adapters, merge_adapters, merged
+from recipe.model.tiny import build_tiny_whisper
+from recipe.model.whisper import WhisperForConditionalGeneration
+from recipe.training.trainer import WhisperTrainer
+
+ERRORS = {2: 3, 4: 5}
+LORA = ModelArguments(lora_rank=4, lora_alpha=8)
+
+Build = Callable[..., WhisperTrainer]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> WhisperForConditionalGeneration:
+    folder = build_tiny_whisper(tmp_path_factory.mktemp("tiny"))
+    return WhisperForConditionalGeneration.from_pretrained(folder)
+
+
+@pytest.fixture
+def model(base: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
+    return copy.deepcopy(base)
+
+
+@pytest.fixture(scope="module")
+def build_in(base: WhisperForConditionalGeneration) -> Build:
+    windows = make_windows(Path(base.name_or_path))
+
+    def build(folder: Path, **changes: Any) -> WhisperTrainer:
+        trainer = build_trainer(copy.deepcopy(base), windows, folder, **changes)
+        add_adapters(trainer.whole_model, LORA, seed=1)
+        return trainer
+
+    return build
+
+
+@pytest.fixture
+def build(build_in: Build, tmp_path: Path) -> Build:
+    return partial(build_in, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def measured(build_in: Build, tmp_path_factory: pytest.TempPathFactory) -> WhisperTrainer:
+    return trained(build_in(tmp_path_factory.mktemp("measured"), errors_by_step=ERRORS))
+
+
+def stir(model: torch.nn.Module) -> torch.nn.Module:
+    """Adapters as after some training: what they add is no longer zero."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.normal_(std=0.1)
+    return model
+
+
+def hear(model: torch.nn.Module) -> torch.Tensor:
+    """Logits of three tokens after noise."""
+    sound = torch.randn(1, 80, 3000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return model.eval()(input_features=sound, decoder_input_ids=torch.tensor([[1, 2, 3]])).logits
+
+
+@pytest.mark.parametrize("freeze_encoder", [False, True])
+def test_adapters_beside_attention_and_feed_forward_matrices_are_all_that_is_trained(
+    model, freeze_encoder: bool
+):
+    add_adapters(model, ModelArguments(lora_rank=2, freeze_encoder=freeze_encoder), seed=1)
+    names = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert {name.split(".")[-3] for name in names} == {"lora_A", "lora_B"}
+    adapted = {name.rsplit(".", 3)[0] for name in names}
+    attention = [f"{kind}.{part}_proj" for kind in ("self_attn",) for part in ("q", "k", "v", "out")]
+    cross = [f"encoder_attn.{part}_proj" for part in ("q", "k", "v", "out")]
+    expected = {f"model.decoder.layers.0.{name}" for name in (*attention, *cross, "fc1", "fc2")}
+    if not freeze_encoder:
+        expected |= {f"model.encoder.layers.0.{name}" for name in (*attention, "fc1", "fc2")}
+    assert adapted == expected
+
+
+def test_without_a_rank_nothing_is_added(model, base):
+    add_adapters(model, ModelArguments(), seed=1)
+    assert [name for name, _ in model.named_modules()] == [name for name, _ in base.named_modules()]
+    assert all(weight.requires_grad for name, weight in model.named_parameters() if "positions" not in name)
+
+
+def test_fresh_adapters_change_nothing_and_depend_on_the_seed_alone(model, base):
+    other = copy.deepcopy(base)
+    torch.manual_seed(3)
+    add_adapters(model, LORA, seed=1)
+    torch.manual_seed(4)
+    add_adapters(other, LORA, seed=1)
+    torch.testing.assert_close(model.state_dict(), other.state_dict(), rtol=0, atol=0)
+    assert torch.equal(hear(model), hear(base))
+
+
+def test_a_merged_model_is_a_plain_whisper_that_hears_the_same(model, base):
+    add_adapters(model, LORA, seed=1)
+    stir(model)
+    with_adapters = hear(model)
+    assert not torch.allclose(with_adapters, hear(base), atol=1e-2)
+    merge_adapters(model)
+    torch.testing.assert_close(hear(model), with_adapters, rtol=1e-4, atol=1e-5)
+    assert list(model.state_dict()) == list(base.state_dict())
+    assert type(model) is WhisperForConditionalGeneration
+
+
+def test_after_a_look_at_the_merged_model_the_adapters_are_as_before_to_the_bit(model):
+    add_adapters(model, LORA, seed=1)
+    stir(model)
+    before, heard = copy.deepcopy(model.state_dict()), hear(model)
+    with pytest.raises(KeyboardInterrupt), merged(model):
+        raise KeyboardInterrupt
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+    assert torch.equal(hear(model), heard)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, pytest.param({"activation_checkpointing": True}, marks=pytest.mark.slow)],
+    ids=["plain", "recomputed"],
+)
+def test_accumulation_does_not_change_the_update(build_in, measured, tmp_path, options: dict[str, Any]):
+    layout = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4, "save_strategy": "no"}
+    parts = trained(build_in(tmp_path, **layout, **options))
+    assert_same(measured, parts, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("step", [*(pytest.param(step, marks=pytest.mark.slow) for step in (1, 2)), 3])
+def test_a_run_that_is_stopped_ends_like_one_that_is_not(build, measured, step: int):
+    stopped(build(errors_by_step=ERRORS, callbacks=(StopAfterSave(step),)))
+    resumed = resume(build(errors_by_step=ERRORS))
+    assert curve(resumed) == curve(measured)
+    assert_same(resumed, measured)
+
+
+def test_what_is_measured_is_what_would_be_published(build, base):
+    seen = []
+
+    def look() -> None:
+        seen.append({name: weight.clone() for name, weight in trainer.whole_model.state_dict().items()})
+
+    trainer = build(errors_by_step=ERRORS, on_measure=look)
+    trainer.train()
+    trainer.take_best_weights()
+    merge_adapters(trainer.whole_model)
+    assert list(seen[0]) == list(base.state_dict())
+    torch.testing.assert_close(trainer.whole_model.state_dict(), seen[0], rtol=0, atol=0)
+    last = Path(trainer.args.output_dir) / "checkpoint-4" / "model.safetensors"
+    add_adapters(base_again := copy.deepcopy(base), LORA, seed=7)
+    load_model(base_again, last)
+    merge_adapters(base_again)
+    torch.testing.assert_close(base_again.state_dict(), seen[1], rtol=0, atol=0)

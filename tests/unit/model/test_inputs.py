@@ -1,0 +1,237 @@
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import WhisperProcessor
+
+from recipe.audio.decoding import decode_flac, encode_flac
+from recipe.audio.mel import log_mel
+from recipe.data.shards import FEATURES
+from recipe.data.windows import MAX_LABEL_TOKENS, Segment
+from recipe.model.inputs import (
+    IGNORED,
+    PADDING,
+    EpochSampler,
+    LabelEncoder,
+    View,
+    ViewShares,
+    WindowDataset,
+    collate,
+)
+from recipe.model.tiny import build_tiny_whisper
+
+
+@pytest.fixture(scope="module")
+def processor(tmp_path_factory) -> WhisperProcessor:
+    return WhisperProcessor.from_pretrained(build_tiny_whisper(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture(scope="module")
+def english_processor(tmp_path_factory) -> WhisperProcessor:
+    folder = tmp_path_factory.mktemp("tiny-en")
+    return WhisperProcessor.from_pretrained(build_tiny_whisper(folder, is_multilingual=False))
+
+
+SEGMENTS = (Segment(0, 1_230, "Bonjour."), Segment(2_000, 3_000, "Ça va ?"), Segment(29_000, None, ""))
+EXAMPLE = {
+    "start_ms": 10_000,
+    "end_ms": 40_000,
+    "segments": [{"start_ms": s.start_ms, "end_ms": s.end_ms, "text": s.text} for s in SEGMENTS],
+    "prompt": "Hier.",
+}
+
+
+def read(processor: WhisperProcessor, ids: list[int]) -> str:
+    return processor.tokenizer.decode(ids, decode_with_timestamps=False, skip_special_tokens=False)
+
+
+def names(processor: WhisperProcessor, ids: list[int]) -> list[str]:
+    return processor.tokenizer.convert_ids_to_tokens(ids)
+
+
+def test_labels_without_timestamps_hold_the_words_between_prefix_and_end(processor):
+    ids, num_ignored = LabelEncoder(processor.tokenizer, "transcribe").encode(
+        View(SEGMENTS[:2], 0, 29_000), "fr"
+    )
+    assert names(processor, ids[:4]) == [
+        "<|startoftranscript|>",
+        "<|fr|>",
+        "<|transcribe|>",
+        "<|notimestamps|>",
+    ]
+    assert processor.tokenizer.decode(ids[4:-1]) == " Bonjour. Ça va ?"
+    assert names(processor, ids[-1:]) == ["<|endoftext|>"]
+    assert num_ignored == 0
+
+
+def test_labels_with_timestamps_round_to_two_hundredths_and_end_with_a_crossing_cues_start(processor):
+    encoder = LabelEncoder(processor.tokenizer, "translate")
+    ids, _ = encoder.encode(View(SEGMENTS, 0, 30_000, has_timestamps=True), "fr")
+    tokens = names(processor, ids)
+    assert tokens[2] == "<|translate|>"
+    assert [token for token in tokens if token.startswith("<|") and token[2].isdigit()] == [
+        "<|0.00|>",
+        "<|1.24|>",
+        "<|2.00|>",
+        "<|3.00|>",
+        "<|29.00|>",
+    ]
+    assert tokens[-2:] == ["<|29.00|>", "<|endoftext|>"]
+
+
+def test_each_label_names_the_language_of_its_own_window(processor):
+    encoder = LabelEncoder(processor.tokenizer, "translate")
+    view = View(SEGMENTS[:1], 0, 2_000)
+    for language in ("de", "fr"):
+        ids, _ = encoder.encode(view, language)
+        assert names(processor, ids[1:3]) == [f"<|{language}|>", "<|translate|>"]
+
+
+def test_an_english_only_checkpoint_has_neither_language_nor_task(english_processor):
+    ids, _ = LabelEncoder(english_processor.tokenizer, None).encode(View(SEGMENTS[:1], 0, 2_000), "fr")
+    assert names(english_processor, ids[:2]) == ["<|startoftranscript|>", "<|notimestamps|>"]
+
+
+def test_silence_is_labelled_with_special_tokens_only(processor):
+    encoder = LabelEncoder(processor.tokenizer, "transcribe")
+    for has_timestamps in (False, True):
+        ids, _ = encoder.encode(View((), 0, 30_000, has_timestamps=has_timestamps), "fr")
+        assert all(token.startswith("<|") for token in names(processor, ids))
+        assert len(ids) == 5
+
+
+def test_a_long_prompt_keeps_its_end_and_fits_with_the_label(processor):
+    encoder = LabelEncoder(processor.tokenizer, "transcribe")
+    view = View((Segment(0, 20_000, "x" * 300),), 0, 20_000, prompt="long ago " * 100 + "just now")
+    ids, num_ignored = encoder.encode(view, "fr")
+    assert len(ids) == MAX_LABEL_TOKENS
+    assert names(processor, ids[:1]) == ["<|startofprev|>"]
+    assert processor.tokenizer.decode(ids[1:num_ignored]).endswith("just now")
+    assert names(processor, ids[num_ignored : num_ignored + 1]) == ["<|startoftranscript|>"]
+
+
+def test_a_view_with_one_cue_ends_before_the_next_and_takes_the_earlier_words_as_prompt():
+    shares = ViewShares(timestamps=1.0, prompts=1.0, single_cues=1.0)
+    views = [shares.draw(EXAMPLE, np.random.default_rng(seed)) for seed in range(20)]
+    assert {view.segments[0].text for view in views} == {"Bonjour.", "Ça va ?"}
+    second = next(view for view in views if view.segments[0].text == "Ça va ?")
+    assert (second.start_ms, second.end_ms, second.prompt) == (2_000, 29_000, "Hier. Bonjour.")
+    assert second.segments == (Segment(0, 1_000, "Ça va ?"),)
+
+
+def test_without_timestamps_the_audio_ends_where_the_crossing_cue_begins():
+    view = ViewShares().draw(EXAMPLE, np.random.default_rng(0))
+    assert (view.end_ms, view.prompt, len(view.segments)) == (29_000, "", 2)
+
+
+def test_silence_is_shown_in_another_part_each_time():
+    silent = {"start_ms": 10_000, "end_ms": 40_000, "segments": [], "prompt": ""}
+    views = [ViewShares(timestamps=1.0).draw(silent, np.random.default_rng(seed)) for seed in range(200)]
+    assert all(v.start_ms >= 0 and v.start_ms + 1_000 <= v.end_ms <= 30_000 for v in views)
+    lengths = [view.end_ms - view.start_ms for view in views]
+    assert min(lengths) < 3_000
+    assert max(lengths) > 27_000
+    short = ViewShares().draw(silent | {"end_ms": 10_400}, np.random.default_rng(0))
+    assert (short.start_ms, short.end_ms, short.segments) == (0, 400, ())
+
+
+def test_shares_are_met():
+    shares = ViewShares(timestamps=0.5, prompts=0.25, single_cues=0.1)
+    views = [shares.draw(EXAMPLE, np.random.default_rng([7, seed])) for seed in range(2_000)]
+    assert sum(view.has_timestamps for view in views) / 2_000 == pytest.approx(0.5, abs=0.04)
+    assert sum(bool(view.prompt) for view in views) / 2_000 == pytest.approx(0.25, abs=0.04)
+    assert sum(len(view.segments) == 1 for view in views) / 2_000 == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.fixture(scope="module")
+def windows(processor) -> WindowDataset:
+    samples = np.random.default_rng(0).integers(-3_000, 3_000, 30 * 16_000).astype(np.int16)
+    example = EXAMPLE | {
+        "recording": "r",
+        "language": "fr",
+        "audio": {"bytes": encode_flac(samples), "path": None},
+    }
+    example |= {"num_tokens": 20, "chars_per_second": 1.0, "compression_ratio": 1.0}
+    example |= {"flags": [], "doubt": 0.5, "held_back": ""}
+    examples = Dataset.from_list([example] * 6, features=FEATURES)
+    encoder = LabelEncoder(processor.tokenizer, "transcribe")
+    return WindowDataset(examples, processor.feature_extractor, encoder, ViewShares(0.5, 0.5, 0.3), seed=3)
+
+
+def test_a_label_is_the_token_that_follows_and_the_prompt_is_left_out(windows, processor):
+    items = (windows[epoch, 0] for epoch in range(9))
+    item = next(item for item in items if len(item["labels"]) < len(item["decoder_input_ids"]))
+    inputs, labels = item["decoder_input_ids"], item["labels"]
+    num_prompt = len(inputs) - len(labels)
+    assert names(processor, inputs[num_prompt : num_prompt + 1]) == ["<|startoftranscript|>"]
+    assert labels[:-1] == inputs[num_prompt + 1 :]
+    assert names(processor, labels[-1:]) == ["<|endoftext|>"]
+
+
+def test_an_item_depends_on_seed_epoch_and_index_alone(windows):
+    assert windows[1, 2]["decoder_input_ids"] == windows[1, 2]["decoder_input_ids"]
+    seen = {tuple(windows[epoch, index]["decoder_input_ids"]) for epoch in range(4) for index in range(6)}
+    assert len(seen) > 3
+
+
+def test_without_augmentation_the_features_are_those_of_the_stored_sound(windows, processor):
+    for epoch in range(4):
+        view = ViewShares(0.5, 0.5, 0.3).draw(EXAMPLE, np.random.default_rng([3, epoch, 0]))
+        sound = decode_flac(windows._examples[0]["audio"]["bytes"])[view.start_ms * 16 : view.end_ms * 16]
+        assert np.array_equal(
+            windows[epoch, 0]["input_features"], log_mel(processor.feature_extractor, sound)
+        )
+
+
+def test_padding_counts_for_nothing(windows):
+    assert set(windows[0, PADDING]["labels"]) == {IGNORED}
+
+
+def test_a_batch_is_padded_to_its_longest_input_and_its_longest_label(windows):
+    items = [windows[0, index] for index in range(4)]
+    batch = collate(items, pad_token_id=9)
+    assert batch["input_features"].shape == (4, 80, 3_000)
+    assert batch["input_features"].dtype == torch.float32
+    sizes = {name: [len(item[name]) for item in items] for name in ("decoder_input_ids", "labels")}
+    assert max(sizes["labels"]) < max(sizes["decoder_input_ids"]), "one has a prompt"
+    for name, padding in (("decoder_input_ids", 9), ("labels", IGNORED)):
+        assert batch[name].shape == (4, max(sizes[name]))
+        for row, item, size in zip(batch[name], items, sizes[name], strict=True):
+            assert row[:size].tolist() == item[name]
+            assert (row[size:] == padding).all()
+
+
+def test_the_token_after_a_labels_position_is_the_label(windows):
+    batch = collate([windows[0, index] for index in range(4)], pad_token_id=9, multiple_of=64)
+    following = batch["decoder_input_ids"].roll(-1, dims=1).gather(1, batch["label_positions"])
+    counted = batch["labels"] != IGNORED
+    is_last = counted & ~counted.roll(-1, dims=1)  # what follows it is padding, and it the end of text
+    assert torch.equal(following[counted & ~is_last], batch["labels"][counted & ~is_last])
+    assert (batch["labels"][is_last] == batch["labels"][0][counted[0]][-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "multiple_of", "length"),
+    [(5, 1, 5), (5, 64, 64), (64, 64, 64), (65, 64, 128), (447, 64, 448), (447, 100, 448)],
+)
+def test_a_batch_is_padded_to_a_bucket_but_not_over_the_decoder(num_tokens, multiple_of, length):
+    ids = [1] * num_tokens
+    item = {"input_features": np.zeros((80, 3_000), np.float32), "decoder_input_ids": ids, "labels": ids}
+    batch = collate([item], pad_token_id=9, multiple_of=multiple_of)
+    assert {tuple(batch[name].shape) for name in batch if name != "input_features"} == {(1, length)}
+    assert (batch["labels"] == 1).sum() == (batch["decoder_input_ids"] == 1).sum() == num_tokens
+    assert (batch["labels"][0, num_tokens:] == IGNORED).all()
+
+
+@pytest.mark.parametrize(("num_examples", "multiple_of", "length"), [(10, 4, 12), (8, 4, 8), (1, 8, 8)])
+def test_an_epoch_has_every_window_once_and_is_filled_up(num_examples, multiple_of, length):
+    sampler = EpochSampler(num_examples, multiple_of, seed=1, epoch_of=lambda: 3)
+    keys = list(sampler)
+    assert len(keys) == len(sampler) == length
+    assert sorted(index for _, index in keys if index != PADDING) == list(range(num_examples))
+    assert {epoch for epoch, _ in keys} == {3}
+
+
+def test_epochs_have_different_orders():
+    orders = [list(EpochSampler(20, 1, 1, lambda epoch=epoch: epoch)) for epoch in (0, 1)]
+    assert [index for _, index in orders[0]] != [index for _, index in orders[1]]

@@ -1,0 +1,76 @@
+"""Every kind of Whisper checkpoint is trained in float32 and published as what it was."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_trainers import build_trainer, make_windows
+from transformers import WhisperForConditionalGeneration
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+from recipe.arguments import ModelArguments
+from recipe.model.adapters import add_adapters, merge_adapters
+from recipe.model.tiny import build_tiny_whisper
+from recipe.model.whisper import is_multilingual, load_model
+from recipe.publish.metadata import ReleaseFacts
+from recipe.publish.staging import stage_model
+from recipe.publish.verification import verify_release
+
+V2_LANGUAGES = {"languages": tuple(LANGUAGES)[:99]}
+TURBO = {"num_mel_bins": 128, "num_layers": 3, "num_decoder_layers": 1}
+RECOMPUTED = {"activation_checkpointing": True}
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "v2": (V2_LANGUAGES, {}, {}),
+    "v2, LoRA": (V2_LANGUAGES, {"lora_rank": 2}, {}),
+    "large-v3, activations recomputed": ({"num_mel_bins": 128}, {}, RECOMPUTED),
+    "turbo, encoder frozen, activations recomputed": (TURBO, {"freeze_encoder": True}, RECOMPUTED),
+    "turbo, LoRA": (TURBO, {"lora_rank": 2, "freeze_encoder": True}, RECOMPUTED),
+    "English only": (V2_LANGUAGES | {"is_multilingual": False}, {}, {}),
+}
+"""Shape of the checkpoint, our options, Trainer's arguments."""
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_checkpoint_of_any_kind_trains_and_is_published(name: str, tmp_path: Path):
+    shape, options, settings = VARIANTS[name]
+    folder = build_tiny_whisper(tmp_path / "base", **shape)
+    WhisperForConditionalGeneration.from_pretrained(folder).half().save_pretrained(folder)  # as large-v3 is
+    arguments = ModelArguments(str(folder), **options)
+    model, processor = load_model(arguments)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    base = {name: weight.clone() for name, weight in model.state_dict().items()}
+
+    language = "fr" if is_multilingual(model) else None
+    windows = make_windows(folder, "transcribe" if language else None)
+    # Smaller than half of the space between float16 numbers: it would vanish there.
+    settings = {"max_steps": 1, "save_strategy": "no", "learning_rate": 1e-6} | settings
+    trainer = build_trainer(model, windows, tmp_path / "run", **settings)
+    add_adapters(model, arguments, seed=1)
+    trainer.train()
+    merge_adapters(model)
+    changed = {name for name, weight in model.state_dict().items() if not torch.equal(weight, base[name])}
+    assert any(name.startswith("model.encoder.layers") for name in changed) != arguments.freeze_encoder
+    assert any(name.startswith("model.decoder.layers") for name in changed)
+
+    facts = ReleaseFacts(
+        str(folder),
+        (language,) if language else (),
+        "transcribe",
+        "job-1",
+        num_steps=1,
+        max_steps=1,
+        epochs=1.0,
+    )
+    staging = stage_model(model, processor, facts, tmp_path / "staging")
+    verify_release(staging, model)
+    published = WhisperForConditionalGeneration.from_pretrained(staging)
+    torch.testing.assert_close(published.state_dict(), model.state_dict(), rtol=0, atol=0)
+    before, after = (json.loads((path / "config.json").read_text()) for path in (folder, staging))
+    same = ("num_mel_bins", "encoder_layers", "decoder_layers", "vocab_size", "use_cache")
+    assert {key: after[key] for key in same} == {key: before[key] for key in same}
+    assert after["use_cache"], "Trainer turns it off"
+    preprocessor = json.loads((staging / "preprocessor_config.json").read_text())
+    assert preprocessor["feature_size"] == shape.get("num_mel_bins", 80)
+    assert is_multilingual(published) == is_multilingual(model)

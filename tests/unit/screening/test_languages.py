@@ -1,0 +1,166 @@
+"""Which language each recording has, by what is said of it and by what the model hears."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from recipe.arguments import ModelArguments
+from recipe.audio.decoding import encode_flac
+from recipe.data.manifest import LocalFile, Recording
+from recipe.errors import DataError, JobError
+from recipe.model.tiny import build_tiny_whisper
+from recipe.model.whisper import load_model
+from recipe.screening.languages import check_language, check_task, guess_languages, settle_languages
+
+LANGUAGES = ("en", "zh", "de", "es", "ru", "ko", "fr")
+
+
+@pytest.fixture(scope="module")
+def multilingual(tmp_path_factory) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
+    folder = build_tiny_whisper(tmp_path_factory.mktemp("tiny"), languages=LANGUAGES)
+    return load_model(ModelArguments(str(folder)))
+
+
+@pytest.fixture(scope="module")
+def english(tmp_path_factory) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
+    folder = build_tiny_whisper(tmp_path_factory.mktemp("tiny-en"), is_multilingual=False)
+    return load_model(ModelArguments(str(folder)))
+
+
+def make_recording(folder: Path, name: str, tag: str = "", header: str = "") -> Recording:
+    """Half a second of noise with captions: a tag in their name, a header in their text."""
+    audio, captions = folder / f"{name}.flac", folder / f"{name}.vtt"
+    noise = np.random.default_rng(0).integers(-3_000, 3_000, 8_000)
+    audio.write_bytes(encode_flac(noise.astype(np.int16)))
+    captions.write_text(f"WEBVTT\n{header}\n\n00:00.000 --> 00:00.400\nHello.\n")
+    return Recording(name, LocalFile(audio), LocalFile(captions), tag)
+
+
+def settle(recordings, model_and_processor, **options) -> dict[str, str]:
+    settled, _ = settle_languages(recordings, ModelArguments(**options), *model_and_processor)
+    return {recording.name: recording.language for recording in settled}
+
+
+@pytest.mark.parametrize(
+    ("tag", "header", "options", "expected"),
+    [
+        pytest.param("fr-CA", "", {}, "fr", id="the file name's tag"),
+        pytest.param("fre", "", {}, "fr", id="a tag of three letters"),
+        pytest.param("", "Language: de", {}, "de", id="the file's header"),
+        pytest.param("new", "Language: de", {}, "de", id="a tag that names no language"),
+        pytest.param("fr", "Language: de", {}, "fr", id="the name before the header"),
+        pytest.param("fr", "", {"language": "Spanish"}, "es", id="the job before the tag"),
+        pytest.param("en", "", {"language": "fr", "task": "translate"}, "fr", id="translated from French"),
+    ],
+)
+def test_the_first_that_says_it_tells_the_language(tmp_path, multilingual, tag, header, options, expected):
+    assert settle([make_recording(tmp_path, "talk", tag, header)], multilingual, **options) == {
+        "talk": expected
+    }
+
+
+def test_languages_are_settled_recording_by_recording_without_listening_to_the_tagged(tmp_path, multilingual):
+    recordings = [make_recording(tmp_path, "a", "fr"), make_recording(tmp_path, "b", "en")]
+    settled, remarks = settle_languages(recordings, ModelArguments(), *multilingual)
+    assert [recording.language for recording in settled] == ["fr", "en"]
+    assert remarks == []
+
+
+def test_what_nobody_says_is_heard_and_told(tmp_path, multilingual):
+    recordings = [make_recording(tmp_path, "a"), make_recording(tmp_path, "b", "fr")]
+    settled, (remark,) = settle_languages(recordings, ModelArguments(), *multilingual)
+    assert settled[0].language in LANGUAGES
+    assert settled[1].language == "fr"
+    assert "for 1 recordings; the base model heard" in remark
+    assert f"({settled[0].language}) in 1" in remark
+
+
+def test_tags_of_translations_do_not_say_what_is_spoken(tmp_path, multilingual):
+    recordings = [make_recording(tmp_path, "a", "en"), make_recording(tmp_path, "b", "fr")]
+    arguments = ModelArguments(task="translate")
+    settled, (remark,) = settle_languages(recordings, arguments, *multilingual)
+    assert "for 2 recordings" in remark
+    assert settled[0].transcript == recordings[0].transcript
+    assert settled[1].transcript == LocalFile(
+        None, "its captions are in French (fr), and the task translate learns from English ones"
+    )
+
+
+def test_an_english_only_checkpoint_hears_english(tmp_path, english):
+    assert settle([make_recording(tmp_path, "a", "fr")], english, language="fr") == {"a": "en"}
+
+
+def test_a_recording_in_a_language_that_the_checkpoint_has_no_token_for_is_named(tmp_path, multilingual):
+    recordings = [make_recording(tmp_path, "talk", "fr"), make_recording(tmp_path, "lecture", "ja")]
+    with pytest.raises(JobError, match=r"Recording 'lecture' is in Japanese \(ja\), for which"):
+        settle(recordings, multilingual)
+
+
+@pytest.mark.parametrize(
+    ("language", "message"),
+    [("Klingon", "'Klingon' is not known to Whisper"), ("ja", "no token for 'ja'")],
+)
+def test_a_job_in_an_unknown_language_is_refused(multilingual, language, message):
+    with pytest.raises(JobError, match=message):
+        check_language(language, multilingual[1])
+
+
+FRENCH, ENGLISH, UNSURE = ("fr", 0.99), ("en", 0.99), ("de", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("heard", "known", "expected", "num_listened"),
+    [
+        pytest.param([FRENCH] * 40, [], ["fr"] * 40, 8, id="a sample that agrees speaks for all"),
+        pytest.param([FRENCH, UNSURE] * 3, [], ["fr"] * 6, 6, id="a doubtful one goes with most"),
+        pytest.param([FRENCH, ENGLISH, ENGLISH], [], ["fr", "en", "en"], 3, id="two languages"),
+        pytest.param(
+            [FRENCH, ENGLISH, FRENCH, ENGLISH, FRENCH] * 7,
+            [],
+            ["fr", "en", "fr", "en", "fr"] * 7,
+            35,
+            id="a sample that disagrees: all are heard",
+        ),
+        pytest.param([None, FRENCH], ["en"], ["fr", "fr"], 2, id="one without sound goes with most"),
+        pytest.param([None], ["en", "fr", "fr"], ["fr"], 1, id="or with most of the tagged"),
+    ],
+)
+def test_guesses_follow_what_is_heard(heard, known, expected, num_listened):
+    missing = LocalFile(None)
+    recordings = [Recording(f"r{index:02}", missing, missing) for index in range(len(heard))]
+    listened = []
+
+    def listen(recording):
+        listened.append(recording.name)
+        return heard[int(recording.name[1:])]
+
+    guessed = guess_languages(recordings, known, listen)
+    assert [guessed[recording.name] for recording in recordings] == expected
+    assert len(listened) == len(set(listened)) == num_listened
+
+
+def test_nothing_said_and_nothing_heard_is_an_error():
+    recording = Recording("r", LocalFile(None), LocalFile(None))
+    with pytest.raises(DataError, match="set the option language"):
+        guess_languages([recording], [], lambda _: None)
+
+
+def test_an_english_only_checkpoint_cannot_translate(english):
+    with pytest.raises(JobError, match="English-only checkpoint and cannot translate"):
+        check_task(ModelArguments(task="translate"), english[0])
+    assert check_task(ModelArguments(), english[0]) == []
+
+
+def test_a_cut_down_decoder_is_warned_of_before_it_translates(multilingual):
+    model, _ = multilingual
+    assert check_task(ModelArguments(task="translate"), model) == []
+    num_layers = model.config.encoder_layers
+    model.config.encoder_layers = 3 * num_layers
+    try:
+        (remark,) = check_task(ModelArguments(task="translate"), model)
+        assert check_task(ModelArguments(), model) == []
+    finally:
+        model.config.encoder_layers = num_layers
+    assert f"{num_layers} of {3 * num_layers} layers" in remark

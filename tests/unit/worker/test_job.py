@@ -1,0 +1,289 @@
+"""The platform's requests: what is accepted, and with which words the rest is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recipe.backend.address import check_base_url
+from recipe.errors import JobError
+from recipe.run.settings import OperatorSettings
+from recipe.worker.job import AcceptedJob, Stage, parse_json, read_job
+
+SEED = json.loads("""
+{"input": {"model_id": "openai/whisper-tiny", "epochs": 1, "project_id": "uuid-string", "user_id": "uuid-string",
+ "backend_base_url": "https://your-backend.com", "auth_token": "jwt-token-or-empty", "worker_api_key": "shared-secret",
+ "batch_size": 2, "learning_rate": 2e-05,
+ "files_manifest": [{"file_type": "audio", "filename": "recording1.wav"}, {"file_type": "transcript", "filename": "recording1.vtt"}]}}
+""")["input"]  # noqa: E501 - the contract's own text, word for word
+
+
+def audio(filename: object) -> dict[str, object]:
+    return {"file_type": "audio", "filename": filename}
+
+
+def read(changes: dict[str, Any] | None = None, event_id: str = "event-1", **settings: Any) -> AcceptedJob:
+    operator = OperatorSettings(runs_dir=Path("/runs"), **settings)
+    return read_job(SEED | (changes or {}), event_id, operator, check_base_url)
+
+
+def test_the_seed_job_is_accepted_as_it_is() -> None:
+    accepted = read()
+    assert accepted.warnings == ()
+    assert accepted.job.job_id == "event-1"
+    assert accepted.job.settings() == {
+        "model_id": "openai/whisper-tiny",
+        "epochs": 1,
+        "project_id": "uuid-string",
+        "user_id": "uuid-string",
+        "backend_base_url": "https://your-backend.com",
+        "batch_size": 2,
+        "learning_rate": 2e-05,
+        "files_manifest": SEED["files_manifest"],
+        "options": {},
+    }
+
+
+def test_the_smallest_job_gets_the_contracts_defaults() -> None:
+    required = ("project_id", "user_id", "backend_base_url", "files_manifest")
+    request = {name: SEED[name] for name in required}
+    job = read_job(request, "event-1", OperatorSettings(runs_dir=Path("/runs")), check_base_url).job
+    assert (job.model_id, job.epochs, job.batch_size) == ("openai/whisper-tiny", 1, 2)
+    assert job.learning_rate == 2e-5
+    assert job.secrets() == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"auth_token": "", "worker_api_key": ""}, id="both secrets blank"),
+        pytest.param(
+            {"auth_token": None, "worker_api_key": None, "job_id": None, "options": None}, id="nulls"
+        ),
+        pytest.param({"auth_token": " token \n"}, id="a token copied with its line break"),
+        pytest.param({"learning_rate": 1}, id="a whole number where a fraction is usual"),
+        pytest.param({"epochs": 1000, "batch_size": 1024}, id="upper bounds"),
+        pytest.param({"model_id": "gpt2"}, id="a hub id without an owner"),
+        pytest.param({"model_id": "distil-whisper/distil-large-v3.5"}, id="dots in a hub id"),
+        pytest.param({"files_manifest": [audio("talk [abc].m4a")]}, id="brackets in a name"),
+        pytest.param({"files_manifest": [audio("100% très.wav")]}, id="accents and a percent sign"),
+        pytest.param({"options": {"language": "fr", "eval_fraction": 0, "save_steps": 5}}, id="options"),
+        pytest.param({"options": {"publish_to": "/runs/models/x"}}, id="a folder below the runs"),
+        pytest.param({"options": {"publish_to": "hub:me/my-whisper"}}, id="a hub repository"),
+        pytest.param({"job_id": "A.b_c-9"}, id="a job id with all its characters"),
+    ],
+)
+def test_accepted(changes: dict[str, Any]) -> None:
+    assert read(changes).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        pytest.param({"epochs": 0}, ["epochs", "found 0"], id="no epochs"),
+        pytest.param({"epochs": 1001}, ["epochs", "1000"], id="too many epochs"),
+        pytest.param({"epochs": True}, ["epochs", "found True"], id="true is no number"),
+        pytest.param({"epochs": "1"}, ["epochs", "found '1'"], id="a text is no number"),
+        pytest.param({"epochs": 1.0}, ["epochs"], id="a fraction is no count"),
+        pytest.param({"epochs": None}, ["epochs"], id="null"),
+        pytest.param({"batch_size": -2}, ["batch_size"], id="negative batch"),
+        pytest.param({"batch_size": 10**30}, ["batch_size"], id="huge batch"),
+        pytest.param({"learning_rate": float("nan")}, ["learning_rate", "nan"], id="not a number"),
+        pytest.param({"learning_rate": float("inf")}, ["learning_rate"], id="infinity"),
+        pytest.param({"learning_rate": 0}, ["learning_rate"], id="no learning"),
+        pytest.param({"learning_rate": 2}, ["learning_rate"], id="too fast"),
+        pytest.param({"user_id": ""}, ["user_id"], id="no user"),
+        pytest.param({"user_id": "a/b"}, ["user_id", "'a/b'"], id="a user with a slash"),
+        pytest.param({"project_id": ".."}, ["project_id"], id="a project of dots"),
+        pytest.param({"project_id": 3}, ["project_id"], id="a project of the wrong type"),
+        pytest.param({"backend_base_url": "http://b.example"}, ["https"], id="plain http"),
+        pytest.param(
+            {"backend_base_url": "https://u:pw@b.example"}, ["credentials"], id="credentials inside"
+        ),
+        pytest.param({"backend_base_url": "https://127.0.0.1"}, ["not a public"], id="loopback"),
+        pytest.param({"backend_base_url": "file:///etc"}, ["backend_base_url"], id="a file"),
+        pytest.param({"auth_token": "a\nb"}, ["auth_token"], id="a line break inside a token"),
+        pytest.param({"worker_api_key": 5}, ["worker_api_key"], id="a key of the wrong type"),
+        pytest.param({"model_id": "../../etc/passwd"}, ["model_id"], id="a model path"),
+        pytest.param({"model_id": "/etc"}, ["WHISPERTRAIN_MODELS_DIR"], id="a model folder"),
+        pytest.param({"model_id": "a/b/c"}, ["model_id"], id="three parts"),
+        pytest.param({"model_id": "a--b/c"}, ["model_id"], id="a doubled hyphen"),
+        pytest.param({"job_id": "../x"}, ["job_id"], id="a job id with a path"),
+        pytest.param({"job_id": "x" * 129}, ["job_id"], id="a long job id"),
+        pytest.param({"job_id": ".hidden"}, ["job_id"], id="a hidden job id"),
+        pytest.param({"files_manifest": []}, ["files_manifest"], id="no files"),
+        pytest.param({"files_manifest": None}, ["files_manifest"], id="no manifest"),
+        pytest.param({"files_manifest": {"a": 1}}, ["files_manifest", "list"], id="no list"),
+        pytest.param({"files_manifest": ["a.wav"]}, ["files_manifest[0]"], id="names alone"),
+        pytest.param({"files_manifest": [audio("../x")]}, ["files_manifest[0]", "'../x'"], id="../x"),
+        pytest.param({"files_manifest": [audio("a?b#c")]}, ["files_manifest[0]", "'a?b#c'"], id="a?b#c"),
+        pytest.param({"files_manifest": [audio("x" * 300)]}, ["found 300", "255"], id="300 characters"),
+        pytest.param({"files_manifest": [audio("a\ud800")]}, ["\\ud800"], id="half a character"),
+        pytest.param({"files_manifest": [audio("a"), audio("a")]}, ["once", "repeated: a"], id="duplicates"),
+        pytest.param({"files_manifest": [audio(7)]}, ["files_manifest[0].filename"], id="a number as name"),
+        pytest.param(
+            {"files_manifest": [{"file_type": "transcript", "filename": "a.vtt"}]}, ["audio"], id="no audio"
+        ),
+        pytest.param(
+            {"files_manifest": [{"file_type": "video", "filename": "a"}, audio("b")]},
+            ["files_manifest[0].file_type", "'video'"],
+            id="an unknown type",
+        ),
+        pytest.param({"options": {"lerning_rate": 1}}, ["lerning_rate is not an option"], id="a typo"),
+        pytest.param({"options": {"output_dir": "/"}}, ["output_dir is not an option"], id="our own folder"),
+        pytest.param({"options": {"self_test": True}}, ["self_test is not an option"], id="a hidden door"),
+        pytest.param({"options": {"model_name_or_path": "x"}}, ["is not an option"], id="the model again"),
+        pytest.param({"options": {"eval_fraction": 0.9}}, ["eval_fraction", "0.9"], id="out of bounds"),
+        pytest.param({"options": {"seed": True}}, ["seed"], id="a seed that is true"),
+        pytest.param({"options": {"publish_to": "/etc"}}, ["publish_to", "/etc"], id="a foreign folder"),
+        pytest.param({"options": {"publish_to": "/runs/../etc"}}, ["publish_to"], id="a way out"),
+        pytest.param({"options": []}, ["options"], id="options as a list"),
+    ],
+)
+def test_refused(changes: dict[str, Any], named: list[str]) -> None:
+    with pytest.raises(JobError) as error:
+        read(changes)
+    assert [text for text in named if text not in str(error.value)] == []
+
+
+def test_every_problem_is_named_in_one_error() -> None:
+    files = [audio("../x"), audio("a?b#c"), audio("same"), audio("same"), {"file_type": "x", "filename": "y"}]
+    changes = {
+        "epochs": 0,
+        "user_id": "/",
+        "files_manifest": files,
+        "options": {"sed": 1, "eval_fraction": 2.0},
+    }
+    with pytest.raises(JobError) as error:
+        read(changes)
+    named = ("epochs", "user_id", "'../x'", "'a?b#c'", "same", "files_manifest[4]", "sed", "eval_fraction")
+    assert [name for name in named if name not in str(error.value)] == []
+
+
+def test_a_thousand_problems_make_a_short_error() -> None:
+    with pytest.raises(JobError, match="and 980 more") as error:
+        read({"files_manifest": [audio(f"{number}/x") for number in range(1000)]})
+    assert len(str(error.value)) < 5000
+
+
+def test_no_error_shows_a_secret_or_a_password() -> None:
+    changes = {
+        "auth_token": "s3cret\x00",
+        "worker_api_key": ["s3cret"],
+        "backend_base_url": "https://u:s3cret@b",
+    }
+    with pytest.raises(JobError) as error:
+        read(changes)
+    assert "s3cret" not in str(error.value)
+
+
+def test_secrets_are_not_in_the_repr_nor_in_the_settings() -> None:
+    job = read({"auth_token": "s3cret-a", "worker_api_key": "s3cret-b"}).job
+    assert job.secrets() == ["s3cret-a", "s3cret-b"]
+    assert "s3cret" not in repr(job) + json.dumps(job.settings()) + json.dumps(
+        job.to_train_arguments(Path("/r"))
+    )
+
+
+def test_unknown_fields_are_ignored_and_named_once() -> None:
+    files = [audio("a") | {"size": 1}, audio("b") | {"size": 2}]
+    (warning,) = read({"priority": 3, "zone": "x", "files_manifest": files}).warnings
+    assert warning.endswith("ignored: priority, zone, files_manifest[].size.")
+
+
+@pytest.mark.parametrize("request_", [None, [], 3, "[]", "not JSON"], ids=str)
+def test_a_request_that_is_no_object_is_refused(request_: object) -> None:
+    with pytest.raises(JobError):
+        read_job(request_, "event-1", OperatorSettings(runs_dir=Path("/runs")), check_base_url)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": NaN}', '{"a": -Infinity}', '{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 1}}', "{", "[" * 100_000],
+)
+def test_json_is_read_by_the_letter(text: str) -> None:
+    with pytest.raises(JobError):
+        parse_json(text)
+
+
+def test_a_request_may_come_as_json_text() -> None:
+    settings = OperatorSettings(runs_dir=Path("/runs"))
+    assert read_job(json.dumps(SEED), "e", settings, check_base_url).job.settings() == read().job.settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "event_id", "expected"),
+    [
+        pytest.param("mine", "event-1", "mine", id="its own name first"),
+        pytest.param("", "a1b2-u1", "a1b2-u1", id="RunPod's name"),
+        pytest.param("", "a/b", "event-", id="a name that cannot be a folder"),
+        pytest.param("", "x" * 200, "event-", id="a name that is too long"),
+        pytest.param("", "local_test", "local-", id="the local test"),
+        pytest.param("", "test-1234", "local-", id="the local server"),
+        pytest.param("", "", "local-", id="no name"),
+    ],
+)
+def test_the_job_id_is_the_same_on_every_retry(given: str, event_id: str, expected: str) -> None:
+    first, second = (read({"job_id": given}, event_id).job.job_id for _ in range(2))
+    assert first == second
+    assert first.startswith(expected)
+
+
+def test_local_jobs_with_other_settings_have_other_ids() -> None:
+    assert read({"epochs": 2}, "local_test").job.job_id != read({}, "local_test").job.job_id
+
+
+def test_the_fingerprint_depends_on_the_settings_and_not_on_secrets_or_names() -> None:
+    fingerprint = read().job.fingerprint()
+    assert read({"auth_token": "fresh", "worker_api_key": ""}).job.fingerprint() == fingerprint
+    assert read({"job_id": "x"}, "other").job.fingerprint() == fingerprint
+    assert read({"new_field": 1}).job.fingerprint() == fingerprint
+    others = [{"epochs": 2}, {"user_id": "u"}, {"files_manifest": [audio("b")]}, {"options": {"seed": 1}}]
+    assert fingerprint not in {read(changes).job.fingerprint() for changes in others}
+
+
+def test_the_arguments_of_the_training_carry_settings_and_options() -> None:
+    job = read({"options": {"language": "fr"}, "job_id": "j"}).job
+    arguments = job.to_train_arguments(Path("/runs/j"))
+    assert arguments["model_name_or_path"] == "openai/whisper-tiny"
+    assert arguments["num_train_epochs"] == 1
+    assert arguments["per_device_train_batch_size"] == 2
+    assert arguments["language"] == "fr"
+    assert arguments["manifest_file"] == "/runs/j/manifest.json"
+    assert arguments["output_dir"] == "/runs/j"
+
+
+def test_a_model_folder_below_the_operators_is_accepted_and_a_link_out_of_it_is_not(tmp_path: Path) -> None:
+    models, foreign = tmp_path / "models", tmp_path / "foreign"
+    for folder in (models / "tiny", foreign):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    (models / "link").symlink_to(foreign)
+    assert read({"model_id": str(models / "tiny")}, models_dir=models)
+    for folder in (foreign, models / "link", models / "missing", models):
+        with pytest.raises(JobError, match="model_id"):
+            read({"model_id": str(folder)}, models_dir=models)
+
+
+def test_the_operator_may_allow_a_private_backend() -> None:
+    job = read({"backend_base_url": "http://127.0.0.1:8000/"}, is_private_backend_allowed=True).job
+    assert job.backend_base_url == "http://127.0.0.1:8000"
+
+
+def test_the_stages_are_the_contracts_statuses_in_order() -> None:
+    contract = [
+        *("initializing", "loading_model", "model_loaded", "preparing_dataset", "dataset_ready"),
+        *("starting_training", "training_started", "epoch_started", "epoch_completed", "checkpoint_saved"),
+        *("training_completed", "saving_model", "completed", "failed"),
+    ]
+    ours = [str(stage) for stage in Stage]
+    assert [name for name in ours if name in contract] == contract
+    assert set(ours) - set(contract) == {
+        "download_progress",
+        "resumed",
+        "training_progress",
+        "evaluation_completed",
+        "cancelled",
+        "interrupted",
+    }

@@ -26,7 +26,7 @@ ENV RUNPOD_LOG_LEVEL=INFO \
 
 COPY accelerate_configs accelerate_configs
 COPY recipe recipe
-COPY handler.py train.py ./
+COPY handler.py train.py test_input.json ./
 RUN python -m compileall -q handler.py train.py recipe
 
 # Exec form: the handler is process 1, gets RunPod's SIGTERM itself, and takes the container down with it.

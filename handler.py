@@ -1,7 +1,7 @@
 """The RunPod border: a job comes in, `train.py` runs as a child process, an answer goes out.
 
-    python handler.py                                                # as a RunPod worker
-    python handler.py --test_input '{"input": {"self_test": true}}'  # here and now
+    python handler.py                                # on RunPod: a worker; elsewhere: the self-test
+    python handler.py --test_input '{"input": {…}}'  # one job, here and now
 
 A job is validated in full first; the same job again resumes its run or gets its stored answer. Neither
 torch nor transformers is imported here: a cold start pays for what it uses, and the GPU stays free.
@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -26,15 +25,16 @@ from unittest import mock
 import cpuinfo  # type: ignore[import-untyped] # has none
 import psutil
 
-from recipe.errors import RecipeError
+from recipe.errors import JobError, RecipeError
 from recipe.run.files import write_json
 from recipe.run.folder import RunFolder
 from recipe.run.launch import build_train_command, count_gpus
 from recipe.run.redaction import Redactor
 from recipe.run.settings import OperatorSettings
-from recipe.worker.answer import describe_failure, describe_success, seal_answer
-from recipe.worker.job import SECRET_FIELDS, AcceptedJob, Job, open_run, read_job
-from recipe.worker.supervisor import JobEvents, Outcome, Supervisor
+from recipe.worker.answer import describe_failure, describe_success, seal_answer, summarise_answer
+from recipe.worker.job import SECRET_FIELDS, AcceptedJob, Job, find_addressee, open_run, read_job
+from recipe.worker.progress_relay import Event, ProgressRelay
+from recipe.worker.supervisor import JobEvents, Outcome, Supervisor, report_refusal
 
 # The SDK measures the processor for a debugger that is off, 1.1 s of a cold start; no answer will do.
 with mock.patch.object(cpuinfo, "get_cpu_info", dict):
@@ -43,18 +43,6 @@ with mock.patch.object(cpuinfo, "get_cpu_info", dict):
 
 logger = logging.getLogger("handler")
 
-Event = Mapping[str, Any]
-"""What RunPod hands to a worker: `id`, `input` and more."""
-
-PROGRESS_SECONDS = 5.0
-"""Shortest time between two progress updates to RunPod."""
-LAST_PROGRESS_SECONDS = 60.0
-"""Longest wait for the last update to be delivered before the answer goes out."""
-
-_RELAYED = (
-    *("status", "timestamp", "sequence", "step", "total_steps", "epoch", "total_epochs"),
-    *("progress_percent", "eta_seconds", "train_samples", "eval_samples", "metrics"),
-)
 _KEPT_FROM_CHILD = ("RUNPOD_AI_API_KEY", "WHISPERTRAIN_AUTH_TOKEN", "WHISPERTRAIN_WORKER_API_KEY")
 
 
@@ -98,14 +86,20 @@ class Worker:
         sealed = seal_answer(answer, redactor)
         if self._settings.answer_file:
             write_json(self._settings.answer_file, sealed)
-        logger.info("Answer: %s", sealed.get("error", "success"))
+        for line in summarise_answer(sealed):
+            logger.info("%s", line)
         return sealed
 
     async def _answer(self, event: Event, request: object, redactor: Redactor) -> dict[str, Any]:
         if isinstance(request, Mapping) and request.get("self_test") is True:
             return await self._test_worker(event, redactor)
         started = time.monotonic()
-        accepted = read_job(request, str(event.get("id", "")), self._settings)
+        event_id = str(event.get("id", ""))
+        try:
+            accepted = read_job(request, event_id, self._settings)
+        except JobError as error:
+            await self._report_refusal(error, find_addressee(request, event_id, self._settings), redactor)
+            raise
         logger.info(
             "Job %s accepted in %.2f s, %.2f s after the start of the worker",
             accepted.job.job_id,
@@ -115,6 +109,14 @@ class Worker:
         with open_run(self._settings.runs_dir, accepted.job) as run:
             outcome = await self._run_job(event, accepted.job, run, redactor)
         return _describe(outcome, accepted)
+
+    async def _report_refusal(self, error: JobError, addressee: Job | None, redactor: Redactor) -> None:
+        if addressee is None:
+            return
+        try:
+            await asyncio.to_thread(report_refusal, error, addressee, self._settings, redactor)
+        except Exception:  # noqa: BLE001 - the answer says it all, whatever becomes of the event
+            logger.warning("The refusal was not reported: %s", redactor.redact(traceback.format_exc()))
 
     async def _run_job(self, event: Event, job: Job, run: RunFolder, redactor: Redactor) -> Outcome:
         events = JobEvents(job, run, self._settings, redactor)
@@ -161,58 +163,6 @@ class Worker:
         finally:
             await relay.wait()
         return outcome
-
-
-class ProgressRelay:
-    """Shows RunPod the newest progress: seldom, one update in flight, and none after the answer.
-
-    The SDK sends each update in a thread of its own to the address of the final result; one that arrives
-    after it leaves the job "in progress" for ever (runpod-python issue 250).
-
-    Args:
-        event: The event that the updates belong to.
-        send: Starts to send an update.
-        interval_seconds: Shortest time between two updates.
-    """
-
-    def __init__(
-        self, event: Event, send: Callable[[Any, Any], None], interval_seconds: float = PROGRESS_SECONDS
-    ) -> None:
-        # Without RunPod's address (local modes) the SDK would log a failure for each update.
-        self._is_enabled = "RUNPOD_WEBHOOK_POST_OUTPUT" in os.environ
-        self._event = event
-        self._send = send
-        self._interval_seconds = interval_seconds
-        self._newest: dict[str, Any] = {}
-        self._sent: dict[str, Any] = {}
-        self._sent_at = -interval_seconds
-        self._in_flight: set[threading.Thread] = set()
-
-    def offer(self, progress: Mapping[str, Any]) -> None:
-        """Take the newest progress, and send it if it is time."""
-        self._newest = {name: progress[name] for name in _RELAYED if name in progress}
-        is_due = time.monotonic() - self._sent_at >= self._interval_seconds
-        if is_due and not any(thread.is_alive() for thread in self._in_flight):
-            self.send_newest()
-
-    def send_newest(self) -> None:
-        """Send the newest progress if it has not been sent."""
-        if not self._is_enabled or self._newest == self._sent:
-            return
-        self._sent, self._sent_at = self._newest, time.monotonic()
-        # The SDK keeps its threads to itself; all that are new after the call are its.
-        before = set(threading.enumerate())
-        self._send(self._event, self._sent)
-        self._in_flight |= set(threading.enumerate()) - before
-
-    async def wait(self) -> None:
-        """Wait until nothing is in flight."""
-        deadline = time.monotonic() + LAST_PROGRESS_SECONDS
-        while any(thread.is_alive() for thread in self._in_flight):
-            if time.monotonic() > deadline:
-                logger.warning("RunPod has not taken a progress update for %.0f s", LAST_PROGRESS_SECONDS)
-                return
-            await asyncio.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -272,9 +222,11 @@ def _name_job(event: Event, request: object) -> str:
 
 
 def main(worker: Worker | None = None) -> None:
-    """Serve jobs until RunPod ends the worker, or answer the one of `--test_input`."""
+    """Serve jobs until RunPod ends the worker, or answer that of `--test_input` or test_input.json."""
     # The SDK's debug lines hold whole jobs, tokens included, and its local mode turns them on by default.
     vars(RunPodLogger())["debug"] = lambda *_: None
+    if "RUNPOD_WEBHOOK_GET_JOB" not in os.environ:  # one job by hand; the SDK would print its whole answer
+        RunPodLogger().level = "WARN"
     log_format = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format=log_format, force=True)  # not the SDK's
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -10,17 +10,12 @@ file. Run the same command again after any interruption: it goes on from the las
 
 import os
 from dataclasses import asdict
-from functools import partial
 
-import datasets
 from transformers import set_seed
 
-from recipe.arguments import caption_language
 from recipe.data.dataset import PreparedDataset, prepare_dataset, write_dataset_report
-from recipe.data.download import DownloadProgress
 from recipe.data.manifest import Recording
-from recipe.data.partition import partition_of_machine
-from recipe.data.sources import Downloads, fetch_recordings
+from recipe.data.sources import fetch_recordings
 from recipe.errors import RecipeError
 from recipe.evaluation.report import Evaluation, evaluate_model, write_report
 from recipe.model.adapters import add_adapters, merge_adapters
@@ -28,15 +23,9 @@ from recipe.model.whisper import Whisper, load_whisper
 from recipe.publish.delivery import publish_model
 from recipe.run.stages import Stage
 from recipe.screening.label_check import exclude_suspects
-from recipe.screening.label_scores import LabelScore, score_labels
-from recipe.screening.languages import check_language, check_task, settle_languages
+from recipe.screening.languages import check_task, find_caption_language, settle_languages
+from recipe.training import assembly
 from recipe.training.arguments import find_output_dir, parse_arguments
-from recipe.training.assembly import (
-    build_preparation_settings,
-    build_trainer,
-    decoding_of,
-    selection_windows,
-)
 from recipe.training.attempt import Attempt, refuse, set_up_process
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.preflight import check_run
@@ -64,7 +53,7 @@ def train_whisper(attempt: Attempt) -> None:
     recordings = fetch(attempt, whisper)
     dataset = prepare(attempt, whisper, recordings)
     dataset = check_labels(attempt, whisper, dataset)
-    trainer = build_trainer(attempt, whisper, dataset)
+    trainer = assembly.build_trainer(attempt, whisper, dataset)
     before = evaluate_base(attempt, trainer, dataset)
     train(attempt, trainer)
     verdict = evaluate_trained(attempt, trainer, dataset, before)
@@ -99,20 +88,12 @@ def load(attempt: Attempt) -> Whisper:
 def fetch(attempt: Attempt, whisper: Whisper) -> list[Recording]:
     """The recordings, each with the language spoken in it: of the folder, or downloaded."""
     arguments = attempt.arguments
-    captions_in = caption_language(check_language(arguments.model.language, whisper), arguments.model.task)
+    captions_in = find_caption_language(arguments.model, whisper)
     with (
         attempt.stage("download", Stage.PREPARING_DATASET, main_first=True),
         attempt.bar("download", None, "file") as bar,
     ):
-
-        def show(progress: DownloadProgress) -> None:
-            bar.total = progress.num_files
-            bar.update(progress.num_files_done + progress.num_files_failed - bar.n)
-            attempt.report(Stage.DOWNLOAD_PROGRESS, vars(progress), repeats=True)
-
-        max_bytes = round(arguments.data.max_file_gib * 2**30)
-        downloads = Downloads(attempt.backend, attempt.folder.downloads, max_bytes, show)
-        recordings = fetch_recordings(arguments.source, captions_in, downloads)
+        recordings = fetch_recordings(arguments.source, captions_in, assembly.build_downloads(attempt, bar))
     with attempt.stage("prepare", main_first=True):
         recordings, warnings = settle_languages(recordings, arguments.model, whisper)
     attempt.warn(*warnings)
@@ -121,18 +102,16 @@ def fetch(attempt: Attempt, whisper: Whisper) -> list[Recording]:
 
 def prepare(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> PreparedDataset:
     """The Arrow dataset, split into what is trained and what is held out."""
-    data, folder = attempt.arguments.data, attempt.folder.prepared
-    settings = build_preparation_settings(attempt, whisper)
+    folder = attempt.folder.prepared
     with (
         attempt.stage("prepare", main_first=True),
         attempt.bar("prepare", len(recordings), "recording") as bar,
     ):
         dataset = prepare_dataset(
             recordings,
-            settings,
-            data,
+            assembly.build_preparation_settings(attempt, whisper),
+            attempt.arguments.data,
             folder,
-            partition=partition_of_machine(os.environ),
             on_recording=lambda _: bar.update(),
         )
     if attempt.is_main:
@@ -142,28 +121,10 @@ def prepare(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> 
 
 def check_labels(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> PreparedDataset:
     """The dataset without the training windows whose words do not seem to be those of their audio."""
-    data, model, training = attempt.arguments.data, attempt.arguments.model, attempt.arguments.training
-    if {"on": True, "off": False, "auto": training.device.type == "cuda"}[data.label_check]:
-        examples = datasets.concatenate_datasets([dataset.train, dataset.held_out])
-        decoding = decoding_of(attempt.arguments)
-        depends_on = {
-            **asdict(decoding),
-            "task": whisper.task,
-            "dataset": dataset.fingerprint,
-            "model": model.model_name_or_path,
-            "revision": model.model_revision,
-        }
-        whisper.move_to(training.device)
-        with attempt.stage("check_labels"), attempt.bar("check labels", len(examples), "window") as bar:
-            score = partial(
-                score_labels,
-                whisper,
-                examples,
-                decoding.batch_size,
-                num_workers=training.dataloader_num_workers,
-                on_batch=bar.update,
-            )
-            scores = attempt.cached("label_scores", list[LabelScore], depends_on, score)
+    data, has_gpu = attempt.arguments.data, attempt.arguments.training.device.type == "cuda"
+    if {"on": True, "off": False, "auto": has_gpu}[data.label_check]:
+        with attempt.stage("check_labels"):
+            scores = assembly.score_dataset(attempt, whisper, dataset)
         dataset = exclude_suspects(dataset, scores, data.label_check_max_fraction)
         if attempt.is_main:
             write_dataset_report(attempt.folder.prepared, dataset)
@@ -177,7 +138,7 @@ def evaluate_base(attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDa
     """The base model's transcripts of all held-out windows; None if there are none. Kept for a resume."""
     if not len(dataset.held_out):
         return None
-    depends_on = {**trainer.fingerprint, **asdict(decoding_of(attempt.arguments))}
+    depends_on = {**trainer.fingerprint, **asdict(assembly.decoding_of(attempt.arguments))}
     with attempt.stage("evaluate_before"):
         return attempt.cached(
             "evaluation_before", Evaluation, depends_on, lambda: evaluate(attempt, trainer, dataset)
@@ -188,7 +149,7 @@ def evaluate(attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset
     """Transcripts of all held-out windows by the model as it is now."""
     with attempt.bar("transcribe", len(dataset.held_out), "window") as bar:
         return evaluate_model(
-            trainer.whisper, dataset.held_out, decoding_of(attempt.arguments), on_batch=bar.update
+            trainer.whisper, dataset.held_out, assembly.decoding_of(attempt.arguments), on_batch=bar.update
         )
 
 
@@ -222,7 +183,7 @@ def evaluate_trained(
     if before is None:
         return None
     with attempt.stage("evaluate_after"):
-        windows = selection_windows(attempt.arguments, dataset)
+        windows = assembly.selection_windows(attempt.arguments, dataset)
         selection = select_published_weights(attempt, trainer, windows, before)
         after = selection.evaluation
         if len(after.transcripts) < len(dataset.held_out):
@@ -233,7 +194,7 @@ def evaluate_trained(
     if attempt.is_main:
         settings = {
             "task": trainer.whisper.task,
-            **asdict(decoding_of(attempt.arguments)),
+            **asdict(assembly.decoding_of(attempt.arguments)),
             "weight_selection": verdict.describe_selection(),
         }
         write_report(attempt.folder.report, before, after, settings)
@@ -246,10 +207,8 @@ def publish(
     """Where the published model is, "" if it is not published; only the main process publishes."""
     if not attempt.is_main or (verdict and not verdict.is_published):
         return ""
-    metadata, publish_to = (
-        describe_release(attempt, trainer, dataset, verdict),
-        attempt.arguments.publish.publish_to,
-    )
+    metadata = describe_release(attempt, trainer, dataset, verdict)
+    publish_to = attempt.arguments.publish.publish_to
     with attempt.stage("publish", Stage.SAVING_MODEL), attempt.bar("deliver", None, "B") as bar:
 
         def show(num_done: int, num_bytes: int) -> None:

@@ -1,23 +1,17 @@
-"""WhisperTrain: people's recordings and captions in, a Whisper model that hears them better out.
+"""WhisperTrain: people's recordings and captions in, a Whisper model that recognises their speech better out.
 
-The pipeline, in the order of `train.py`; data flows downwards only:
+One folder per stage; each imports only those above it here, and `errors`:
 
-    arguments, job        what the run is asked to do, checked before anything costly begins
-    training.model        the base model, in float32
-    data.manifest         file names          -> recordings (audio with its captions)
-    data.download         backend             -> files on disk
-    training.languages    recordings          -> recordings with the language spoken in each
-    data.captions         VTT or SRT          -> cues (timed text in reading form)
-    data.audio            any audio or video  -> int16 samples, 16 kHz mono
-    data.windows          cues                -> windows of at most 30 s
-    data.dataset          windows             -> Arrow shards of examples (FLAC, cues as data)
-    training.label_check  base model, examples -> windows in doubt, held back (data.label_doubts)
-    training.features     examples            -> log-mel features and labels, anew each epoch
-    training.trainer      features            -> checkpoints, the same under each training.engine
-    training.choice       base and trained weights -> those that the run ends with
-    evaluation            model, held-out examples -> WER and CER, before and after
-    publish               checkpoint, figures -> a folder that transformers loads, delivered
+    arguments, errors   every option with its bounds and rules; the sentences that users see
+    run                 one run, as the handler and `train.py` both know it: folder, files, stages, launch
+    captions, audio     caption file -> cues; audio or video file -> 16 kHz mono samples
+    data                recordings -> Arrow dataset of windows of at most 30 s, split, reported
+    model               the checkpoint, its inputs, its adapters, inference on all processes
+    evaluation          windows -> transcripts, WER and CER
+    screening           the base model judges the data: languages, labels against their audio
+    publish             model -> verified folder with its card -> folder, S3 or hub
+    training            arguments, one attempt's life, the exact trainer, checkpoints, weight selection
 
-Beside it all: `backend` carries progress events and files, `system` reads the machine, `errors` are the
-sentences users see, `launch`, `run_folder` and `answer` serve the RunPod handler.
+`train.py` calls the stages in order. The handler has a tower of its own on `run`: `backend` (files come from
+the platform, progress goes to it) and `worker` (the job, the supervisor of `train.py`, the answer).
 """

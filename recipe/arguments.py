@@ -6,8 +6,9 @@ Trainer's own arguments (`Seq2SeqTrainingArguments`) come on top; those that a j
 `TrainerOptions`. Nothing heavy is imported here: the RunPod handler validates a job without torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError, create_model
@@ -62,7 +63,7 @@ class ModelArguments:
         metadata={
             "help": "Language spoken in all recordings, as a code (fr) or English name (french). Default, "
             "for each recording: the tag of its captions (talk.fr.vtt, or Language: in the file), else what "
-            "the base model hears. Unused by English-only checkpoints."
+            "the base model detects. Unused by English-only checkpoints."
         },
     )
     task: Literal["transcribe", "translate"] = field(
@@ -97,12 +98,12 @@ class DataArguments:
 
     eval_fraction: Annotated[float, Field(ge=0.0, le=0.5, allow_inf_nan=False)] = field(
         default=0.1,
-        metadata={"help": "Share of the recordings held out, whole, to measure WER before and after."},
+        metadata={"help": "Fraction of the recordings held out, whole, to measure WER before and after."},
     )
     max_fallback_fraction: Fraction = field(
         default=0.1,
         metadata={
-            "help": "Share of the recordings that may be replaced by silence or lose their captions "
+            "help": "Fraction of the recordings that may be replaced by silence or lose their captions "
             "before the run is refused."
         },
     )
@@ -114,47 +115,50 @@ class DataArguments:
         },
     )
     timestamp_fraction: Fraction = field(
-        default=0.5, metadata={"help": "Share of the examples trained with timestamp tokens."}
+        default=0.5, metadata={"help": "Fraction of the examples trained with timestamp tokens."}
     )
     prompt_fraction: Fraction = field(
-        default=0.5, metadata={"help": "Share of the examples that see the text before the window as prompt."}
+        default=0.5,
+        metadata={"help": "Fraction of the examples that see the text before the window as prompt."},
     )
     single_cue_fraction: Fraction = field(
         default=0.1,
-        metadata={"help": "Share of the examples cut down to one cue, so that short inputs stay familiar."},
+        metadata={
+            "help": "Fraction of the examples cut down to one cue, so that short inputs stay familiar."
+        },
     )
     speed_fraction: Fraction = field(
         default=0.0,
         metadata={
-            "help": "Share of the examples played a tenth slower or faster, where they then fit in 30 s."
+            "help": "Fraction of the examples played a tenth slower or faster, where they then fit in 30 s."
         },
     )
     noise_fraction: Fraction = field(
-        default=0.0, metadata={"help": "Share of the examples with noise, 5 to 40 dB below the sound."}
+        default=0.0, metadata={"help": "Fraction of the examples with noise, 5 to 40 dB below the sound."}
     )
     spec_augment_fraction: Fraction = field(
         default=0.0,
         metadata={
-            "help": "Share of the examples of which a band of frequencies and up to a second are silenced."
+            "help": "Fraction of the examples of which a band of frequencies and up to a second are silenced."
         },
     )
     no_speech_fraction: Fraction = field(
         default=0.1,
         metadata={
-            "help": "Share of the gaps between captions, at most so many for each window with speech, that "
-            "is trained as silence, provided that a voice detector hears nothing in them."
+            "help": "Fraction of the gaps between captions, at most so many for each window with speech, "
+            "that is trained as silence, provided that a voice detector finds none in them."
         },
     )
     label_check: Literal["auto", "on", "off"] = field(
         default="auto",
         metadata={
-            "help": "Whether the base model judges if the captions are those of their audio and windows far "
-            "out of the distribution are held back from training; auto does where there is a GPU."
+            "help": "Whether the base model judges if the captions are those of their audio, and windows far "
+            "out of the distribution are not trained; auto does where there is a GPU."
         },
     )
     label_check_max_fraction: Annotated[float, Field(ge=0.0, le=0.5, allow_inf_nan=False)] = field(
         default=0.25,
-        metadata={"help": "Share of the training windows that the label check may hold back, worst first."},
+        metadata={"help": "Fraction of the training windows that the label check may exclude, worst first."},
     )
     max_audio_hours: Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)] = field(
         default=12.0, metadata={"help": "Longest recording that is accepted, in hours."}
@@ -216,8 +220,11 @@ class PublishArguments:
 
 @dataclass
 class TrainerOptions:
-    """The arguments of `Seq2SeqTrainingArguments` that a job may set; meaning and default are Trainer's."""
+    """The bounds of arguments of `Seq2SeqTrainingArguments`; meaning and default are Trainer's."""
 
+    num_train_epochs: Annotated[float, Field(gt=0.0, le=1000.0, allow_inf_nan=False)] = 1.0
+    per_device_train_batch_size: Annotated[int, Field(ge=1, le=1024)] = 2
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 2e-5
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     max_steps: Annotated[int, Field(ge=-1, le=10_000_000)] = -1
     warmup_steps: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 0
@@ -237,13 +244,27 @@ OPTION_GROUPS: tuple[type, ...] = (
 )
 """The groups whose names a job's `options` may use."""
 
-NOT_OPTIONS = frozenset({"model_name_or_path"})
-"""Names that the job itself carries (as `model_id`)."""
+JOB_FIELDS = {
+    "model_id": "model_name_or_path",
+    "epochs": "num_train_epochs",
+    "batch_size": "per_device_train_batch_size",
+    "learning_rate": "learning_rate",
+}
+"""Options that a job gives by fields of its own, not in its `options`, and their names there."""
 
 
 def option_names() -> frozenset[str]:
     """The names that a job's `options` may hold."""
-    return frozenset(f.name for group in OPTION_GROUPS for f in fields(group)) - NOT_OPTIONS
+    return frozenset(f.name for group in OPTION_GROUPS for f in fields(group)) - {*JOB_FIELDS.values()}
+
+
+def describe_unknown(name: str, known: Iterable[str]) -> str:
+    """The sentence for a name that is no option, with the nearest one that is; a flag keeps its dashes."""
+    dashes, plain = ("--", name[2:]) if name.startswith("--") else ("", name)
+    known = set(known)
+    near = [JOB_FIELDS[plain]] if JOB_FIELDS.get(plain) in known else get_close_matches(plain, known, n=1)
+    near = near or sorted(option for option in known if plain in option)
+    return f"{name} is not an option{f'; did you mean {dashes}{near[0]}?' if near else ''}"
 
 
 def find_problems(group: type, values: Mapping[str, Any]) -> list[str]:
@@ -293,4 +314,5 @@ def describe_problems(problems: Sequence[str]) -> str:
     """The sentence with which a run is refused, at both doors."""
     shown = "; ".join(problem.rstrip(".") for problem in problems[:MAX_PROBLEMS_NAMED])
     num_more = len(problems) - MAX_PROBLEMS_NAMED
-    return f"The settings cannot be used: {shown}{f' (and {num_more} more)' if num_more > 0 else ''}."
+    more = f" (and {num_more} more)" if num_more > 0 else ""
+    return f"The settings cannot be used: {shown}{more}{'' if shown.endswith('?') and not more else '.'}"

@@ -3,8 +3,8 @@
 
     python scripts/evaluate_wer.py --model openai/whisper-small --data_dir recordings --language fr
 
-With --report RUN/report.json only the windows that this run held out are judged, in the same batches and
-by the same engine, so that a released model gets the very figure that the report says.
+With --report RUN/report.json only the windows that this run held out are transcribed, in the same batches and
+by the same engine, so that a published model gets the very figures that the report says.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is r
 import torch
 from datasets import Dataset
 from tqdm import tqdm
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import ModelArguments, caption_language
@@ -30,24 +30,27 @@ from recipe.data.manifest import Recording, list_folder, locate_files, pair_reco
 from recipe.data.recording import PreparationSettings
 from recipe.data.shards import build_shards, load_examples
 from recipe.errors import DataError, RecipeError
-from recipe.evaluation.report import Evaluation, evaluate_model
-from recipe.evaluation.transcription import Decoding, Listener
-from recipe.model.whisper import is_multilingual, load_model, save_tokenizer, suppressed_symbols
-from recipe.screening.languages import check_language, check_task, settle_languages
+from recipe.evaluation.asr_errors import AsrErrors
+from recipe.evaluation.report import Evaluation, Transcript, evaluate_model
+from recipe.evaluation.transcription import Decoding
+from recipe.model.whisper import Whisper, load_whisper
+from recipe.run.files import write_json
+from recipe.screening.languages import check_task, find_caption_language, settle_languages
 
 
 def main() -> None:
-    """Evaluate, print a table and write the JSON."""
+    """Evaluate, print tables and write the JSON."""
     arguments = parse_arguments()
     logging.basicConfig(level=logging.WARNING)
     try:
-        evaluation, decoding = evaluate(arguments)
+        evaluation, task = evaluate(arguments)
     except RecipeError as error:
         sys.exit(str(error))
-    print_table(evaluation)
+    figures = evaluation.as_dict() | {"languages": compute_errors(evaluation.transcripts, task)}
+    print_errors(figures)
+    print_details(figures)
     if arguments.json:
-        content = {"model": arguments.model, "task": decoding.task, **evaluation.as_dict()}
-        Path(arguments.json).write_text(json.dumps(content, indent=1, ensure_ascii=False))
+        write_json(arguments.json, {"model": arguments.model, "task": task, **figures})
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -57,80 +60,72 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--model", required=True, help="hub id or folder of a Whisper checkpoint")
     parser.add_argument("--data_dir", required=True, type=Path, help="folder of audio files with captions")
-    parser.add_argument("--language", help="code or name; by default the captions' tags, or what is heard")
+    parser.add_argument("--language", help="code or name; by default the captions' tags, or what is detected")
     parser.add_argument("--task", choices=["transcribe", "translate"], default="transcribe")
     parser.add_argument("--batch_size", type=int, default=8, help="windows at once (default 8)")
     parser.add_argument("--engine", choices=["transformers", "ctranslate2"], default="transformers")
-    parser.add_argument("--report", type=Path, help="report.json of a run: judge only what it held out")
-    parser.add_argument("--json", help="file for all figures")
+    parser.add_argument("--report", type=Path, help="report.json of a run: only what it held out")
+    parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
 
 
-def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, Decoding]:
-    """Judge the model on the folder, by the code that training uses."""
+def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, str | None]:
+    """The model's transcripts of the folder, by the code that training uses, and its task."""
     report = json.loads(arguments.report.read_text()) if arguments.report else {}
-    model, processor = load_model(ModelArguments(model_name_or_path=arguments.model))
-    model.to(arguments.device)
-    asked = read_request(arguments, report)
-    recordings, remarks = read_recordings(arguments.data_dir, asked, model, processor, report)
-    for remark in check_task(asked, model) + remarks:
-        print(remark, file=sys.stderr)
-    with tempfile.TemporaryDirectory() as folder:
-        settings = PreparationSettings(
-            tokenizer_file=save_tokenizer(processor, Path(folder)),
-            task=asked.task,
-            suppressed_symbols=suppressed_symbols(model, processor),
-        )
-        examples = choose_examples(read_speech(recordings, settings, Path(folder)), report)
-        decoding = Decoding(
-            asked.task if is_multilingual(model) else None,
-            report.get("batch_size", arguments.batch_size),
-            report.get("engine", arguments.engine),
-        )
-        with tqdm(total=len(examples), desc="listen", unit="window") as bar:
-            evaluation = evaluate_model(Listener(model, processor, decoding), examples, on_batch=bar.update)
-        return evaluation, decoding
-
-
-def read_request(arguments: argparse.Namespace, report: dict[str, Any]) -> ModelArguments:
-    """The model, and the language and task that the command line asks for, or that the run had."""
     asked = ModelArguments(arguments.model, language=arguments.language, task=arguments.task)
     if report:
-        languages = {window["language"] for window in report["windows"]}
-        asked.language = asked.language or (languages.pop() if len(languages) == 1 else None)
         asked.task = report["task"] or asked.task
-    return asked
+    whisper = load_whisper(asked)
+    whisper.move_to(torch.device(arguments.device))
+    recordings, warnings = read_recordings(arguments.data_dir, asked, whisper, report)
+    for warning in check_task(asked, whisper) + warnings:
+        print(warning, file=sys.stderr)
+    decoding = Decoding(
+        report.get("batch_size", arguments.batch_size), report.get("engine", arguments.engine)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        examples = choose_examples(read_speech(recordings, whisper, Path(folder)), report)
+        with tqdm(total=len(examples), desc="transcribe", unit="window") as bar:
+            return evaluate_model(whisper, examples, decoding, on_batch=bar.update), whisper.task
 
 
 def read_recordings(
-    folder: Path,
-    asked: ModelArguments,
-    model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    report: dict[str, Any],
+    folder: Path, asked: ModelArguments, whisper: Whisper, report: Mapping[str, Any]
 ) -> tuple[list[Recording], list[str]]:
-    """The folder's recordings, each with its language, and remarks; with a report only those it held out."""
+    """The folder's recordings, each with its language, and warnings; with a report only those it held out."""
+    languages = {window["recording"]: window["language"] for window in report.get("windows", [])}
+    if len(set(languages.values())) == 1:
+        asked = replace(asked, language=asked.language or next(iter(languages.values())))
     entries = list_folder(folder)
-    captions_in = caption_language(check_language(asked.language, processor), asked.task)
-    recordings = pair_recordings(entries, locate_files(folder, entries), captions_in)
+    recordings = pair_recordings(
+        entries, locate_files(folder, entries), find_caption_language(asked, whisper)
+    )
     if not report:
-        return settle_languages(recordings, asked, model, processor)
-    languages = {window["recording"]: window["language"] for window in report["windows"]}
+        return settle_languages(recordings, asked, whisper)
     held_out = [recording for recording in recordings if recording.name in languages]
     return [replace(recording, language=languages[recording.name]) for recording in held_out], []
 
 
-def read_speech(recordings: Sequence[Recording], settings: PreparationSettings, folder: Path) -> Dataset:
-    """The recordings' speech as examples, in order of their names."""
-    shards = build_shards(recordings, settings, folder / "shards")
+def read_speech(recordings: Sequence[Recording], whisper: Whisper, folder: Path) -> Dataset:
+    """The recordings' speech as examples, in order of their names; their files are in the folder."""
+    shards = build_shards(recordings, describe_preparation(whisper, folder), folder / "shards")
     for shard in shards:
         if shard.report.reason:
-            print(f"{shard.report.name}: not judged: {shard.report.reason}", file=sys.stderr)
+            print(f"{shard.report.name}: not evaluated: {shard.report.reason}", file=sys.stderr)
     return load_examples([shard for shard in shards if shard.report.outcome == "speech"])
 
 
-def choose_examples(examples: Dataset, report: dict[str, Any]) -> Dataset:
+def describe_preparation(whisper: Whisper, folder: Path) -> PreparationSettings:
+    """How a training on the checkpoint would prepare recordings by default."""
+    return PreparationSettings(
+        tokenizer_file=whisper.save_tokenizer(folder),
+        task="translate" if whisper.task == "translate" else "transcribe",
+        suppressed_symbols=whisper.suppressed_symbols(),
+    )
+
+
+def choose_examples(examples: Dataset, report: Mapping[str, Any]) -> Dataset:
     """All examples, or those that a run held out.
 
     Raises:
@@ -141,32 +136,50 @@ def choose_examples(examples: Dataset, report: dict[str, Any]) -> Dataset:
         keys = zip(examples["recording"], examples["start_ms"], examples["end_ms"], strict=True)
         examples = examples.select([index for index, key in enumerate(keys) if key in held_out])
     if len(examples) == 0:
-        raise DataError("No speech with captions was found to judge the model on.")
+        raise DataError("No speech with captions was found to evaluate the model on.")
     return examples
 
 
-def print_table(evaluation: Evaluation) -> None:
-    """Print the figures that matter."""
-    figures = evaluation.as_dict()
-    print(f"{'':24}{'WER':>9}{'CER':>9}{'sub':>7}{'del':>7}{'ins':>7}")
-    for name, suffix in (("as written", ""), ("normalised", "_normalized")):
-        counts = "".join(
-            f"{figures[kind + suffix]:7}" for kind in ("substitutions", "deletions", "insertions")
+def compute_errors(transcripts: Sequence[Transcript], task: str | None) -> dict[str, dict[str, Any]]:
+    """The metric's figures of the windows in each language, by its code."""
+    metric = AsrErrors(keep_in_memory=True)
+    texts: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for transcript in transcripts:
+        references, hypotheses = texts[transcript.language]
+        references.append(transcript.reference)
+        hypotheses.append(transcript.hypothesis)
+    return {
+        code: metric.compute(
+            references=references, predictions=hypotheses, language=caption_language(code, task)
         )
-        print(f"{name:24}{figures['wer' + suffix]:9.2%}{figures['cer' + suffix]:9.2%}{counts}")
+        for code, (references, hypotheses) in sorted(texts.items())
+    }
+
+
+def print_errors(figures: Mapping[str, Any]) -> None:
+    """Print the error rates of each language, and of all of them together if there are several."""
+    print(f"{'':24}{'WER':>9}{'CER':>9}{'sub':>7}{'del':>7}{'ins':>7}")
+    named = {LANGUAGES[code].title(): errors for code, errors in figures["languages"].items()}
+    for name, errors in ({**named, "All": figures} if len(named) > 1 else named).items():
+        for form, suffix in (("as written", ""), ("normalised", "_normalized")):
+            kinds = ("substitutions", "deletions", "insertions")
+            counts = "".join(f"{errors[kind + suffix]:7}" for kind in kinds)
+            rates = f"{errors['wer' + suffix]:9.2%}{errors['cer' + suffix]:9.2%}"
+            print(f"{f'{name} {form}':24}{rates}{counts}")
+
+
+def print_details(figures: Mapping[str, Any]) -> None:
+    """Print how much was transcribed, the error rate of each recording, and the worst windows."""
     print(
         f"\n{figures['num_windows']} windows, {figures['audio_seconds']:.0f} s of audio, "
         f"{figures['audio_seconds_per_second']} x real time"
     )
-    if len(figures["languages"]) > 1:
-        for code, scores in figures["languages"].items():
-            print(f"  {LANGUAGES[code].title():40} {scores['wer_normalized']:7.2%}")
-    for name, scores in figures["recordings"].items():
-        print(f"  {name:40} {scores['wer_normalized']:7.2%}")
+    for name, errors in figures["recordings"].items():
+        print(f"  {name:40} {errors['wer_normalized']:7.2%}")
     print("\nWorst windows (normalised word errors):")
     for window in figures["worst_windows"][:3]:
         print(f"  {window['recording']} at {window['start_ms'] / 1000:.1f} s: {window['num_errors']} errors")
-        print(f"    said:  {window['reference']}\n    heard: {window['hypothesis']}")
+        print(f"    reference:  {window['reference']}\n    hypothesis: {window['hypothesis']}")
 
 
 if __name__ == "__main__":

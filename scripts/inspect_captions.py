@@ -7,8 +7,6 @@ python scripts/inspect_captions.py talk.vtt --raw --json   # as the specificatio
 Exit status 1: the file is not captions; the reason is on standard error.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -16,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is run from its checkout
 
 from recipe.captions.reader import Cue, Note, decode_captions, parse_subrip, parse_webvtt, read_captions
 from recipe.errors import CaptionError
@@ -31,14 +29,13 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     text = as_json(cues, notes) if arguments.json else as_table(cues, notes)
-    sys.stdout.buffer.write(
-        text.encode(errors="backslashreplace") + b"\n"
-    )  # whatever the terminal's encoding
+    # Whatever the terminal's encoding.
+    sys.stdout.buffer.write(text.encode(errors="backslashreplace") + b"\n")
     return 0
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("file", type=Path, help="a WebVTT or SubRip file")
     parser.add_argument("--raw", action="store_true", help="as the specification reads it, nothing repaired")
@@ -49,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read(arguments: argparse.Namespace) -> tuple[tuple[Cue, ...], tuple[Note, ...]]:
-    """Return the cues and notes that the command line asks for."""
+    """The cues and notes that the command line asks for."""
     if arguments.raw:
         return read_raw(arguments.file), ()
     captions = read_captions(arguments.file, duration_ms=arguments.duration_ms, language=arguments.language)
@@ -57,7 +54,7 @@ def read(arguments: argparse.Namespace) -> tuple[tuple[Cue, ...], tuple[Note, ..
 
 
 def read_raw(path: Path) -> tuple[Cue, ...]:
-    """Return the cues as the format's rules give them; a WebVTT file without its signature has none."""
+    """The cues as the format's rules give them; a WebVTT file without its signature has none."""
     data = path.read_bytes()
     if path.suffix.lower() == ".srt":
         return tuple(parse_subrip(decode_captions(data)))
@@ -65,22 +62,14 @@ def read_raw(path: Path) -> tuple[Cue, ...]:
 
 
 def as_json(cues: Iterable[Cue], notes: Iterable[Note]) -> str:
-    """Return the cues and notes as one JSON object."""
-    shown = [
-        {
-            "id": cue.identifier,
-            "start_ms": cue.start_ms,
-            "end_ms": cue.end_ms,
-            "payload": cue.payload,
-            "text": cue.text,
-        }
-        for cue in cues
-    ]
+    """The cues and notes as one JSON object."""
+    names = ("start_ms", "end_ms", "payload", "text")
+    shown = [{"id": cue.identifier, **{name: getattr(cue, name) for name in names}} for cue in cues]
     return json.dumps({"cues": shown, "notes": [asdict(note) for note in notes]}, indent=1)
 
 
 def as_table(cues: Iterable[Cue], notes: Iterable[Note]) -> str:
-    """Return the cues a line each, then the notes."""
+    """The cues a line each, then the notes."""
     rows = [f"{cue.start_ms / 1000:10.3f} {cue.end_ms / 1000:10.3f}  {cue.text!s}" for cue in cues]
     rows += [f"line {note.line}: {note.action}: {note.reason}: {note.excerpt}".rstrip(": ") for note in notes]
     return "\n".join(rows)

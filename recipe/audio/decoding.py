@@ -1,4 +1,4 @@
-"""Audio as the model hears it: int16, mono, 16 kHz, on the time line that captions count on.
+"""Audio as the model takes it: int16, mono, 16 kHz, on the time line that captions count on.
 
 PyAV, whose wheel carries FFmpeg, reads whatever people upload. A file is decoded once, in order, and
 never sought, since seeking in a compressed file is inexact. What the header says is checked but never

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from recipe.audio.resampling import SAMPLES_PER_MS
 
 SILENCE_DBFS = -65.0
-"""Level under which nothing can be heard; telephone line noise lies near -60 dBFS, faint speech at -55."""
+"""Level of silence; telephone line noise lies near -60 dBFS, faint speech at -55."""
 
 QUIET_DBFS = -50.0
 """Level under which a tenth of a second is not sound speech, though it may be faint speech."""
@@ -27,7 +27,7 @@ def quiet_fraction(samples: npt.NDArray[np.int16], spans_ms: Sequence[tuple[int,
 
 
 def is_silent(samples: npt.NDArray[np.int16]) -> bool:
-    """True if hardly anything can be heard.
+    """True if there is hardly any sound.
 
     Args:
         samples: int16 at 16 kHz, shape (num_samples,).

@@ -1,6 +1,5 @@
 """One file on its way to disk: resumable, bounded, and under its own name only when it is whole."""
 
-import json
 import logging
 import os
 import re
@@ -17,6 +16,7 @@ from recipe.backend.address import set_io_deadline
 from recipe.backend.answers import UnavailableError
 from recipe.backend.limits import Clock, Limits, RateGuard
 from recipe.errors import BackendError, DataError
+from recipe.run.files import read_json, sync, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -75,29 +75,18 @@ class PartialFile:
         num_bytes = self.num_bytes
         self._write_source({"validator": self.validator, "num_bytes": num_bytes})
         self._part.replace(self.destination)
-        _sync(self.destination.parent)
+        sync(self.destination.parent)
         return num_bytes
 
     def _read_source(self) -> dict[str, object]:
         try:
-            source = json.loads(self._source.read_bytes())
-        except (OSError, ValueError):
+            source = read_json(self._source)
+        except OSError:
             return {}
         return source if isinstance(source, dict) else {}
 
     def _write_source(self, source: dict[str, object]) -> None:
-        temporary = self._source.with_name(self._source.name + ".new")
-        temporary.write_text(json.dumps(source), encoding="utf-8")
-        _sync(temporary)
-        temporary.replace(self._source)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        write_json(self._source, source)
 
 
 @dataclass(frozen=True)

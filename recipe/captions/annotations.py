@@ -19,7 +19,7 @@ _SOUND = re.compile(
     re.IGNORECASE,
 )
 
-# A label is one to four words with capitals, perhaps with a remark in parentheses, before a colon.
+# A label is one to four words with capitals, perhaps with a note in parentheses, before a colon.
 _LABEL_WORD = r"[^\W\d_][\w.'\u2019&-]*"
 _LABEL = re.compile(
     rf"^[ \t]*(?:[-\u2013\u2014][ \t]*)?(?:>+[ \t]*)?"

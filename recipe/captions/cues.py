@@ -55,7 +55,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing that the reader changed, lost or doubts.
+    """One thing that the reader changed, lost or is not sure of.
 
     Attributes:
         line: Line in the file, from 1; 0 when the note is about the whole file.

@@ -49,7 +49,7 @@ class Captions:
 
     Attributes:
         cues: In order, apart, each with text and with an end after its start.
-        notes: Each change, loss and doubt, in order of the file's lines.
+        notes: Each change, loss and flag, in order of the file's lines.
         language: As the file's header says (`Language: en`), if it does.
         source_format: What the file is written in; empty where there is no file.
         num_cues_in: Cues that the file holds.

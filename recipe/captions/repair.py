@@ -50,7 +50,7 @@ class Reading(NamedTuple):
 
     Attributes:
         cues: In file order, whatever their times.
-        notes: What was repaired, lost or doubted.
+        notes: What was repaired, lost or flagged.
         num_found: All cues that the file holds: those in `cues` and those dropped here.
     """
 

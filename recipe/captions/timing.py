@@ -13,7 +13,7 @@ MAX_CHARS_PER_SECOND = 25
 """Nobody speaks faster for long."""
 
 ABSURD_CHARS_PER_SECOND = 100
-"""Above this the times are wrong beyond doubt; finer judgement is left to the windows."""
+"""Above this the times can only be wrong; finer judgement is left to the windows."""
 
 ABSURD_FREE_CHARS = 20
 """A single word may have too short a time without harm."""
@@ -112,7 +112,7 @@ def _set_apart(cues: Iterable[Cue], notes: list[Note]) -> list[Cue]:
     """Return the cues without overlap.
 
     Most overlaps are captions left standing while the next is spoken: the earlier one ends where the later
-    starts, provided that it can be said in that time. Else two people talk at once; both texts are heard in
+    starts, provided that it can be said in that time. Else two people talk at once; both texts are spoken in
     the time of both cues, so they become one.
     """
     kept: list[Cue] = []

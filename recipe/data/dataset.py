@@ -1,6 +1,7 @@
 """The dataset of a run: the shards of all recordings, split into what is trained and what is held out."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from datasets import Dataset
 
 from recipe.arguments import DataArguments
 from recipe.data.manifest import Recording
-from recipe.data.partition import Partition
+from recipe.data.partition import partition_of_machine
 from recipe.data.recording import PreparationSettings
 from recipe.data.report import build_report, check_fallbacks, describe_windows, report_warnings
 from recipe.data.report_page import render_page
@@ -47,10 +48,11 @@ def prepare_dataset(
     output_dir: Path,
     *,
     num_workers: int | None = None,
-    partition: Partition = Partition(),  # noqa: B008 - frozen, so one default for all is safe
     on_recording: Callable[[Shard], None] = lambda _: None,
 ) -> PreparedDataset:
     """Make, or find on disk, the examples of all recordings, and hold some recordings out.
+
+    Machines that share `output_dir` prepare a part each.
 
     Args:
         recordings: What came in.
@@ -58,7 +60,6 @@ def prepare_dataset(
         arguments: How much is held out and how much may be bad.
         output_dir: Receives the shards.
         num_workers: Processes; all cores if not given.
-        partition: What this machine prepares of it, where several share `output_dir`.
         on_recording: Called after each recording.
 
     Raises:
@@ -69,7 +70,7 @@ def prepare_dataset(
         settings,
         output_dir / "shards",
         num_workers=num_workers,
-        partition=partition,
+        partition=partition_of_machine(os.environ),
         on_recording=on_recording,
     )
     reports = [shard.report for shard in shards]

@@ -97,7 +97,7 @@ def locate_files(folder: Path, entries: Iterable[ManifestEntry]) -> dict[str, Lo
 
 def read_manifest(path: Path) -> list[ManifestEntry]:
     """The files that a manifest file lists."""
-    return [ManifestEntry(**entry) for entry in json.loads(path.read_text())]
+    return [ManifestEntry(**entry) for entry in json.loads(path.read_bytes())]
 
 
 def list_recordings(folder: Path, language: str = "") -> list[Recording]:

@@ -25,7 +25,7 @@ MAX_NOTES = 50
 """Notes listed for one recording; all are counted."""
 
 NUM_REVIEWED = 10
-"""Windows listed for a person to listen to."""
+"""Windows that a person is asked to listen to."""
 
 HISTOGRAMS = {
     "window_seconds": np.arange(0, 31, 2),
@@ -55,7 +55,7 @@ class RecordingReport:
         num_cues_kept: Cues that are in a window.
         lost_cues: Cues that were dropped, or merged into another one, by reason.
         num_windows: Windows made of it, those without speech included.
-        num_no_speech_windows: Windows over gaps between cues in which no voice is heard.
+        num_no_speech_windows: Windows over gaps between cues without a voice.
         num_faulty_windows: Windows made and not used, because they can only be wrong.
         num_notes: Repairs and losses noted.
         notes: The first `MAX_NOTES` of them, each naming line or time and reason.

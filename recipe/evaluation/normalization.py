@@ -1,7 +1,7 @@
 """The forms of a text that error rates are taken on: as written, and normalised.
 
 Normalised text is what Whisper's own normalisers make of it (Radford et al. 2022, appendix C), so that
-figures compare with the literature: case, punctuation, symbols and bracketed remarks go, and in English
+figures compare with the literature: case, punctuation, symbols and bracketed notes go, and in English
 also contractions, spelled-out numbers and British spellings. It differs from them in this:
 
 - Marks that spell a word stay in it. Whisper's basic normaliser puts a space in place of every vowel sign

@@ -1,6 +1,5 @@
 """Delivery to a folder: copied beside its place, written through to the disk, then renamed into it."""
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from recipe.errors import PublishError
 from recipe.publish.release import SEAL_FILE, OnProgress, Release, check_free_space, list_files, read_seal
+from recipe.run.files import sync
 
 BLOCK_BYTES = 4 * 2**20
 
@@ -72,7 +72,7 @@ def _copy_release(release: Release, incoming: Path, on_progress: OnProgress) -> 
         num_done += record.size
         on_progress(num_done, release.num_bytes)
     _copy_file(release.folder / SEAL_FILE, incoming / SEAL_FILE)
-    _sync_folder(incoming)
+    sync(incoming)
 
 
 def _copy_file(source: Path, target: Path) -> str:
@@ -98,14 +98,4 @@ def _put_in_place(incoming: Path, target: Path, previous: Path) -> None:
         if is_replaced:
             previous.rename(target)
         raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        # Some network file systems cannot sync a folder; the files themselves are synced.
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target.parent)

@@ -32,7 +32,7 @@ class ReleaseMetadata:
         dataset: Counts and hours of the data, by name.
         settings: Hyperparameters by name.
         versions: Versions of the libraries by name.
-        num_warnings: Remarks about the data; they may quote file names, so only their number is published.
+        num_warnings: Warnings about the data; they may quote file names, so only their number is published.
         base_revision: Commit of the base model, where one was pinned.
         license: Licence of the released weights as the hub spells it; None leaves the choice to the owner.
     """
@@ -75,7 +75,7 @@ def format_metadata(metadata: ReleaseMetadata) -> str:
     """Content of `training_metadata.json`; a number that is not finite becomes null.
 
     Raises:
-        PublishError: a fact cannot be written as JSON.
+        PublishError: something cannot be written as JSON.
     """
     document = {
         "format": METADATA_FORMAT,

@@ -4,7 +4,6 @@ The list is the seal. It is written only after the staged folder was reloaded wi
 delivered without it, and it is the last file to arrive, so a folder that has it is whole.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recipe.errors import PublishError
+from recipe.run.files import hash_file
 
 SEAL_FILE = "release.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -143,8 +143,7 @@ def check_free_space(folder: Path, num_bytes: int) -> None:
 
 
 def _record(path: Path) -> FileRecord:
-    with path.open("rb") as file:
-        return FileRecord(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+    return FileRecord(path.stat().st_size, hash_file(path))
 
 
 def _format_seal(files: Mapping[str, FileRecord]) -> bytes:

@@ -37,7 +37,8 @@ def replacing(path: Path, writer: str = "") -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file that is there in full or not at all."""
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        # Half a surrogate pair becomes the escape that JSON has for it.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: object) -> None:
@@ -48,11 +49,11 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> Any:
     """The content of a JSON file, None for NaN and infinities in it, and None if there is no such file."""
     try:
-        text = path.read_text()
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
     try:
-        return json.loads(text, parse_constant=lambda _: None)
+        return json.loads(content, parse_constant=lambda _: None)
     except ValueError:
         logger.warning("%s is damaged and was ignored", path)
         return None

@@ -55,6 +55,10 @@ class RunFolder:
         self.error = path / "error.json"
         self.self_test = path / "self_test"
 
+    def checkpoint(self, step: int) -> Path:
+        """Trainer's own name for the checkpoint after an update."""
+        return self.path / f"checkpoint-{step}"
+
     def write_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Store what `train.py` is to do; the error of an earlier attempt is forgotten."""
         self.error.unlink(missing_ok=True)

@@ -34,7 +34,8 @@ def count_gpus(environment: Mapping[str, str], list_gpus: Callable[[], Sequence[
 
 def build_train_command(arguments_file: Path, num_gpus: int) -> list[str]:
     """The command that trains with these arguments on all GPUs, or on the CPU if there is none."""
-    configs = {0: ["cpu.yaml"], 1: ["single_gpu.yaml"]}
+    # Quiet: a launcher of one process adds no traceback to what train.py says.
+    configs = {0: ["cpu.yaml", "--quiet"], 1: ["single_gpu.yaml", "--quiet"]}
     config, *flags = configs.get(num_gpus, ["multi_gpu.yaml", "--num_processes", str(num_gpus)])
     launcher = [sys.executable, "-m", "accelerate.commands.launch"]
     config_file = REPOSITORY_DIR / "accelerate_configs" / config
@@ -111,7 +112,7 @@ class Cluster:
         num_machines: Machines in all.
         rank: This machine's number, from 0.
         address: Of machine 0, as the others reach it.
-        port: Where machine 0 listens.
+        port: Of machine 0.
     """
 
     num_machines: int

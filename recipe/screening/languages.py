@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from recipe.arguments import ModelArguments
+from recipe.arguments import ModelArguments, caption_language
 from recipe.audio.decoding import iter_audio_blocks
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
@@ -81,6 +81,15 @@ def check_language(language: str | None, whisper: Whisper) -> str | None:
             f"language: this checkpoint has no token for {language!r}; large-v3 knows more languages."
         )
     return code
+
+
+def find_caption_language(arguments: ModelArguments, whisper: Whisper) -> str | None:
+    """Code of the language that captions are wanted in; None if nobody said it.
+
+    Raises:
+        JobError: as `check_language` does.
+    """
+    return caption_language(check_language(arguments.language, whisper), arguments.task)
 
 
 def settle_languages(

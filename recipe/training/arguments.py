@@ -1,9 +1,11 @@
 """`train.py`'s arguments: flags, or one YAML or JSON file; the recipe's groups and Trainer's own."""
 
 import argparse
+import json
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 import yaml
 from accelerate import PartialState
-from transformers import HfArgumentParser, Seq2SeqTrainingArguments
+from transformers import Seq2SeqTrainingArguments
 
 from recipe.arguments import (
     DataArguments,
@@ -22,12 +24,15 @@ from recipe.arguments import (
     SourceArguments,
     TrainerOptions,
     describe_problems,
+    describe_unknown,
     find_contradictions,
     find_problems,
 )
 from recipe.errors import JobError
 from recipe.model.inference import has_bfloat16
+from recipe.run.folder import RunFolder
 from recipe.run.launch import engine_name, uses_deepspeed
+from recipe.training.command_line import CommandLine
 
 OPTIMISATION = (
     *("max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm"),
@@ -113,7 +118,7 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
         self.dataloader_pin_memory = self.dataloader_pin_memory and has_gpu
         if self.ddp_find_unused_parameters is None:
             self.ddp_find_unused_parameters = False
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(self.output_dir) / "logs"))
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(RunFolder(Path(self.output_dir)).logs))
         super().__post_init__()  # type: ignore[no-untyped-call]
         # Trainer would share batches out by DataParallel, without autocast and with that many times the loss.
         self._n_gpu = min(self.n_gpu, 1)
@@ -167,31 +172,64 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
         JobError: if they cannot be read; `check_arguments` judges their values.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = HfArgumentParser(Arguments.__annotations__.values())
+    groups = Arguments.__annotations__.values()
     try:
-        if len(argv) == 1 and argv[0].endswith(".json"):
-            parsed = parser.parse_json_file(argv[0])
-        elif len(argv) == 1 and argv[0].endswith((".yaml", ".yml")):
-            parsed = parser.parse_yaml_file(argv[0])
-        else:
-            parsed = parser.parse_args_into_dataclasses(argv)
-    except (ValueError, OSError) as error:
+        values = _read_file(argv[0]) if _is_file(argv) else CommandLine(groups).read(argv)
+        return Arguments(*(group(**_pick(values, group)) for group in groups))
+    except (ValueError, TypeError, OSError, ImportError) as error:
         raise JobError(describe_problems([str(error)])) from error
-    return Arguments(*parsed)
+
+
+def _is_file(argv: Sequence[str]) -> bool:
+    return len(argv) == 1 and argv[0].endswith((".json", ".yaml", ".yml"))
+
+
+class _YamlLoader(yaml.SafeLoader):  # type: ignore[misc]  # untyped
+    """Reads 2e-05 as a number, as in YAML 1.2, and not as the text of YAML 1.1."""
+
+
+_YamlLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+"), [*"-+.0123456789"]
+)
+
+
+def _load(path: str) -> Any:
+    text = Path(path).read_text(encoding="utf-8")
+    return json.loads(text) if path.endswith(".json") else yaml.load(text, _YamlLoader)  # noqa: S506 - a safe one
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    """The options in a file; their names, and the types of Trainer's, are judged before Trainer sees them."""
+    try:
+        values = _load(path)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds {type(values).__name__}; expected options by name")  # noqa: TRY004
+    known = {f.name for group in Arguments.__annotations__.values() for f in fields(group) if f.init}
+    problems = [describe_unknown(str(name), known) for name in values if name not in known]
+    problems += find_problems(TrainerOptions, _pick(values, TrainerOptions))
+    if problems:
+        raise JobError(describe_problems(problems))
+    return values
+
+
+def _pick(values: Mapping[str, Any], group: type) -> dict[str, Any]:
+    names = {f.name for f in fields(group)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def find_output_dir(argv: Sequence[str] | None = None) -> Path:
     """The run's folder, also where the other arguments cannot be read: a refusal is left there."""
     argv = list(sys.argv[1:] if argv is None else argv)
     default = RecipeTrainingArguments.__dataclass_fields__["output_dir"].default
-    if len(argv) == 1 and argv[0].endswith((".json", ".yaml", ".yml")):
+    if _is_file(argv):
         try:
-            values = yaml.safe_load(Path(argv[0]).read_text())  # JSON is YAML too
-        except (OSError, ValueError, yaml.YAMLError):
-            values = None
-        return Path(str((values if isinstance(values, dict) else {}).get("output_dir") or default))
+            return Path(str(_load(argv[0])["output_dir"]))
+        except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+            return Path(str(default))
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--output_dir", default=default)
+    parser.add_argument("--output_dir", "--output-dir", default=default)
     return Path(str(parser.parse_known_args(argv)[0].output_dir))
 
 
@@ -215,15 +253,6 @@ def check_arguments(arguments: Arguments) -> None:
 def _find_trainer_problems(training: RecipeTrainingArguments) -> list[str]:
     """One sentence for each of Trainer's own arguments that this recipe cannot train with."""
     rules = [
-        (
-            training.num_train_epochs > 0,
-            f"num_train_epochs must be over 0, found {training.num_train_epochs}",
-        ),
-        (0 < training.learning_rate <= 1, f"learning_rate must be in (0, 1], found {training.learning_rate}"),
-        (
-            training.per_device_train_batch_size >= 1,
-            f"per_device_train_batch_size must be at least 1, found {training.per_device_train_batch_size}",
-        ),
         (training.label_multiple >= 1, f"label_multiple must be at least 1, found {training.label_multiple}"),
         (
             training.save_total_limit is None or training.save_total_limit >= 3,

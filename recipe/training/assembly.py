@@ -1,17 +1,26 @@
 """What a run's stages are given, put together from its arguments, the model and the dataset."""
 
+from dataclasses import asdict
+from functools import partial
+from typing import NoReturn
+
 import transformers
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
+from tqdm import tqdm
 
 from recipe.audio.decoding import AudioLimits
 from recipe.data.dataset import PreparedDataset
+from recipe.data.download import DownloadProgress
 from recipe.data.recording import PreparationSettings
+from recipe.data.sources import Downloads
 from recipe.data.split import select_from_each
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.augmentation import Augmentation
 from recipe.model.inputs import ViewProbabilities, WindowDataset
 from recipe.model.whisper import Whisper
+from recipe.run.stages import Stage
+from recipe.screening.label_scores import LabelScore, score_labels
 from recipe.training.arguments import Arguments, fingerprint
 from recipe.training.attempt import Attempt
 from recipe.training.callbacks import CheckpointCallback, ProgressCallback
@@ -39,6 +48,18 @@ def build_trainer(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) 
     )
 
 
+def build_downloads(attempt: Attempt, bar: "tqdm[NoReturn]") -> Downloads:
+    """How files are had from the backend, their progress shown and reported."""
+
+    def show(progress: DownloadProgress) -> None:
+        bar.total = progress.num_files
+        bar.update(progress.num_files_done + progress.num_files_failed - bar.n)
+        attempt.report(Stage.DOWNLOAD_PROGRESS, vars(progress), repeats=True)
+
+    max_bytes = round(attempt.arguments.data.max_file_gib * 2**30)
+    return Downloads(attempt.backend, attempt.folder.downloads, max_bytes, show)
+
+
 def build_preparation_settings(attempt: Attempt, whisper: Whisper) -> PreparationSettings:
     """What examples depend on beside the files."""
     data = attempt.arguments.data
@@ -50,6 +71,30 @@ def build_preparation_settings(attempt: Attempt, whisper: Whisper) -> Preparatio
         suppressed_symbols=whisper.suppressed_symbols(),
         limits=AudioLimits(max_seconds=data.max_audio_hours * 3600),
     )
+
+
+def score_dataset(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> list[LabelScore]:
+    """Scores of the windows to train on, and after them of those held out. Kept for a resume."""
+    arguments, decoding = attempt.arguments, decoding_of(attempt.arguments)
+    depends_on = {
+        **asdict(decoding),
+        "task": whisper.task,
+        "dataset": dataset.fingerprint,
+        "model": arguments.model.model_name_or_path,
+        "revision": arguments.model.model_revision,
+    }
+    examples = concatenate_datasets([dataset.train, dataset.held_out])
+    whisper.move_to(arguments.training.device)
+    with attempt.bar("check labels", len(examples), "window") as bar:
+        score = partial(
+            score_labels,
+            whisper,
+            examples,
+            decoding.batch_size,
+            num_workers=arguments.training.dataloader_num_workers,
+            on_batch=bar.update,
+        )
+        return attempt.cached("label_scores", list[LabelScore], depends_on, score)
 
 
 def decoding_of(arguments: Arguments) -> Decoding:

@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from recipe.backend.events import Outbox
 from recipe.errors import TrainingError
+from recipe.run.folder import RunFolder
 from recipe.run.machine import system_stats
 from recipe.run.stages import Stage
 from recipe.training.distributed import agree
@@ -131,7 +132,7 @@ class ProgressCallback(TrainerCallback):
         checkpoint = {
             "epoch": state.epoch,
             "step": state.global_step,
-            "save_path": str(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"),
+            "save_path": str(RunFolder(Path(str(args.output_dir))).checkpoint(state.global_step)),
             "timestamp": datetime.now(UTC).isoformat(),
         }
         self._append(Stage.CHECKPOINT_SAVED, {"checkpoint": checkpoint}, key=str(state.global_step))

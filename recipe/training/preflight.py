@@ -4,7 +4,10 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu
 from transformers import Seq2SeqTrainingArguments, Trainer
-from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    get_available_reporting_integrations,
+)
 from transformers.training_args import OptimizerNames
 
 from recipe.arguments import describe_problems
@@ -24,14 +27,14 @@ def check_run(arguments: Arguments, folder: RunFolder) -> None:
         PublishError: if the model could not be delivered.
     """
     check_arguments(arguments)
-    problems = find_obstacles(arguments)
+    problems = find_machine_problems(arguments)
     if problems:
         raise JobError(describe_problems(problems))
     default_dir, _ = default_destination(folder.path)
     check_delivery(arguments.publish.publish_to, default_dir=default_dir)
 
 
-def find_obstacles(arguments: Arguments) -> list[str]:
+def find_machine_problems(arguments: Arguments) -> list[str]:
     """One sentence for each option that would do nothing or fail on this machine."""
     model, training = arguments.model, arguments.training
     optim = OptimizerNames(training.optim).value
@@ -68,12 +71,12 @@ def _find_tracker_problems(training: Seq2SeqTrainingArguments) -> list[str]:
     assert isinstance(trackers, list), "Trainer makes it one"
     problems = []
     for tracker in trackers:
-        try:
-            get_reporting_integration_callbacks([tracker])
-        except (ValueError, ImportError) as error:
+        if tracker not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            problems.append(f"report_to: {tracker} is no tracker; expected some of {known}")
+        elif tracker not in get_available_reporting_integrations():
             problems.append(
-                f"report_to: {tracker} cannot be used here ({_first_line(error)}); install its package, or "
-                "leave it out"
+                f"report_to: the package of {tracker} is not installed; install it or leave it out"
             )
     return problems
 

@@ -25,6 +25,7 @@ from recipe.model.adapters import merged
 from recipe.model.inference import IGNORED, label_nll
 from recipe.model.inputs import EpochSampler, WindowDataset, collate
 from recipe.model.whisper import Whisper, WhisperForConditionalGeneration
+from recipe.run.folder import RunFolder
 from recipe.run.launch import uses_deepspeed, uses_fsdp
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.checkpoints import complete_checkpoint, verify_checkpoint
@@ -167,7 +168,7 @@ class WhisperTrainer(EngineTrainer):
             self.gather_weights()
             return
         # Not state.best_model_checkpoint: Trainer forgets it in silence when the folder is gone.
-        best = Path(self.args.output_dir) / f"checkpoint-{self.state.best_global_step}"
+        best = RunFolder(Path(self.args.output_dir)).checkpoint(self.state.best_global_step)
         problem = verify_checkpoint(best)
         if problem:
             raise CheckpointError(
@@ -215,7 +216,7 @@ class WhisperTrainer(EngineTrainer):
     @property
     def last_checkpoint(self) -> Path:
         """Folder of the checkpoint of the current step."""
-        return Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        return RunFolder(Path(self.args.output_dir)).checkpoint(self.state.global_step)
 
     def _prepare_for_training(
         self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None

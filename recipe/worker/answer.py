@@ -9,6 +9,8 @@ from recipe.run.redaction import Redactor
 MAX_ANSWER_BYTES = 100_000
 """RunPod refuses 10 MB; a platform that stores answers is happier with less."""
 
+MAX_SUMMARISED_WARNINGS = 5
+
 _SHORTENED = "This answer was shortened to fit; result.json in the run's folder holds all of it."
 _MIN_LIST_LENGTH = 4
 
@@ -28,6 +30,30 @@ def seal_answer(answer: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]
     text = json.dumps(answer, allow_nan=False, default=str)
     sealed: dict[str, Any] = json.loads(redactor.redact(text))
     return shorten_answer(sealed)
+
+
+def summarise_answer(answer: Mapping[str, Any]) -> list[str]:
+    """The answer in a few lines for whoever watches the worker's console."""
+    if not answer.get("success"):
+        return [f"Failed: {answer.get('error')}"]
+    result = answer["result"]
+    lines = [f"Finished: {result.get('message') or result.get('status')}"]
+    figures = result.get("evaluation") or {}
+    before, after = figures.get("wer_normalized_before"), figures.get("wer_normalized_after")
+    if before is not None and after is not None:
+        lines.append(
+            f"WER, normalised: {before:.2%} before, {after:.2%} after, on {figures.get('num_windows')} "
+            "held-out windows"
+        )
+    model_path = (result.get("artifacts") or {}).get("model_path")
+    lines.append(f"Model: {model_path or 'not published'}")
+    seconds = result.get("seconds_by_stage") or {}
+    lines.append(f"Time: {', '.join(f'{name} {value:.0f} s' for name, value in seconds.items())}")
+    warnings = result.get("warnings") or []
+    lines += [f"Warning: {warning}" for warning in warnings[:MAX_SUMMARISED_WARNINGS]]
+    if len(warnings) > MAX_SUMMARISED_WARNINGS:
+        lines.append(f"... and {len(warnings) - MAX_SUMMARISED_WARNINGS} more warnings in the answer")
+    return lines
 
 
 def shorten_answer(answer: dict[str, Any], max_bytes: int = MAX_ANSWER_BYTES) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from pydantic import (
 from recipe.arguments import (
     OPTION_GROUPS,
     describe_problems,
+    describe_unknown,
     find_contradictions,
     find_problems,
     option_names,
@@ -44,6 +45,7 @@ MAX_MANIFEST_FILES = 100_000
 _JOB_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _MODEL_ID = re.compile(rf"(?:{HUB_NAME}/)?{HUB_NAME}")
 SECRET_FIELDS = frozenset({"auth_token", "worker_api_key"})
+_ADDRESS_FIELDS = SECRET_FIELDS | {"project_id", "user_id", "backend_base_url", "job_id"}
 _BLANK_IF_NULL = SECRET_FIELDS | {"job_id", "options"}
 _SOURCE = dict.fromkeys(("manifest_file", "backend_base_url", "user_id", "job_id"), "from the job")
 """Options that every job gives by its own fields."""
@@ -125,7 +127,8 @@ class Job(BaseModel):
     @field_validator("options")
     @classmethod
     def _check_options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        problems = [f"{name} is not an option" for name in _name_unknown(options, option_names())]
+        unknown = _name_unknown(options, option_names())
+        problems = [describe_unknown(name, option_names()) for name in unknown]
         for group in OPTION_GROUPS:
             names = {field.name for field in fields(group)}
             problems += find_problems(group, {name: options[name] for name in options if name in names})
@@ -213,6 +216,22 @@ def read_job(request: object, event_id: str, settings: OperatorSettings) -> Acce
         raise JobError(describe_problems(problems))
     named = job.model_copy(update={"job_id": derive_job_id(event_id, job)})
     return AcceptedJob(named, _describe_ignored(request))
+
+
+def find_addressee(request: object, event_id: str, settings: OperatorSettings) -> Job | None:
+    """Whom to tell that a job was refused: a job with the request's owner, backend, credentials and name.
+
+    None if these are not valid themselves; the rest of the request is not looked at.
+    """
+    if not isinstance(request, Mapping):
+        return None
+    given = {name: request[name] for name in _ADDRESS_FIELDS if request.get(name) is not None}
+    any_file = ManifestFile(file_type="audio", filename="any")
+    try:
+        job = Job.model_validate({**given, "files_manifest": [any_file]}, context=settings)
+    except ValidationError:
+        return None
+    return job.model_copy(update={"job_id": derive_job_id(event_id, job)})
 
 
 def derive_job_id(event_id: str, job: Job) -> str:

@@ -22,6 +22,7 @@ from typing import Self
 
 import psutil
 
+from recipe.run.folder import RunFolder
 from recipe.run.launch import REPOSITORY_DIR
 from recipe.run.redaction import Redactor
 
@@ -32,6 +33,8 @@ POLL_SECONDS = 0.25
 
 _EXCEPTION = re.compile(r"[\w.]+(?:Error|Exception)\b")
 _TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# Of Accelerate, which raises CalledProcessError, and of torch's elastic launcher.
+_LAUNCHER_OPENING = re.compile(r"Traceback \(most recent call last\)|[EWI]\d{4} .*torch/distributed/elastic")
 _LAUNCHER_ERROR = re.compile(r"CalledProcessError|ChildFailedError")
 
 # The wait between fork and exec is no place for Python code in a process with threads, so the child
@@ -150,15 +153,19 @@ class TrainingProcess:
 class LogEcho:
     """Passes new lines of the training's log on to our own, without secrets.
 
+    What a launcher says of a training that has left its own sentence is not passed on.
+
     Args:
-        path: The log; what is in it already is not repeated.
+        run: The run's folder; what is in its log already is not repeated.
         redactor: Knows the job's secrets.
     """
 
-    def __init__(self, path: Path, redactor: Redactor) -> None:
-        self._path = path
+    def __init__(self, run: RunFolder, redactor: Redactor) -> None:
+        self._run = run
+        self._path = run.log
         self._redactor = redactor
-        self._offset = path.stat().st_size if path.exists() else 0
+        self._offset = self._path.stat().st_size if self._path.exists() else 0
+        self._is_launcher_speaking = False
         self._last_lines: deque[str] = deque(maxlen=100)
 
     def finish(self) -> None:
@@ -186,9 +193,15 @@ class LogEcho:
         for line in [*lines, rest] if is_final else lines:
             # A progress bar draws over itself; like a terminal, show how it ended.
             text = _TERMINAL_CODE.sub("", line.rstrip().rpartition("\r")[2])
-            if text:
+            if text and not self._is_of_launcher(text):
                 self._last_lines.append(self._redactor.redact(text))
                 child_output.info("%s", self._last_lines[-1])
+
+    def _is_of_launcher(self, line: str) -> bool:
+        """Whether this line and all that follow only repeat that the training has ended."""
+        if _LAUNCHER_OPENING.match(line) and self._run.error.exists():
+            self._is_launcher_speaking = True
+        return self._is_launcher_speaking
 
     def explain_death(self) -> str:
         """What the last lines tell about a training that left neither result nor error; "" if nothing."""

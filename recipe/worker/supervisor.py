@@ -12,7 +12,7 @@ from typing import Any
 
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
-from recipe.errors import InterruptedTraining, TrainingError
+from recipe.errors import InterruptedTraining, RecipeError, TrainingError
 from recipe.run.folder import RunFolder
 from recipe.run.machine import system_stats
 from recipe.run.redaction import Redactor
@@ -100,6 +100,21 @@ class JobEvents:
                 logger.warning("Some progress events could not be delivered; they wait in the run's folder")
 
 
+def report_refusal(error: RecipeError, job: Job, settings: OperatorSettings, redactor: Redactor) -> None:
+    """Leave the sentence with which a job was refused in its run folder, and tell the backend.
+
+    A folder that belongs to a run is left alone: the request only bears the run's name.
+    """
+    run = RunFolder(settings.runs_dir / job.job_id)
+    if run.job.exists():
+        return
+    run.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run.write_error(redactor.redact(str(error)), type(error).__name__)
+    events = JobEvents(job, run, settings, redactor)
+    events.close(Stage.FAILED, {"error": str(error), "system_stats": system_stats(run.path)})
+    events.deliver()
+
+
 class Supervisor:
     """Launches and watches one attempt at a run.
 
@@ -135,7 +150,7 @@ class Supervisor:
         Raises:
             CancelledError: the task was cancelled; the training has written its checkpoint and is gone.
         """
-        echo = LogEcho(self._run.log, self._redactor)
+        echo = LogEcho(self._run, self._redactor)
         process = TrainingProcess.start(self._command, environment=self._environment, log_path=self._run.log)
         try:
             has_ended_in_time = await self._watch(process, echo, stop_requested, on_event)

@@ -18,28 +18,31 @@ import socket
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project is run from its checkout
+
 import uvicorn
-from backend_app import SECURITY_HEADERS, build_app
+
+from scripts.reference_backend.backend_app import SECURITY_HEADERS, build_app
 
 
 class AnnouncedServer(uvicorn.Server):
-    """A server that says on stdout, in one line, where it listens once it does."""
+    """A server that says on stdout, in one line, its address once it is ready."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening, then announce the address."""
+        """Serve from now on, and print the address."""
         await super().startup(sockets=sockets)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line, its secrets completed from the environment."""
+    """The command line, its secrets completed from the environment."""
     parser = argparse.ArgumentParser(
         prog="reference_backend", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--root", type=Path, required=True, help="folder of uploads/ and events.sqlite")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s)")
     parser.add_argument(
         "--auth_token",
         default=os.environ.get("WHISPERTRAIN_AUTH_TOKEN", ""),
@@ -60,7 +63,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach the address."""
+    """Whether only this machine can reach the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
-from event_store import EventStore
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi import Path as PathSegment
 from fastapi.responses import FileResponse
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
-from progress_event import EventError, ProgressEvent, find_missing_fields, parse_event
 from starlette.requests import ClientDisconnect
+
+from scripts.reference_backend.event_store import EventStore
+from scripts.reference_backend.progress_event import (
+    EventError,
+    ProgressEvent,
+    find_missing_fields,
+    parse_event,
+)
 
 MAX_EVENT_BYTES = 256 * 1024
 
@@ -33,7 +39,7 @@ JobId = Annotated[str, PathSegment(max_length=200)]
 
 
 def build_app(root: Path, auth_token: str = "", worker_key: str = "") -> FastAPI:
-    """Return the backend over a folder.
+    """The backend over a folder.
 
     Args:
         root: Holds `uploads/{user_id}/{filename}` and `events.sqlite`; both are made where missing.
@@ -52,7 +58,7 @@ def build_app(root: Path, auth_token: str = "", worker_key: str = "") -> FastAPI
 
 
 def build_upload_routes(uploads: Path) -> APIRouter:
-    """Return the route of the files; byte ranges and ETags are FileResponse's own."""
+    """The route of the files; byte ranges and ETags are FileResponse's own."""
     router = APIRouter()
 
     @router.get("/uploads/{user_id}/{filename}")
@@ -67,7 +73,7 @@ def build_upload_routes(uploads: Path) -> APIRouter:
 
 
 def find_upload(uploads: Path, user_id: str, filename: str) -> Path | None:
-    """Return the user's file, or None where there is none or a link leads out of the user's own folder."""
+    """The user's file, or None where there is none or a link leads out of the user's own folder."""
     folder = uploads.resolve() / user_id
     try:
         path = (folder / filename).resolve(strict=True)
@@ -77,7 +83,7 @@ def find_upload(uploads: Path, user_id: str, filename: str) -> Path | None:
 
 
 def build_progress_routes(store: EventStore) -> APIRouter:
-    """Return the routes that take progress events and read them back."""
+    """The routes that take progress events and read them back."""
     router = APIRouter(prefix="/api/training")
 
     @router.post("/progress/{job_id}")
@@ -106,7 +112,7 @@ def build_progress_routes(store: EventStore) -> APIRouter:
 
 
 async def read_event(request: Request) -> ProgressEvent:
-    """Return the progress event in the request's body, refused with 413 or 422 and a sentence."""
+    """The progress event in the request's body, refused with 413 or 422 and a sentence."""
     body = bytearray()
     try:
         async for part in request.stream():
@@ -121,7 +127,7 @@ async def read_event(request: Request) -> ProgressEvent:
 
 
 def refuse_disguised_path(request: Request) -> None:
-    """Raise 404 where a segment, once decoded, holds a slash or is a dot segment: it is not one segment."""
+    """Answer 404 where a segment, once decoded, holds a slash or is a dot segment: it is not one segment."""
     for segment in request.scope["raw_path"].split(b"/"):
         decoded = unquote_to_bytes(segment)
         if b"/" in decoded or decoded in {b".", b".."}:
@@ -129,7 +135,7 @@ def refuse_disguised_path(request: Request) -> None:
 
 
 def require_credentials(auth_token: str, worker_key: str) -> Callable[..., None]:
-    """Return a dependency that raises 401 unless one of the configured secrets came with the request."""
+    """A dependency that raises 401 unless one of the configured secrets came with the request."""
     bearer_scheme = HTTPBearer(auto_error=False)
     key_scheme = APIKeyHeader(name="X-Worker-Key", auto_error=False)
 
@@ -149,7 +155,7 @@ def require_credentials(auth_token: str, worker_key: str) -> Callable[..., None]
 
 
 def is_secret(given: str | None, expected: str) -> bool:
-    """Return whether the header's value is the configured secret, in a time that tells nothing of it."""
+    """Whether the header's value is the configured secret, in a time that tells nothing of it."""
     if given is None or not expected:
         return False
     # Headers are decoded as Latin-1 by the framework: back to the bytes that were sent.

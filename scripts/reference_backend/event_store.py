@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from progress_event import ProgressEvent
+from scripts.reference_backend.progress_event import ProgressEvent
 
 MAX_JOBS_LISTED = 200
 
@@ -64,7 +64,7 @@ class EventStore:
             connection.executescript(SCHEMA)
 
     def add(self, job_id: str, event: ProgressEvent) -> bool:
-        """Store the event and return True, or return False where the job has its `event_id` already."""
+        """Store the event; False where the job has its `event_id` already, and nothing is stored."""
         row = {
             "job_id": job_id,
             "sequence": event.sequence,
@@ -77,13 +77,13 @@ class EventStore:
             return connection.execute(INSERT, row).rowcount == 1
 
     def read(self, job_id: str, num_known: int = 0) -> list[dict[str, Any]]:
-        """Return a job's events as sent, in sequence, without the first `num_known` that arrived."""
+        """A job's events as sent, in sequence, without the first `num_known` that arrived."""
         with self._connect() as connection:
             rows = connection.execute(SELECT_AFTER, (job_id, num_known)).fetchall()
         return [json.loads(row["body"]) for row in rows]
 
     def list_jobs(self) -> list[dict[str, Any]]:
-        """Return what a list of jobs shows of each, the one heard from last first."""
+        """What a list of jobs shows of each, the one with the latest event first."""
         with self._connect() as connection:
             return [summarize(row) for row in connection.execute(SELECT_JOBS, (MAX_JOBS_LISTED,))]
 
@@ -96,7 +96,7 @@ class EventStore:
 
 
 def summarize(row: sqlite3.Row) -> dict[str, Any]:
-    """Return a job's summary: its newest status, and what earlier events say of its model and progress."""
+    """A job's summary: its newest status, and what earlier events say of its model and progress."""
     latest = json.loads(row["latest"])
     return {
         "job_id": row["job_id"],

@@ -86,14 +86,14 @@ class EventError(ValueError):
 
 
 def check_status(status: str) -> str:
-    """Return a status that the contract knows."""
+    """The status, if the contract knows it."""
     if status not in STATUS_FIELDS:
         raise ValueError(f"expected one of {', '.join(STATUS_FIELDS)}")
     return status
 
 
 def check_timestamp(timestamp: str) -> str:
-    """Return an ISO 8601 time in UTC; without an offset, as the old worker wrote it, it counts as UTC."""
+    """The time, if it is ISO 8601 in UTC; without an offset, as the old worker wrote it, it counts as UTC."""
     try:
         offset = datetime.fromisoformat(timestamp).utcoffset()
     except ValueError:
@@ -122,7 +122,7 @@ class ProgressEvent(BaseModel):
 
 
 def parse_event(body: bytes) -> ProgressEvent:
-    """Return the progress event that a request's body holds.
+    """The progress event that a request's body holds.
 
     Raises:
         EventError: The body is not one JSON object, or one of its own fields is missing or wrong.
@@ -141,12 +141,12 @@ def parse_event(body: bytes) -> ProgressEvent:
 
 
 def refuse_constant(name: str) -> NoReturn:
-    """Raise for NaN and Infinity, which Python's reader takes and RFC 8259 (section 6) does not."""
+    """Refuse NaN and Infinity, which Python's reader takes and RFC 8259 (section 6) does not."""
     raise ValueError(f"{name} is not a JSON number")
 
 
 def describe(error: ValidationError) -> str:
-    """Return one sentence that names the first wrong field, what was found and what was expected."""
+    """One sentence that names the first wrong field, what was found and what was expected."""
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
     field = first["loc"][0]
@@ -156,7 +156,7 @@ def describe(error: ValidationError) -> str:
 
 
 def find_missing_fields(event: Mapping[str, Any]) -> list[str]:
-    """Return the fields that the platform reads in an event of this status and does not find, dotted."""
+    """The fields that the platform reads in an event of this status and does not find, dotted."""
     required = STATUS_FIELDS[event["status"]]
     if SYSTEM_STATS[0] in required and find_field(event, "system_stats.gpu_available") is True:
         required += GPU_STATS
@@ -164,7 +164,7 @@ def find_missing_fields(event: Mapping[str, Any]) -> list[str]:
 
 
 def find_field(event: Mapping[str, Any], dotted_name: str) -> object:
-    """Return the field's value or ABSENT; null is a value: an epoch without an evaluation has no loss."""
+    """The field's value or ABSENT; null is a value: an epoch without an evaluation has no loss."""
     value: object = event
     for name in dotted_name.split("."):
         if not isinstance(value, Mapping) or name not in value:

@@ -10,30 +10,28 @@ from typing import Any
 
 import pytest
 import torch
+from training_runs import REPOSITORY, clean_environment, write_recording
 from transformers import WhisperProcessor
 
 from recipe.captions.reader import Cue, format_webvtt, read_captions
-from recipe.data.manifest import list_folder, locate_files, pair_recordings
+from recipe.data.dataset import PreparedDataset
+from recipe.data.manifest import list_recordings
 from recipe.evaluation.metrics import ErrorCounts
 from recipe.model.tiny import build_tiny_whisper
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-sys.path.insert(0, str(SCRIPTS))  # scripts import one another by their bare names
-
-from benchmark_data import isolate_cues, merge_cues, write_long_cues  # noqa: E402
-from benchmark_measurements import (  # noqa: E402
+from scripts.benchmarks.usual_recipe.cues import isolate_cues, merge_cues, write_long_cues
+from scripts.benchmarks.usual_recipe.measurements import (
     FEATURES_FILE,
     Measurement,
-    load_learner,
+    Settings,
+    describe_checkpoint,
     measure_errors,
     measure_preparation,
     measure_training,
     prepare_windows,
     select_cues,
 )
-from benchmark_report import Point, difference_interval, time_to, update_rate  # noqa: E402
-from training_runs import clean_environment, write_recording  # noqa: E402
-from usual_recipe import Collator, list_cues  # noqa: E402
+from scripts.benchmarks.usual_recipe.recipe import Collator, list_cues
+from scripts.benchmarks.usual_recipe.report import Point, difference_interval, time_to, update_rate
 
 NUM_CUES = 8
 NUM_RECORDINGS = 3
@@ -53,53 +51,49 @@ def toy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ours(toy_dir: Path) -> Measurement:
     """The training of this recipe, prepared."""
-    measurement = Measurement(
-        kind="train",
-        recipe="ours",
-        data_dir=str(toy_dir / "data"),
-        prepared_dir=str(toy_dir / "ours"),
-        windows_dir=str(toy_dir / "ours"),
+    settings = Settings(
         model=str(toy_dir / "model"),
         language="en",
-        eval_fraction=0.34,
-        single_cue_fraction=0.1,
         batch_size=2,
         learning_rate=1e-3,
         warmup_steps=1,
-        seed=1,
-        budgets=(0.1, 0.3),
-        weights_dir=str(toy_dir / "weights" / "ours"),
-        weights=None,
+        eval_fraction=0.34,
+        single_cue_fraction=0.1,
         num_threads=1,
+        budgets=(0.1, 0.3),
     )
+    measurement = Measurement(settings, toy_dir, toy_dir / "data", "train", "ours")
     measure_preparation(measurement)
     return measurement
 
 
 @pytest.fixture(scope="module")
-def usual(ours: Measurement, toy_dir: Path) -> Measurement:
+def usual(ours: Measurement) -> Measurement:
     """The training of the usual recipe, prepared."""
-    weights_dir = str(toy_dir / "weights" / "usual")
-    measurement = replace(ours, recipe="usual", prepared_dir=str(toy_dir / "usual"), weights_dir=weights_dir)
+    measurement = replace(ours, recipe="usual")
     measure_preparation(measurement)
     return measurement
+
+
+def prepare(measurement: Measurement) -> PreparedDataset:
+    return prepare_windows(measurement, describe_checkpoint(measurement.settings.model))
 
 
 def test_the_usual_recipe_trains_every_cue_of_the_recordings_that_are_not_held_out(
     ours: Measurement, usual: Measurement
 ) -> None:
-    data = prepare_windows(ours, load_learner(ours, with_weights=False))
+    data = prepare(ours)
     cues = select_cues(usual, data.report["held_out"])
     assert set(cues["recording"]) == set(data.train["recording"])
     assert set(cues["recording"]).isdisjoint(data.held_out["recording"])
     assert len(cues) == len(set(cues["recording"])) * NUM_CUES
-    assert (Path(usual.prepared_dir) / FEATURES_FILE).exists()
+    assert (usual.prepared_dir("usual") / FEATURES_FILE).exists()
 
 
 def test_the_usual_labels_are_the_prefix_the_text_and_the_end_and_nothing_of_the_padding(
     usual: Measurement,
 ) -> None:
-    processor = WhisperProcessor.from_pretrained(usual.model)
+    processor = WhisperProcessor.from_pretrained(usual.settings.model)
     tokenizer = processor.tokenizer
     tokenizer.set_prefix_tokens(language="en", task="transcribe")
     texts = ["A tone.", "A much longer tone."]
@@ -108,8 +102,7 @@ def test_the_usual_labels_are_the_prefix_the_text_and_the_end_and_nothing_of_the
     batch = Collator(processor, tokenizer.convert_tokens_to_ids("<|startoftranscript|>"))(rows)
     for text, labels in zip(texts, batch["labels"].tolist(), strict=True):
         kept = [label for label in labels if label != -100]
-        heard = tokenizer.decode(kept)
-        assert heard == f"<|en|><|transcribe|><|notimestamps|> {text}<|endoftext|>"
+        assert tokenizer.decode(kept) == f"<|en|><|transcribe|><|notimestamps|> {text}<|endoftext|>"
         assert labels == kept + [-100] * (len(labels) - len(kept))
     assert batch["input_features"].shape == (2, 80, 3000)
 
@@ -124,13 +117,14 @@ def test_both_recipes_train_until_each_budget_is_spent_and_leave_its_weights(
             num_updates = figures["updates_at_budget"][f"{budget:g}"]
             assert spent[num_updates - 1] >= budget
             assert num_updates == 1 or spent[num_updates - 2] < budget
-            assert (Path(measurement.weights_dir) / f"{budget:g}.safetensors").exists()
+            assert measurement.weights_file(budget).exists()
         assert len(spent) == figures["updates_at_budget"]["0.3"]
 
 
 def test_an_example_of_ours_shows_more_speech_than_one_cue(ours: Measurement, usual: Measurement) -> None:
+    briefly = replace(ours.settings, budgets=(0.01,))
     packed, single = (
-        measure_training(replace(measurement, budgets=(0.01,))) for measurement in (ours, usual)
+        measure_training(replace(measurement, settings=briefly)) for measurement in (ours, usual)
     )
     assert single["speech_seconds_per_example"] == 7.0
     assert 14.0 < packed["speech_seconds_per_example"] <= 28.0
@@ -147,8 +141,7 @@ def test_errors_are_counted_on_the_same_words_as_windows_and_as_single_cues(ours
 
 
 def test_a_cue_alone_is_its_part_of_the_windows_audio(ours: Measurement) -> None:
-    held_out = prepare_windows(ours, load_learner(ours, with_weights=False)).held_out
-    for cue in isolate_cues(held_out):
+    for cue in isolate_cues(prepare(ours).held_out):
         assert cue["end_ms"] - cue["start_ms"] == 7_000
         assert [segment["start_ms"] for segment in cue["segments"]] == [0]
 
@@ -172,8 +165,7 @@ def test_cues_over_30_seconds_are_left_out_of_the_usual_recipe(tmp_path: Path) -
     write_recording(tmp_path / "talk", 5)
     cues = [Cue("", 0, 31_000, "long", "long"), Cue("", 31_000, 33_000, "short", "short")]
     (tmp_path / "talk.vtt").write_text(format_webvtt(cues))
-    entries = list_folder(tmp_path)
-    assert list_cues(pair_recordings(entries, locate_files(tmp_path, entries)))["text"][:] == ["short"]
+    assert list_cues(list_recordings(tmp_path))["text"][:] == ["short"]
 
 
 def counts(*errors: int) -> list[ErrorCounts]:
@@ -202,7 +194,7 @@ def test_speed_leaves_out_the_first_update() -> None:
 def test_the_script_measures_prints_its_tables_and_resumes(
     mode: list[str], toy_dir: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, str(SCRIPTS / "benchmark.py"), *mode, "--workdir", str(tmp_path)]
+    command = [sys.executable, "-m", "scripts.benchmarks.usual_recipe", *mode, "--workdir", str(tmp_path)]
     command += ["--data_dir", str(toy_dir / "data"), "--model", str(toy_dir / "model"), "--language", "en"]
     command += ["--seeds", "1", "--budgets", "0.3", "--eval_fraction", "0.34"]
     output = run(command)
@@ -210,7 +202,7 @@ def test_the_script_measures_prints_its_tables_and_resumes(
     assert ("Held-out WER" in output) == ("merged into cues of" in output) == (not mode)
     assert (tmp_path / "benchmark.png").exists() == (not mode)
     results: Mapping[str, Any] = json.loads((tmp_path / "results.json").read_text())
-    assert "measured" not in run([*command, "--resume"])
+    assert "measuring" not in run([*command, "--resume"])
     assert json.loads((tmp_path / "results.json").read_text())["figures"] == results["figures"]
 
 
@@ -218,6 +210,7 @@ def run(command: list[str]) -> str:
     """What it prints, errors included."""
     result = subprocess.run(
         command,
+        cwd=REPOSITORY,
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

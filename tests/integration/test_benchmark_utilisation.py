@@ -9,7 +9,8 @@ from training_runs import REPOSITORY, clean_environment
 def test_the_table_has_a_line_for_each_way_to_train():
     command = [
         sys.executable,
-        "scripts/benchmark_utilisation.py",
+        "-m",
+        "scripts.benchmarks.utilisation",
         "--sizes",
         "toy",
         "--trained",
@@ -34,4 +35,4 @@ def test_the_table_has_a_line_for_each_way_to_train():
         assert float(figures["audio s per s"]) > 0
         assert 0 < int(figures["utilisation"].rstrip("%")) < 100
         assert float(figures["peak GiB"]) > 0
-    assert "scripts/benchmark_utilisation.py --sizes toy" in output
+    assert "python -m scripts.benchmarks.utilisation --sizes toy" in output

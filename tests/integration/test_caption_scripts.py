@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+ROOT = Path(__file__).resolve().parents[2]
 SOURCE = """WEBVTT
 
 id
@@ -18,19 +18,20 @@ x
 """
 
 
-def run(script, *arguments):
+def run(*command):
     return subprocess.run(
-        [sys.executable, SCRIPTS / script, *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
+        [sys.executable, *map(str, command)], cwd=ROOT, check=False, capture_output=True, text=True
     )
+
+
+def inspect(*arguments):
+    return run("scripts/inspect_captions.py", *arguments)
 
 
 def test_raw_cues_are_as_the_specification_reads_them(tmp_path):
     path = tmp_path / "talk.vtt"
     path.write_text(SOURCE)
-    assert json.loads(run("inspect_captions.py", path, "--raw", "--json").stdout) == {
+    assert json.loads(inspect(path, "--raw", "--json").stdout) == {
         "cues": [
             {
                 "id": "id",
@@ -48,7 +49,7 @@ def test_raw_cues_are_as_the_specification_reads_them(tmp_path):
 def test_cues_are_as_training_sees_them_with_a_note_for_each_change(tmp_path):
     path = tmp_path / "talk.vtt"
     path.write_text(SOURCE)
-    answer = json.loads(run("inspect_captions.py", path, "--json").stdout)
+    answer = json.loads(inspect(path, "--json").stdout)
     assert [(cue["start_ms"], cue["end_ms"], cue["text"]) for cue in answer["cues"]] == [
         (1000, 3000, "R&D a")
     ]
@@ -61,7 +62,7 @@ def test_cues_are_as_training_sees_them_with_a_note_for_each_change(tmp_path):
 def test_a_person_gets_a_table(tmp_path):
     path = tmp_path / "talk.vtt"
     path.write_text(SOURCE)
-    lines = run("inspect_captions.py", path).stdout.splitlines()
+    lines = inspect(path).stdout.splitlines()
     assert lines[0].split() == ["1.000", "3.000", "R&D", "a"]
     assert lines[2] == "line 8: dropped: it ends before it starts: x"
 
@@ -69,13 +70,15 @@ def test_a_person_gets_a_table(tmp_path):
 def test_what_is_no_captions_is_said_in_one_sentence(tmp_path):
     path = tmp_path / "talk.vtt"
     path.write_text('{"text": "hello"}')
-    answer = run("inspect_captions.py", path, "--json")
+    answer = inspect(path, "--json")
     assert answer.returncode == 1
     assert answer.stderr.startswith("talk.vtt: this looks like JSON")
     assert len(answer.stderr.splitlines()) == 1
 
 
 def test_the_fuzzer_finds_no_broken_promise():
-    answer = run("fuzz_captions.py", "--num_files", 1500, "--seed", 1, "--num_processes", 1)
+    answer = run(
+        "-m", "scripts.benchmarks.fuzz_captions", "--num_files", 1500, "--seed", 1, "--num_processes", 1
+    )
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "0 broken promises" in answer.stdout

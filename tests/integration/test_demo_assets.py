@@ -24,7 +24,8 @@ from recipe.audio.decoding import decode_audio
 pytestmark = pytest.mark.network
 
 BuildAsset = Callable[..., Path]
-CUE = re.compile(r"^(\d\d):(\d\d)\.(\d{3}) --> (\d\d):(\d\d)\.(\d{3})\n(.+)$", re.MULTILINE)
+TIME = r"(?:00:)?(\d\d):(\d\d)\.(\d{3})"
+CUE = re.compile(rf"^{TIME} --> {TIME}\n(.+)$", re.MULTILINE)
 
 
 def read_index(corpus_dir: Path) -> dict:
@@ -97,8 +98,8 @@ def test_finished_folders_are_left_as_they_are(
 ):
     files = [*tiny_en_model_dir.iterdir(), *corpus_en_dir.iterdir()]
     before = {path: path.stat().st_mtime_ns for path in files}
-    build_asset("demo_model.py", "models/tiny.en", "--name", "tiny.en")
-    build_asset("demo_corpus.py", "corpus/en", "--language", "en")
+    build_asset("model", "tiny.en")
+    build_asset("corpus", "en")
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
 
@@ -128,9 +129,9 @@ def test_model_transcribes_the_cues_of_a_recording(tiny_en_model_dir: Path, corp
     model = WhisperForConditionalGeneration.from_pretrained(tiny_en_model_dir)
     pieces = [samples[start * 16 : end * 16] for start, end, _ in cues]
     inputs = processor(pieces, sampling_rate=16_000, return_tensors="pt")
-    heard = processor.batch_decode(model.generate(inputs.input_features), skip_special_tokens=True)
+    texts = processor.batch_decode(model.generate(inputs.input_features), skip_special_tokens=True)
     normalize = processor.tokenizer.normalize
-    assert wer([normalize(text) for *_, text in cues], [normalize(text) for text in heard]) < 0.2, heard
+    assert wer([normalize(text) for *_, text in cues], [normalize(text) for text in texts]) < 0.2, texts
 
 
 def test_word_times_are_found_with_the_alignment_heads(tiny_en_model_dir: Path, corpus_en_dir: Path):

@@ -1,30 +1,42 @@
 """Each config of `accelerate_configs/`, at two processes without a GPU, trains what one process trains."""
 
 import importlib.util
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load
-from training_runs import TrainingRun, assert_same_curve, launch_on_cpu, make_site, send
+from training_runs import TrainingRun, assert_same_curve, launch_on_cpu, send
 
 from recipe.training.checkpoints import list_checkpoints
 
-NUM_CUES = 26  # 7 windows, of which 2 are held out
+Make = Callable[..., TrainingRun]
+
 WITHOUT_ITS_PACKAGE = pytest.mark.skipif(
     importlib.util.find_spec("deepspeed") is None, reason="deepspeed is not installed"
 )
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_site(tmp_path_factory.mktemp("engines"), NUM_CUES)
+def make(tiny_dir: Path, tones_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """A run by name, config, number of processes and options; 2 of its 7 windows are held out."""
+    return partial(make_run, tmp_path_factory.mktemp("engines"), tones_dir, tiny_dir)
 
 
-def make_run(root: Path, name: str, config: str, num_processes: int = 2, **options: object) -> TrainingRun:
+def make_run(
+    root: Path,
+    data_dir: Path,
+    model_dir: Path,
+    name: str,
+    config: str,
+    num_processes: int = 2,
+    **options: object,
+) -> TrainingRun:
     defaults = {
-        "data_dir": root / "data",
-        "model_name_or_path": root / "tiny",
+        "data_dir": data_dir,
+        "model_name_or_path": model_dir,
         "language": "en",
         "num_train_epochs": 2,
         "per_device_train_batch_size": 2 // num_processes,
@@ -40,8 +52,8 @@ def make_run(root: Path, name: str, config: str, num_processes: int = 2, **optio
 
 
 @pytest.fixture(scope="module")
-def one_process(root: Path) -> TrainingRun:
-    return make_run(root, "one", "single_gpu", num_processes=1).finish()
+def one_process(make: Make) -> TrainingRun:
+    return make("one", "single_gpu", num_processes=1).finish()
 
 
 @pytest.mark.slow
@@ -50,9 +62,9 @@ def one_process(root: Path) -> TrainingRun:
     ["multi_gpu", "fsdp", pytest.param("deepspeed_zero2", marks=WITHOUT_ITS_PACKAGE)],
 )
 def test_an_engine_trains_measures_and_publishes_as_one_process_does(
-    config: str, root: Path, one_process: TrainingRun
+    config: str, make: Make, one_process: TrainingRun
 ) -> None:
-    run = make_run(root, config, config).finish()
+    run = make(config, config).finish()
     assert_same_curve(run, one_process)
     assert run.read("report.json")["windows"] == one_process.read("report.json")["windows"]
     fingerprint = run.read(f"{list_checkpoints(run.folder)[0].name}/complete.json")["fingerprint"]
@@ -65,10 +77,10 @@ def test_an_engine_trains_measures_and_publishes_as_one_process_does(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", ["fsdp", pytest.param("deepspeed_zero2", marks=WITHOUT_ITS_PACKAGE)])
-def test_an_engine_that_was_killed_goes_on_to_the_same_weights(config: str, root: Path) -> None:
+def test_an_engine_that_was_killed_goes_on_to_the_same_weights(config: str, make: Make) -> None:
     options = {"num_train_epochs": 4, "save_strategy": "steps", "save_steps": 1, "eval_fraction": 0.0}
-    quiet = make_run(root, f"{config}-quiet", config, **options).finish()
-    killed = make_run(root, f"{config}-killed", config, **options)
+    quiet = make(f"{config}-quiet", config, **options).finish()
+    killed = make(f"{config}-killed", config, **options)
     killed.interrupt(send(9, after=3))
     assert killed.finish().weights == quiet.weights
     assert killed.curve == quiet.curve
@@ -84,10 +96,10 @@ def test_an_engine_that_was_killed_goes_on_to_the_same_weights(config: str, root
     ],
 )
 def test_an_engine_accumulates_and_autocasts_as_plain_processes_do(
-    config: str, bf16: bool, root: Path
+    config: str, bf16: bool, make: Make
 ) -> None:
     options = {"gradient_accumulation_steps": 2, "bf16": bf16, "eval_fraction": 0.0}
-    plain = make_run(root, f"{config}-plain", "multi_gpu", **options).finish()
-    run = make_run(root, f"{config}-accumulated", config, **options).finish()
+    plain = make(f"{config}-plain", "multi_gpu", **options).finish()
+    run = make(f"{config}-accumulated", config, **options).finish()
     # bfloat16 rounds by up to 4e-3
     assert_same_curve(run, plain, tolerance=1e-3 if bf16 else 1e-5)

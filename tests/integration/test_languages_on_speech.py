@@ -6,47 +6,40 @@ import pytest
 import torch
 
 from recipe.arguments import ModelArguments
-from recipe.data.manifest import list_folder, locate_files, pair_recordings
-from recipe.data.recording import PreparationSettings
-from recipe.data.shards import build_shards, load_examples
+from recipe.data.manifest import list_recordings
 from recipe.evaluation.report import evaluate_model
-from recipe.evaluation.transcription import Decoding, Listener
-from recipe.model.whisper import load_model, save_tokenizer
+from recipe.evaluation.transcription import Decoding
+from recipe.model.whisper import load_whisper
 from recipe.screening.languages import settle_languages
+from scripts.evaluate_wer import read_speech
 
 pytestmark = pytest.mark.network
 
 
 @pytest.fixture(scope="module")
 def settled(base_model_dir, corpus_fr_dir, corpus_en_dir, tmp_path_factory):
-    """One recording in each language, without a tag; what was settled, the remarks, and the model."""
+    """One recording in each language, without a tag; what was settled, the warnings, and the model."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("recordings")
     for corpus, name in ((corpus_fr_dir, "prompts-fr-01"), (corpus_en_dir, "prompts-en-01")):
         for path in corpus.glob(f"{name}.*"):
             shutil.copy(path, folder)
-    entries = list_folder(folder)
-    model, processor = load_model(ModelArguments(str(base_model_dir)))
-    recordings = pair_recordings(entries, locate_files(folder, entries))
-    return *settle_languages(recordings, ModelArguments(), model, processor), model, processor
+    whisper = load_whisper(ModelArguments(str(base_model_dir)))
+    return *settle_languages(list_recordings(folder), ModelArguments(), whisper), whisper
 
 
-def test_each_recording_has_the_language_that_is_heard_in_it(settled):
-    recordings, (remark,), *_ = settled
+def test_each_recording_has_the_language_that_is_detected_in_it(settled):
+    recordings, (warning,), _ = settled
     assert [recording.language for recording in recordings] == ["en", "fr"]
-    assert "English (en) in 1, French (fr) in 1" in remark
+    assert "English (en) in 1, French (fr) in 1" in warning
 
 
 @pytest.mark.slow
-def test_windows_in_two_languages_are_heard_in_one_batch_as_well_as_alone(settled, tmp_path):
-    recordings, _, model, processor = settled
-    settings = PreparationSettings(save_tokenizer(processor, tmp_path))
-    examples = load_examples(build_shards(recordings, settings, tmp_path / "shards", num_workers=1))
+def test_windows_in_two_languages_have_the_same_transcripts_in_one_batch_as_alone(settled, tmp_path):
+    recordings, _, whisper = settled
+    examples = read_speech(recordings, whisper, tmp_path)
     first = [examples["recording"][:].index(recording.name) for recording in recordings]
-    heard = [
-        evaluate_model(Listener(model, processor, Decoding(batch_size=size)), examples.select(first))
-        for size in (2, 1)
-    ]
-    together, alone = ([t.hypothesis for t in evaluation.transcripts] for evaluation in heard)
+    evaluations = [evaluate_model(whisper, examples.select(first), Decoding(size)) for size in (2, 1)]
+    together, alone = ([t.hypothesis for t in evaluation.transcripts] for evaluation in evaluations)
     assert together == alone
-    assert all(scores.words_normalized.rate < 0.5 for scores in heard[0].scores_by_language.values())
+    assert all(scores.words_normalized.rate < 0.5 for scores in evaluations[0].scores_by_language.values())

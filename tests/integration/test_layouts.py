@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -12,24 +13,22 @@ import torch
 from safetensors.torch import load
 from training_runs import (
     REPOSITORY,
+    TWO_PROCESSES,
     TrainingRun,
     clean_environment,
+    fingerprint_of,
     launch_on_cpu,
-    make_site,
+    run_script,
     send,
     write_recording,
 )
 
-from recipe.training.checkpoints import list_checkpoints
+from recipe.errors import CheckpointError
+from recipe.training.checkpoints import find_checkpoint, list_checkpoints
 
-NUM_CUES = 26  # 7 windows: the second update of an epoch has three and one that fills up
-TWO_PROCESSES = (
-    *(sys.executable, "-m", "accelerate.commands.launch", "--config_file"),
-    str(REPOSITORY / "accelerate_configs" / "cpu_two_processes.yaml"),
-)
 LAYOUTS = {
-    "batch 4": ((sys.executable,), 4, 1),
-    "batch 1 x accumulation 4": ((sys.executable,), 1, 4),
+    "batch 4": ((), 4, 1),
+    "batch 1 x accumulation 4": ((), 1, 4),
     "two processes x batch 2": (TWO_PROCESSES, 2, 1),
     "two processes, FSDP x batch 2": ("fsdp", 2, 1),
 }
@@ -39,35 +38,31 @@ TOLERANCE = {
 
 PEER = "plain `Seq2SeqTrainer`"
 
+Make = Callable[..., TrainingRun]
 Train = Callable[[str, float], TrainingRun]
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_site(tmp_path_factory.mktemp("layouts"), NUM_CUES)
+def make(tiny_dir: Path, tones_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """A run by layout, label smoothing and options."""
+    return partial(make_run, tmp_path_factory.mktemp("layouts"), tones_dir, tiny_dir)
 
 
 @pytest.fixture(scope="module")
-def train(root: Path) -> Train:
+def train(make: Make) -> Train:
     """Trains in one of the layouts, once for each label smoothing."""
-    finished: dict[tuple[str, float], TrainingRun] = {}
-
-    def train_in(layout: str, label_smoothing: float) -> TrainingRun:
-        key = (layout, label_smoothing)
-        if key not in finished:
-            finished[key] = make_run(root, layout, label_smoothing).finish()
-        return finished[key]
-
-    return train_in
+    return cache(lambda layout, label_smoothing: make(layout, label_smoothing).finish())
 
 
-def make_run(root: Path, layout: str, label_smoothing: float = 0.0, **options: object) -> TrainingRun:
+def make_run(
+    root: Path, data_dir: Path, model_dir: Path, layout: str, label_smoothing: float = 0.0, **options: object
+) -> TrainingRun:
     launcher, batch_size, accumulation_steps = LAYOUTS[layout]
     if isinstance(launcher, str):
         launcher = launch_on_cpu(launcher, root)
     defaults = {
-        "data_dir": root / "data",
-        "model_name_or_path": root / "tiny",
+        "data_dir": data_dir,
+        "model_name_or_path": model_dir,
         "language": "en",
         "num_train_epochs": 3,
         "per_device_train_batch_size": batch_size,
@@ -110,48 +105,71 @@ def test_the_two_processes_are_one_training(train: Train) -> None:
 
 
 @pytest.fixture(scope="module")
-def half_done(root: Path) -> TrainingRun:
-    run = make_run(root, "batch 4", save_strategy="steps", save_steps=1)
+def half_done(make: Make) -> TrainingRun:
+    run = make("batch 4", save_strategy="steps", save_steps=1)
     run.interrupt(send(9, after=2))
     return run
 
 
-def test_a_resume_in_another_layout_is_refused_with_a_sentence(half_done: TrainingRun) -> None:
-    options = {**half_done.options, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
-    assert replace(half_done, options=options).attempt() == 1
+def test_a_resume_with_other_settings_and_data_is_refused_with_a_sentence(
+    half_done: TrainingRun, tmp_path: Path
+) -> None:
+    write_recording(tmp_path / "tones", 2, seed=1)
+    changes = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "data_dir": tmp_path}
+    assert replace(half_done, options={**half_done.options, **changes}).attempt() == 1
     error = half_done.read("error.json")
     assert error["error_type"] == "CheckpointError"
-    assert "batch_size was 4 and is 2; gradient_accumulation_steps was 1 and is 2" in error["error"]
+    assert "batch_size was 4 and is 2; dataset was " in error["error"]
+    assert "; gradient_accumulation_steps was 1 and is 2" in error["error"]
     assert "or another output_dir" in error["error"]
     assert not (half_done.folder / "model").exists()
 
 
-def test_a_resume_with_other_data_is_refused_with_a_sentence(half_done: TrainingRun, root: Path) -> None:
-    (root / "other").mkdir()
-    write_recording(root / "other" / "tones", NUM_CUES, seed=1)
-    options = {**half_done.options, "data_dir": root / "other"}
-    assert replace(half_done, options=options).attempt() == 1
-    error = half_done.read("error.json")
-    assert error["error_type"] == "CheckpointError"
-    assert "dataset was " in error["error"]
+def test_the_same_command_may_go_on(half_done: TrainingRun) -> None:
+    found = find_checkpoint(half_done.folder, fingerprint_of(half_done))
+    assert found == half_done.folder / f"checkpoint-{half_done.num_updates_saved()}"
+
+
+CHANGES: dict[str, tuple[object, str]] = {
+    "per_device_train_batch_size": (2, "batch_size was 4 and is 2"),
+    "gradient_accumulation_steps": (2, "gradient_accumulation_steps was 1 and is 2"),
+    "num_train_epochs": (4, "epochs was 3.0 and is 4.0"),
+    "learning_rate": (1e-4, "learning_rate was 0.001 and is 0.0001"),
+    "seed": (1, "seed was 42 and is 1"),
+    "optim": ("adafactor", "optim was 'adamw_torch_fused' and is 'adafactor'"),
+    "model_name_or_path": ("other", "and is 'other'"),
+    "lora_rank": (4, "lora_rank was 0 and is 4"),
+    "freeze_encoder": (True, "freeze_encoder was False and is True"),
+    "timestamp_fraction": (0.4, "views was [0.5, 0.5, "),
+    "speed_fraction": (0.4, "augmentation was "),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_setting_that_shapes_the_weights_refuses_a_resume(name: str, half_done: TrainingRun) -> None:
+    value, sentence = CHANGES[name]
+    with pytest.raises(CheckpointError) as refusal:
+        find_checkpoint(half_done.folder, fingerprint_of(half_done, **{name: value}))
+    assert sentence in str(refusal.value)
+    assert ";" not in str(refusal.value), "nothing else was changed"
 
 
 Curves = dict[str, dict[str, list[list[float]]]]
 
 
-@pytest.fixture(
-    scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)], ids=["two processes", "four"]
-)
+@pytest.fixture(scope="module", params=["", pytest.param("all", marks=pytest.mark.slow)], ids=["two", "all"])
 def curves(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Curves:
-    """Losses and norms of each option in each layout, as the README's table shows them."""
+    """Losses and norms of each option, in the layouts that differ most or in all of the README's table."""
     path = tmp_path_factory.mktemp("exactness") / "curves.json"
-    command = [sys.executable, "scripts/measure_exactness.py", "--json", str(path)]
-    command += ["--max_processes", str(request.param)]
+    if request.param != "all":
+        run_script("tests/support/layout_curves.py", path, "2x1x2", "1x4x1", "1x1x4")
+        return dict(json.loads(path.read_text()))
+    command = [sys.executable, "-m", "scripts.benchmarks.exactness", "--json", str(path)]
     output = subprocess.run(
         command, cwd=REPOSITORY, env=clean_environment(), check=True, timeout=600, stdout=subprocess.PIPE
     ).stdout.decode()
     curves: Curves = json.loads(path.read_text())
-    assert len(curves["plain"]) == {2: 4, 4: 5}[request.param]
+    assert len(curves["plain"]) == 5
     assert "| plain | " in output
     return curves
 

@@ -1,29 +1,20 @@
 """Memory that is short on one of several processes: found out before the first update, and agreed on."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from training_runs import clean_environment
+from training_runs import run_script
 
 Outcomes = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+def outcomes(tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     """What became of each scenario, on each of the two processes."""
     folder = tmp_path_factory.mktemp("trial")
-    script = Path(__file__).with_name("memory_trial.py")
-    subprocess.run(
-        [sys.executable, str(script), str(folder)],
-        check=True,
-        env=clean_environment(),
-        timeout=300,
-        stdout=subprocess.DEVNULL,
-    )
+    run_script("tests/support/memory_trial.py", tiny_dir, folder)
     return [json.loads((folder / f"process-{rank}.json").read_text()) for rank in (0, 1)]
 
 

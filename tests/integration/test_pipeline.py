@@ -5,23 +5,22 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from training_runs import CPU, REPOSITORY, USER, TrainingRun, clean_environment, run_script, serve_backend
+from warm_parent import SOCKET_VARIABLE, hold_parent
 
 from recipe.audio.decoding import encode_flac
-from recipe.model.tiny import build_tiny_whisper
 from recipe.run.stages import Stage
 
-ROOT = Path(__file__).resolve().parents[2]
-USER = "user-1"
 TOKEN = "a-token-for-tests"
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+HANDLER = ("handler.py",)
+WARM_HANDLER = ("tests/support/stand_in_worker.py", "train")
+"""The handler whose training is forked from the warm parent instead of launched."""
 
 CONTRACT_ORDER = [
     *("initializing", "loading_model", "model_loaded", "preparing_dataset", "dataset_ready"),
@@ -42,35 +41,11 @@ def write_recording(folder: Path, name: str, seconds: int = 40, seed: int = 0) -
 
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory) -> Path:
-    return build_tiny_whisper(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def data_dir(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
     for number in range(4):
         write_recording(folder, f"talk-{number}", seed=number)
     return folder
-
-
-@contextmanager
-def backend(root: Path) -> Iterator[str]:
-    command = [
-        sys.executable,
-        str(ROOT / "scripts" / "reference_backend"),
-        "--root",
-        str(root),
-        "--port",
-        "0",
-    ]
-    environment = ENVIRONMENT | {"WHISPERTRAIN_AUTH_TOKEN": TOKEN}
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    try:
-        yield server.stdout.readline().split()[-1]
-    finally:
-        server.terminate()
-        server.communicate(timeout=10)
 
 
 def list_manifest(folder: Path) -> list[dict[str, str]]:
@@ -80,10 +55,12 @@ def list_manifest(folder: Path) -> list[dict[str, str]]:
     ]
 
 
-def send_job(folder: Path, source: Path, model_dir: Path, **changes: Any) -> tuple[dict, list[dict]]:
+def send_job(
+    folder: Path, source: Path, model_dir: Path, worker: tuple[str, ...] = WARM_HANDLER, **changes: Any
+) -> tuple[dict, list[dict]]:
     """The handler's answer, and the events at the backend."""
     shutil.copytree(source, folder / "backend" / "uploads" / USER)
-    with backend(folder / "backend") as address:
+    with serve_backend(folder / "backend", WHISPERTRAIN_AUTH_TOKEN=TOKEN) as address:
         request = {
             "model_id": str(model_dir),
             "epochs": 2,
@@ -99,20 +76,17 @@ def send_job(folder: Path, source: Path, model_dir: Path, **changes: Any) -> tup
             "options": {"language": "en", "publish_if_worse": True},  # chance made the model
         } | changes
         (folder / "test_input.json").write_text(json.dumps({"input": request}))
-        environment = ENVIRONMENT | {
-            "PYTHONPATH": str(ROOT),
-            "WHISPERTRAIN_ALLOW_PRIVATE_BACKEND": "1",
-            "WHISPERTRAIN_MODELS_DIR": str(model_dir.parent),
-            "WHISPERTRAIN_RUNS_DIR": str(folder / "runs"),
-            "WHISPERTRAIN_ANSWER_FILE": str(folder / "answer.json"),
-        }
-        subprocess.run(
-            [sys.executable, str(ROOT / "handler.py")],
-            cwd=folder,
-            env=environment,
-            check=False,
-            capture_output=True,
+        environment = clean_environment(
+            PYTHONPATH=str(REPOSITORY),
+            WHISPERTRAIN_MODELS_DIR=str(model_dir.parent),
+            WHISPERTRAIN_RUNS_DIR=str(folder / "runs"),
+            WHISPERTRAIN_ANSWER_FILE=str(folder / "answer.json"),
+            **{SOCKET_VARIABLE: os.environ[SOCKET_VARIABLE]},
         )
+        hold_parent(environment)
+        script, *arguments = worker
+        command = [sys.executable, str(REPOSITORY / script), *arguments]
+        subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, timeout=600)
         headers = {"Authorization": f"Bearer {TOKEN}"}
         events = httpx.get(f"{address}/api/training/progress/job-1", headers=headers).json()
     assert events["missing_fields"] == [], "every event has the fields of the contract"
@@ -120,9 +94,9 @@ def send_job(folder: Path, source: Path, model_dir: Path, **changes: Any) -> tup
 
 
 @pytest.fixture(scope="module")
-def finished_job(tmp_path_factory, data_dir, model_dir) -> tuple[Path, dict, list[dict]]:
+def finished_job(tmp_path_factory, data_dir, tiny_dir) -> tuple[Path, dict, list[dict]]:
     folder = tmp_path_factory.mktemp("job")
-    return folder, *send_job(folder, data_dir, model_dir)
+    return folder, *send_job(folder, data_dir, tiny_dir, HANDLER)
 
 
 def test_a_job_is_answered_as_the_contract_says(finished_job):
@@ -147,47 +121,44 @@ def test_every_status_reaches_the_backend_once_and_in_order(finished_job):
 
 
 def test_the_same_data_without_the_handler_gives_the_same_windows_and_loss(
-    finished_job, tmp_path, data_dir, model_dir
+    finished_job, tmp_path, data_dir, tiny_dir
 ):
     _, answer, _ = finished_job
-    command = [sys.executable, "-m", "accelerate.commands.launch"]
-    command += ["--config_file", str(ROOT / "accelerate_configs" / "cpu.yaml"), "train.py"]
-    command += ["--data_dir", str(data_dir), "--model_name_or_path", str(model_dir), "--language", "en"]
-    command += ["--num_train_epochs", "2", "--learning_rate", "1e-3", "--output_dir", str(tmp_path / "run")]
-    subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True)
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    options = {"data_dir": data_dir, "model_name_or_path": tiny_dir, "language": "en"}
+    options |= {"num_train_epochs": 2, "learning_rate": 1e-3, "publish_if_worse": True}
+    result = TrainingRun(tmp_path / "run", options, CPU).finish().read("result.json")
     assert result["artifacts"]["final_loss"] == answer["result"]["artifacts"]["final_loss"]
     assert result["dataset"] == answer["result"]["dataset"]
     assert result["evaluation"] == answer["result"]["evaluation"]
 
 
 def evaluate(run: Path, data_dir: Path, answer: Path) -> dict[str, Any]:
-    """What the script says of the released model on the windows that the run held out."""
-    command = [sys.executable, str(ROOT / "scripts" / "evaluate_wer.py"), "--model", str(run / "model")]
-    command += ["--data_dir", str(data_dir), "--report", str(run / "report.json"), "--json", str(answer)]
-    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    """What the script says of the published model on the windows that the run held out."""
+    arguments = {"model": run / "model", "data_dir": data_dir, "report": run / "report.json", "json": answer}
+    run_script(
+        "scripts/evaluate_wer.py",
+        *(part for name, value in arguments.items() for part in (f"--{name}", value)),
+    )
     return dict(json.loads(answer.read_text()))
 
 
-def test_the_released_folder_gets_the_reports_figures_from_the_script(finished_job, tmp_path, data_dir):
+def test_the_published_folder_gets_the_reports_figures_from_the_script(finished_job, tmp_path, data_dir):
     folder, _, _ = finished_job
     run = folder / "runs" / "job-1"
-    figures, report = (
-        evaluate(run, data_dir, tmp_path / "w.json"),
-        json.loads((run / "report.json").read_text()),
-    )
+    figures = evaluate(run, data_dir, tmp_path / "w.json")
+    report = json.loads((run / "report.json").read_text())
     for name in ("wer", "cer", "wer_normalized", "cer_normalized"):
         assert figures[name] == report[f"{name}_after"]
 
 
-def test_a_job_in_two_languages_is_measured_in_both(tmp_path, model_dir):
+def test_a_job_in_two_languages_is_measured_in_both(tmp_path, tiny_dir):
     source = tmp_path / "source"
     source.mkdir()
     for number in range(2):
         for language in ("fr", "en"):
             write_recording(source, f"{language}-{number}", seed=number)
             (source / f"{language}-{number}.vtt").rename(source / f"{language}-{number}.{language}.vtt")
-    answer, _ = send_job(tmp_path / "job", source, model_dir, epochs=1, options={})
+    answer, _ = send_job(tmp_path / "job", source, tiny_dir, epochs=1, options={})
     run = tmp_path / "job" / "runs" / "job-1"
     result, report = answer["result"], json.loads((run / "report.json").read_text())
     assert {code: part["num_recordings"] for code, part in result["dataset"]["languages"].items()} == {
@@ -207,7 +178,7 @@ def test_a_job_in_two_languages_is_measured_in_both(tmp_path, model_dir):
     assert figures["languages"] == report["after"]["languages"]
 
 
-def test_bad_files_cost_only_themselves_and_are_named(tmp_path, model_dir):
+def test_bad_files_cost_only_themselves_and_are_named(tmp_path, tiny_dir):
     source = tmp_path / "source"
     source.mkdir()
     for number in range(10):
@@ -219,7 +190,7 @@ def test_bad_files_cost_only_themselves_and_are_named(tmp_path, model_dir):
     broken = (source / "good-0.vtt").read_text().replace("00:04.000 -->", "00:0x.000 -->")
     (source / "good-0.vtt").write_text(broken)
     manifest = [*list_manifest(source), {"file_type": "audio", "filename": "missing.wav"}]
-    answer, events = send_job(tmp_path / "job", source, model_dir, files_manifest=manifest, epochs=1)
+    answer, events = send_job(tmp_path / "job", source, tiny_dir, files_manifest=manifest, epochs=1)
     result = answer["result"]
     assert result["dataset"]["recordings_by_outcome"] == {"speech": 10, "silence": 3}
     assert result["dataset"]["num_fallback_recordings"] == 3
@@ -234,8 +205,8 @@ def test_bad_files_cost_only_themselves_and_are_named(tmp_path, model_dir):
     assert events[-1]["status"] == "completed"
 
 
-def test_a_wrong_token_ends_the_job_before_training(tmp_path, data_dir, model_dir):
-    answer, events = send_job(tmp_path / "job", data_dir, model_dir, auth_token="not-the-token")
+def test_a_wrong_token_ends_the_job_before_training(tmp_path, data_dir, tiny_dir):
+    answer, events = send_job(tmp_path / "job", data_dir, tiny_dir, auth_token="not-the-token")
     assert answer["success"] is False
     assert answer["error_type"] == "AuthenticationError"
     assert "401" in answer["error"]

@@ -8,7 +8,6 @@ import json
 import random
 import shutil
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,10 +17,11 @@ from typing import Any
 
 import pytest
 from training_runs import (
-    REPOSITORY,
+    CPU,
     USER,
     MissedMoment,
     TrainingRun,
+    fingerprint_of,
     kill_inside_a_save,
     read_backend,
     send,
@@ -30,15 +30,10 @@ from training_runs import (
     write_recording,
 )
 
-from recipe.model.tiny import build_tiny_whisper
 from recipe.run.stages import Stage
-from recipe.training.checkpoints import COMPLETION_FILE, DAMAGED_DIR, list_checkpoints
+from recipe.training.checkpoints import COMPLETION_FILE, DAMAGED_DIR, find_checkpoint, list_checkpoints
 
 NUM_CUES = 40
-LAUNCHER = (
-    *(sys.executable, "-m", "accelerate.commands.launch"),
-    *("--config_file", str(REPOSITORY / "accelerate_configs" / "cpu.yaml")),
-)
 TOLD_BY_TIME = {Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS}
 TOLD_OF_ATTEMPTS = {Stage.RESUMED, Stage.INTERRUPTED}
 
@@ -72,9 +67,19 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Stop:
-    """What a SIGTERM left: the exit code, seconds until the end, the last event and the run's files."""
+class Traces:
+    """What the disturbances left.
 
+    Attributes:
+        damaged: Name of the checkpoint that was damaged.
+        exit_code: After the SIGTERM.
+        seconds: From the SIGTERM to the end.
+        error: As the run's folder had it then.
+        last_event: At the end of that attempt.
+        num_updates_saved: Update of the last checkpoint then.
+    """
+
+    damaged: str
     exit_code: int
     seconds: float
     error: dict[str, Any]
@@ -83,7 +88,7 @@ class Stop:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("resume")
     uploads = root / "uploads" / USER
     uploads.mkdir(parents=True)
@@ -94,7 +99,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     ]
     (root / "manifest.json").write_text(json.dumps(manifest))
     with serve_backend(root) as address:
-        yield Site(root, address, root / "manifest.json", build_tiny_whisper(root / "tiny"))
+        yield Site(root, address, root / "manifest.json", tiny_dir)
 
 
 @pytest.fixture(scope="module")
@@ -103,19 +108,39 @@ def quiet(site: Site) -> TrainingRun:
 
 
 @pytest.fixture(scope="module")
-def disturbed(site: Site, quiet: TrainingRun) -> tuple[TrainingRun, Stop]:
-    """Two kill -9 inside a save, one of the launcher (the trainer is then told to stop), one SIGTERM."""
+def disturbed(site: Site, quiet: TrainingRun) -> tuple[TrainingRun, Traces]:
+    """Two kill -9 inside a save, a flipped bit, a kill -9 of the launcher, one SIGTERM.
+
+    A trainer without its launcher is told to traces.
+    """
     run = site.run("disturbed")
     assert run.interrupt(kill_inside_a_save(after=0)) == -signal.SIGKILL
     assert run.num_updates_saved() == 0, "there was no whole checkpoint yet"
     assert run.interrupt(kill_inside_a_save(after=2)) == -signal.SIGKILL
-    below_launcher = replace(run, launcher=LAUNCHER)
+    damaged = newest_whole(run)
+    flip_bit(damaged / "optimizer.pt")
+    below_launcher = replace(run, launcher=CPU)
     assert below_launcher.interrupt(kill_launcher(after=4)) == -signal.SIGKILL
     started: list[float] = []
     exit_code = run.interrupt(note_time(started, send(signal.SIGTERM, after=10)))
     seconds = time.monotonic() - started[0]
-    stop = Stop(exit_code, seconds, run.read("error.json"), run.events[-1], run.num_updates_saved())
-    return run.finish(), stop
+    error, last_event, num_saved = run.read("error.json"), run.events[-1], run.num_updates_saved()
+    return run.finish(), Traces(damaged.name, exit_code, seconds, error, last_event, num_saved)
+
+
+def newest_whole(run: TrainingRun) -> Path:
+    return next(path for path in list_checkpoints(run.folder) if (path / COMPLETION_FILE).exists())
+
+
+def tear(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def flip_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def kill_launcher(after: int) -> Callable[..., None]:
@@ -160,11 +185,13 @@ def assert_same_outcome(run: TrainingRun, quiet: TrainingRun) -> None:
 
 
 def test_killed_and_stopped_runs_publish_the_weights_of_a_quiet_one(disturbed, quiet) -> None:
-    run, _ = disturbed
+    run, traces = disturbed
     assert_same_outcome(run, quiet)
     set_aside = list((run.folder / DAMAGED_DIR).iterdir())
-    assert len(set_aside) >= 2, "both kills were inside a save"
-    assert not any((path / COMPLETION_FILE).exists() for path in set_aside)
+    whole = [path for path in set_aside if (path / COMPLETION_FILE).exists()]
+    assert len(set_aside) - len(whole) >= 2, "both kills were inside a save"
+    assert [path.name.partition("-")[2] for path in whole] == [traces.damaged]
+    assert f"Checkpoint {traces.damaged} is not used: optimizer.pt" in run.output
 
 
 def test_the_result_of_a_disturbed_run_is_that_of_a_quiet_one(disturbed, quiet) -> None:
@@ -200,13 +227,13 @@ def test_statuses_that_come_once_are_in_the_contracts_order(disturbed) -> None:
 
 
 def test_sigterm_saves_the_current_update_and_ends_as_interrupted(disturbed) -> None:
-    _, stop = disturbed
-    assert stop.exit_code == 143
-    assert stop.seconds < 20
-    assert stop.error["error_type"] == "InterruptedTraining"
-    assert f"update {stop.num_updates_saved} was saved" in stop.error["error"]
-    assert stop.last_event["status"] == Stage.INTERRUPTED
-    assert stop.last_event["error"] == stop.error["error"]
+    _, traces = disturbed
+    assert traces.exit_code == 143
+    assert traces.seconds < 20
+    assert traces.error["error_type"] == "InterruptedTraining"
+    assert f"update {traces.num_updates_saved} was saved" in traces.error["error"]
+    assert traces.last_event["status"] == Stage.INTERRUPTED
+    assert traces.last_event["error"] == traces.error["error"]
 
 
 def test_the_same_command_after_the_end_changes_nothing(disturbed, site: Site, quiet) -> None:
@@ -249,41 +276,24 @@ def test_ten_kills_at_random_moments_change_nothing(seed: int, site: Site, quiet
     pytest.fail(f"only {num_kills} of 10 kills landed")
 
 
-def tear(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.truncate(path.stat().st_size // 2)
-
-
-def flip_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-@pytest.fixture(scope="module")
-def half_done(site: Site) -> TrainingRun:
-    """A run that was killed in its second epoch."""
-    run = site.run("half-done", job_id="half-done")
-    run.interrupt(send(signal.SIGKILL, after=11))
-    return run
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("damage", [tear, flip_bit, Path.unlink], ids=["torn", "bit-flipped", "deleted"])
 @pytest.mark.parametrize(
     "name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
 )
-def test_a_damaged_checkpoint_is_set_aside_and_changes_nothing(
-    name: str, damage: Callable[[Path], None], site: Site, quiet: TrainingRun, half_done: TrainingRun
+def test_whatever_file_is_damaged_the_checkpoint_before_is_used(
+    name: str,
+    damage: Callable[[Path], None],
+    quiet: TrainingRun,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    run = site.run(f"{name}-{damage.__name__}", job_id="half-done")
-    shutil.copytree(half_done.folder, run.folder)
-    newest = next(path for path in list_checkpoints(run.folder) if (path / COMPLETION_FILE).exists())
+    newest, before, *_ = [
+        shutil.copytree(path, tmp_path / path.name) for path in list_checkpoints(quiet.folder)
+    ]
     damage(newest / name)
-    run.finish()
-    assert run.weights == quiet.weights
-    assert f"Checkpoint {newest.name} is not used: {name}" in run.output
-    assert (run.folder / DAMAGED_DIR).is_dir()
+    assert find_checkpoint(tmp_path, fingerprint_of(quiet)) == before
+    assert f"Checkpoint {newest.name} is not used: {name}" in caplog.text
+    assert [path.name for path in (tmp_path / DAMAGED_DIR).iterdir()] == [f"001-{newest.name}"]
 
 
 @pytest.mark.slow

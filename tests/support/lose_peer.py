@@ -1,4 +1,7 @@
-"""One process of two in a run; the second one is killed, the first then waits for it."""
+"""One process of two in a run; the second one is killed, the first then waits for it.
+
+python lose_peer.py OUTPUT_DIR
+"""
 
 import os
 import signal
@@ -9,12 +12,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from accelerate import PartialState
 
-from recipe.arguments import SourceArguments
-from recipe.training.attempt import Run
+from recipe.training.arguments import parse_arguments
+from recipe.training.attempt import Attempt, set_up_process
 
-state = PartialState(cpu=True)
-with Run(Path(sys.argv[1]), SourceArguments(), dict(os.environ)) as run:
+set_up_process()
+with Attempt(parse_arguments(["--output_dir", sys.argv[1]]), os.environ) as attempt:
+    state = PartialState()
+    assert state.num_processes == 2
     state.wait_for_everyone()
-    if not run.is_main:
+    if not attempt.is_main:
         os.kill(os.getpid(), signal.SIGKILL)
     state.wait_for_everyone()

@@ -1,6 +1,6 @@
 """Two processes that share each update; memory is short in some scenarios. Writes what became of each.
 
-python memory_trial.py FOLDER
+python memory_trial.py TINY_DIR FOLDER
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from torch.distributed import GradBucket
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.futures import Future
 from torch.utils.data import Dataset
+from transformers import WhisperProcessor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recipe.errors import TrainingError
-from recipe.model.tiny import build_tiny_whisper
-from recipe.model.whisper import WhisperForConditionalGeneration
+from recipe.model.whisper import Whisper, WhisperForConditionalGeneration
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.trainer import WhisperTrainer
 
@@ -50,7 +50,7 @@ class Scenario:
         is_tried: Whether memory is tried before the first update.
         capacities: Windows that fit at once, on each process.
         ample_calls: Forward passes before memory becomes so small.
-        dropout: Share of activations dropped, so that random numbers matter.
+        dropout: Fraction of activations dropped, so that random numbers matter.
     """
 
     is_tried: bool = True
@@ -97,17 +97,17 @@ class Trial(WhisperTrainer):
         return super().compute_loss(model, inputs, **kwargs)
 
 
-def run(folder: Path) -> None:
+def run(tiny_dir: Path, folder: Path) -> None:
     """Go through all scenarios on one of the processes."""
     torch.set_num_threads(1)
-    outcomes = dict(try_all(folder))
+    outcomes = dict(try_all(tiny_dir, folder))
     rank = torch.distributed.get_rank()
     (folder / f"process-{rank}.json").write_text(json.dumps(outcomes))
 
 
-def try_all(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def try_all(tiny_dir: Path, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, scenario in SCENARIOS.items():
-        trainer = build(folder, scenario)
+        trainer = build(tiny_dir, folder, scenario)
         try:
             trainer.train()
             error = ""
@@ -116,9 +116,10 @@ def try_all(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield name, describe(trainer, error)
 
 
-def build(folder: Path, scenario: Scenario) -> Trial:
+def build(tiny_dir: Path, folder: Path, scenario: Scenario) -> Trial:
     torch.manual_seed(0)
-    model = WhisperForConditionalGeneration.from_pretrained(folder / "tiny", dropout=scenario.dropout)
+    model = WhisperForConditionalGeneration.from_pretrained(tiny_dir, dropout=scenario.dropout)
+    whisper = Whisper(model, WhisperProcessor.from_pretrained(tiny_dir))
     arguments = RecipeTrainingArguments(
         output_dir=str(folder / "run"),
         per_device_train_batch_size=2,
@@ -131,9 +132,7 @@ def build(folder: Path, scenario: Scenario) -> Trial:
         disable_tqdm=True,
         use_cpu=True,
     )
-    trainer = Trial(
-        model, arguments, Tones(), None, pad_token_id=0, fingerprint={}, measure=lambda: None, callbacks=[]
-    )
+    trainer = Trial(whisper, arguments, Tones(), None, fingerprint={}, measure=lambda: None, callbacks=[])
     trainer.scenario, trainer.batch_sizes = scenario, []
     return trainer
 
@@ -155,6 +154,4 @@ def describe(trainer: Trial, error: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    root = Path(sys.argv[1])
-    build_tiny_whisper(root / "tiny")
-    debug_launcher(run, (root,), num_processes=2)
+    debug_launcher(run, (Path(sys.argv[1]), Path(sys.argv[2])), num_processes=2)

@@ -1,7 +1,8 @@
-"""`handler.py` with the stand-in for `train.py`.
+"""`handler.py` with the stand-in for `train.py`, or with the real one below the warm parent.
 
 python stand_in_worker.py BEHAVIOUR [arguments of the SDK]
 python stand_in_worker.py BEHAVIOUR@NUM_PROCESSES …          # below the real launchers of Accelerate
+python stand_in_worker.py train [arguments of the SDK]
 """
 
 import os
@@ -10,13 +11,16 @@ from functools import partial
 from pathlib import Path
 
 from handler import Worker, main
+from recipe.run.launch import build_train_command
 from recipe.run.settings import OperatorSettings
-from recipe.worker.process import build_train_command
 
 STAND_IN = str(Path(__file__).with_name("stand_in_train.py"))
+WARM_PARENT = str(Path(__file__).with_name("warm_parent.py"))
 
 
 def build_command(behaviour: str, arguments_file: Path) -> list[str]:
+    if behaviour == "train":
+        return [sys.executable, WARM_PARENT, "run", "train.py", str(arguments_file)]
     behaviour, _, num_processes = behaviour.partition("@")
     if not num_processes:
         return [sys.executable, STAND_IN, behaviour, str(arguments_file)]

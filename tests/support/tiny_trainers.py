@@ -1,6 +1,8 @@
-"""Trainers of a tiny random model on windows of noise, and what is compared of them."""
+"""A tiny random Whisper, windows of noise, trainers of the two, and what is compared of them."""
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback, WhisperProcessor
+from transformers import TrainerCallback
 
+from recipe.arguments import ModelArguments
 from recipe.audio.decoding import encode_flac
 from recipe.data.shards import FEATURES
 from recipe.errors import InterruptedTraining
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.report import Evaluation, Transcript
-from recipe.model.inputs import LabelEncoder, ViewShares, WindowDataset
-from recipe.model.whisper import WhisperForConditionalGeneration
+from recipe.model.inputs import ViewProbabilities, WindowDataset
+from recipe.model.tiny import build_tiny_whisper
+from recipe.model.whisper import Whisper, load_whisper
 from recipe.training.arguments import RecipeTrainingArguments
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.trainer import WhisperTrainer
@@ -25,60 +29,83 @@ NUM_WINDOWS = 7
 FINGERPRINT = {"dataset": "synthetic"}
 
 
-def make_examples(texts: Sequence[str]) -> Dataset:
-    """Windows of two seconds of noise, all columns filled in; a text in each, but no cue for ""."""
-    random = np.random.default_rng(0)
-    rows = [
-        {
-            "recording": "talk",
-            "language": "fr",
-            "start_ms": 30_000 * index,
-            "end_ms": 30_000 * index + 2_000,
-            "audio": {
-                "bytes": encode_flac(random.integers(-9000, 9000, 32_000).astype(np.int16)),
-                "path": None,
-            },
-            "segments": [{"start_ms": 0, "end_ms": 1_000, "text": text}] if text else [],
-            "prompt": "avant",
-            "chars_per_second": 0.0,
-            "compression_ratio": 0.0,
-            "num_tokens": 0,
-            "flags": [],
-            "doubt": 0.0,
-            "held_back": "",
-        }
-        for index, text in enumerate(texts)
-    ]
-    return Dataset.from_list(rows, features=FEATURES)
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two threads that wait for one another on a busy machine take ten times as long."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
 
 
-def make_windows(model_dir: Path, task: str | None = "transcribe") -> WindowDataset:
+def tiny_whisper(folder: Path, *, task: str = "transcribe", **shape: Any) -> Whisper:
+    """A tiny random model with its processor, loaded from a folder that is made for it.
+
+    Args:
+        folder: Receives the checkpoint; it is the model's `name_or_path`.
+        task: Of a multilingual model; an English-only one has none.
+        shape: As in `build_tiny_whisper`.
+    """
+    return load_whisper(ModelArguments(str(build_tiny_whisper(folder, **shape)), task=task))
+
+
+def copy_of(whisper: Whisper) -> Whisper:
+    """The same with a model of its own, to be changed."""
+    return replace(whisper, model=copy.deepcopy(whisper.model))
+
+
+def make_example(text: str = "", **columns: Any) -> dict[str, Any]:
+    """A row of the Arrow dataset: two seconds of noise, with a cue of one second unless the text is "".
+
+    Args:
+        text: What is said.
+        columns: Take the place of the defaults.
+    """
+    example = {
+        "recording": "talk",
+        "language": "fr",
+        "start_ms": 0,
+        "end_ms": 2_000,
+        "segments": [{"start_ms": 0, "end_ms": 1_000, "text": text}] if text else [],
+        "prompt": "avant",
+        "num_tokens": 0,
+        "chars_per_second": 0.0,
+        "compression_ratio": 0.0,
+        "flags": [],
+        "severity": 0.0,
+        "fault": "",
+    } | columns
+    sound = {"bytes": make_noise(example["end_ms"] - example["start_ms"], seed=example["start_ms"])}
+    return {"audio": {**sound, "path": None}} | example
+
+
+def make_noise(duration_ms: int, seed: int = 0) -> bytes:
+    """FLAC of white noise."""
+    samples = np.random.default_rng(seed).integers(-9_000, 9_000, 16 * duration_ms)
+    return encode_flac(samples.astype(np.int16))
+
+
+def make_examples(rows: Iterable[Mapping[str, Any]]) -> Dataset:
+    """Examples, made by `make_example`, as the Arrow dataset has them."""
+    return Dataset.from_list(list(rows), features=FEATURES)
+
+
+def make_windows(whisper: Whisper) -> WindowDataset:
     """Windows of noise with texts of very different lengths, with prompts and timestamps."""
-    random = np.random.default_rng(0)
-    examples = [
-        {
-            "recording": "r",
-            "language": "en",
-            "start_ms": 0,
-            "end_ms": 3_000,
-            "audio": {"bytes": encode_flac(random.integers(-3_000, 3_000, 48_000).astype(np.int16))},
-            "segments": [{"start_ms": 0, "end_ms": 2_000, "text": f"window {index} " + "word " * index**2}],
-            "prompt": "said before",
-        }
+    examples = make_examples(
+        make_example(
+            language="en",
+            start_ms=3_000 * index,
+            end_ms=3_000 * (index + 1),
+            segments=[{"start_ms": 0, "end_ms": 2_000, "text": f"window {index} " + "word " * index**2}],
+        )
         for index in range(NUM_WINDOWS)
-    ]
-    processor = WhisperProcessor.from_pretrained(model_dir)
-    return WindowDataset(
-        Dataset.from_list(examples),
-        processor.feature_extractor,
-        LabelEncoder(processor.tokenizer, task),
-        ViewShares(0.5, 0.5, 0.0),
-        seed=1,
     )
+    return WindowDataset(examples, whisper, ViewProbabilities(0.5, 0.5, 0.0), seed=1)
 
 
 def build_trainer(
-    model: WhisperForConditionalGeneration,
+    whisper: Whisper,
     windows: WindowDataset,
     folder: Path,
     *,
@@ -90,7 +117,7 @@ def build_trainer(
     """A trainer of two epochs of two updates in a folder.
 
     Args:
-        model: Is trained in place.
+        whisper: A copy of it is trained.
         windows: To train on and, with `errors_by_step`, for the loss after each epoch.
         folder: The run's.
         errors_by_step: Words of ten that the model of an update has wrong.
@@ -120,11 +147,10 @@ def build_trainer(
         return evaluation_with(errors_by_step[trainer.state.global_step])
 
     trainer = WhisperTrainer(
-        model,
+        copy_of(whisper),
         RecipeTrainingArguments(**(defaults | changes)),
         windows,
         windows if errors_by_step else None,
-        pad_token_id=windows[0]["labels"][-1],
         fingerprint=FINGERPRINT,
         measure=measure,
         callbacks=list(callbacks),
@@ -132,9 +158,9 @@ def build_trainer(
     return trainer
 
 
-def evaluation_with(num_errors: int) -> Evaluation:
-    """The model heard `num_errors` of ten words wrongly."""
-    reference, hypothesis = "a " * 10, "b " * num_errors + "a " * (10 - num_errors)
+def evaluation_with(num_errors: int, num_words: int = 10) -> Evaluation:
+    """A transcript of which `num_errors` words are wrong."""
+    reference, hypothesis = "a " * num_words, "b " * num_errors + "a " * (num_words - num_errors)
     scores = score_text(reference, hypothesis, language="en")
     return Evaluation([Transcript("r", 0, 1_000, "en", reference, hypothesis, scores)], 1.0)
 

@@ -1,50 +1,68 @@
-"""The real `train.py` in processes of its own, on a tiny model and synthetic recordings, and its backend."""
+"""The real `train.py` in processes of its own, on a tiny model and synthetic recordings, and its backend.
+
+A run is forked from the warm parent unless a launcher is given; `PYTHON` is the true command line.
+"""
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import numpy as np
 import psutil
 import pytest
 import yaml
+from warm_parent import REPOSITORY, ForkedRun
 
 from recipe.audio.decoding import encode_flac
 from recipe.backend.events import Outbox
 from recipe.captions.reader import Cue, format_webvtt
-from recipe.model.tiny import build_tiny_whisper
+from recipe.training.arguments import fingerprint, parse_arguments
 from recipe.training.checkpoints import COMPLETION_FILE, list_checkpoints
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE_RATE = 16_000
 CUE_MS = 7_000
 USER = "user-1"
 SECONDS_PER_ATTEMPT = 300.0  # a run takes 10; a busy machine more
 
-Moment = Callable[["TrainingRun", subprocess.Popen[bytes]], None]
+PYTHON = (sys.executable,)
+"""The launcher of `python train.py`."""
+CPU = (
+    *(sys.executable, "-m", "accelerate.commands.launch"),
+    *("--config_file", str(REPOSITORY / "accelerate_configs" / "cpu.yaml")),
+)
+"""The launcher of one process without a GPU."""
+TWO_PROCESSES = (*CPU[:-1], str(REPOSITORY / "accelerate_configs" / "cpu_two_processes.yaml"))
+
+
+class Process(Protocol):
+    """What tests use of `subprocess.Popen`; a run below the warm parent has it too."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
+Moment = Callable[["TrainingRun", Process], None]
 
 
 class MissedMoment(Exception):  # noqa: N818 - not an error of the run
     """A run ended before the moment at which it should have been disturbed."""
-
-
-def make_site(root: Path, num_cues: int) -> Path:
-    """`root` with a recording in data/ and a tiny checkpoint in tiny/."""
-    (root / "data").mkdir()
-    write_recording(root / "data" / "tones", num_cues)
-    build_tiny_whisper(root / "tiny")
-    return root
 
 
 def write_recording(path: Path, num_cues: int, seed: int = 0) -> None:
@@ -73,6 +91,20 @@ def clean_environment(**more: str) -> dict[str, str]:
         "WHISPERTRAIN_FLUSH_SECONDS": "10",
     }
     return kept | settings | more
+
+
+def run_script(script: str, *arguments: object) -> str:
+    """What a script of the repository prints, below the warm parent."""
+    with tempfile.TemporaryFile() as output:
+        run = ForkedRun([script, *map(str, arguments)], clean_environment(), output)
+        try:
+            code = run.wait(SECONDS_PER_ATTEMPT)
+        finally:
+            kill_session(run)
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    assert code == 0, text[-4000:]
+    return text
 
 
 @contextmanager
@@ -105,20 +137,29 @@ class TrainingRun:
     Attributes:
         folder: The `--output_dir`.
         options: Other arguments of `train.py`.
-        launcher: What stands in front of `train.py`; with plain Python our child is the trainer itself.
+        launcher: What stands in front of `train.py`; without one the trainer is forked from the warm parent.
+        environment: All variables.
     """
 
     folder: Path
     options: Mapping[str, object]
-    launcher: tuple[str, ...] = (sys.executable,)
+    launcher: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=clean_environment)
 
-    def start(self) -> subprocess.Popen[bytes]:
+    @property
+    def arguments(self) -> list[str]:
+        """Those of `train.py`."""
+        options = {"output_dir": self.folder, **self.options}
+        return [part for name, value in options.items() for part in (f"--{name}", str(value))]
+
+    def start(self) -> Process:
         """The command, in a session of its own, its output appended to the log."""
-        arguments = [part for name, value in self.options.items() for part in (f"--{name}", str(value))]
+        command = ["train.py", *self.arguments]
         with self.log.open("ab") as log:
+            if not self.launcher:
+                return ForkedRun(command, self.environment, log)
             return subprocess.Popen(
-                [*self.launcher, "train.py", "--output_dir", str(self.folder), *arguments],
+                [*self.launcher, *command],
                 cwd=REPOSITORY,
                 env=dict(self.environment),
                 stdout=log,
@@ -147,14 +188,6 @@ class TrainingRun:
             return process.wait(SECONDS_PER_ATTEMPT)
         finally:
             kill_session(process)
-
-    def with_data_of(self, other: "TrainingRun") -> "TrainingRun":
-        """The run itself, with what `other` prepared: as after a kill just before training."""
-        self.folder.mkdir(parents=True)
-        for name in ("prepared", "downloads"):
-            if (other.folder / name).exists():
-                shutil.copytree(other.folder / name, self.folder / name)
-        return self
 
     @property
     def log(self) -> Path:
@@ -198,14 +231,23 @@ class TrainingRun:
         return bool(newest) and not (newest[0] / COMPLETION_FILE).exists()
 
 
-def signal_family(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def fingerprint_of(run: TrainingRun, **changes: object) -> dict[str, Any]:
+    """What a resume of the run compares with its checkpoints, if some of its options are others."""
+    checkpoint = list_checkpoints(run.folder)[0].name
+    saved = run.read(f"{checkpoint}/{COMPLETION_FILE}")["fingerprint"]
+    options = {**run.options, **changes, "use_cpu": True}  # as `clean_environment` has it
+    arguments = parse_arguments(replace(run, options=options).arguments)
+    return fingerprint(arguments, saved["dataset"], saved["task"])
+
+
+def signal_family(process: Process, number: signal.Signals) -> None:
     """A signal to a launcher and its ranks, which have sessions of their own: as when a machine goes down."""
     launcher = psutil.Process(process.pid)
     for member in [*launcher.children(recursive=True), launcher]:
         member.send_signal(number)
 
 
-def kill_session(process: subprocess.Popen[bytes]) -> None:
+def kill_session(process: Process) -> None:
     """End what is left of a command and everything below it."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
@@ -215,7 +257,7 @@ def kill_session(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until(
-    condition: Callable[[], object], process: subprocess.Popen[bytes], seconds: float = SECONDS_PER_ATTEMPT
+    condition: Callable[[], object], process: Process, seconds: float = SECONDS_PER_ATTEMPT
 ) -> None:
     """Return as soon as the condition holds; the process must live until then."""
     deadline = time.monotonic() + seconds
@@ -229,7 +271,7 @@ def wait_until(
 def kill_inside_a_save(after: int) -> Moment:
     """kill -9 while a checkpoint later than that of update `after` is being written."""
 
-    def act(run: TrainingRun, process: subprocess.Popen[bytes]) -> None:
+    def act(run: TrainingRun, process: Process) -> None:
         wait_until(lambda: run.num_updates_saved() >= after, process)
         while True:
             wait_until(run.is_saving, process)
@@ -245,7 +287,7 @@ def kill_inside_a_save(after: int) -> Moment:
 def send(number: signal.Signals, after: int, delay_seconds: float = 0.0) -> Moment:
     """A signal some time after the checkpoint of update `after` or a later one is whole."""
 
-    def act(run: TrainingRun, process: subprocess.Popen[bytes]) -> None:
+    def act(run: TrainingRun, process: Process) -> None:
         wait_until(lambda: run.num_updates_saved() >= after, process)
         time.sleep(delay_seconds)
         process.send_signal(number)

@@ -80,7 +80,7 @@ function showPace(job) {
     ["Learning rate", job.learningRate !== null && formatShort(job.learningRate)],
     ["Checkpoints", job.checkpoints],
     ["Downloads", describeDownload(job.download)],
-    ["Last heard", describeSilence(job)],
+    ["Last event", describeSilence(job)],
   ]);
 }
 
@@ -118,7 +118,7 @@ function showRates(job) {
     return make("div", {}, make("p", { class: "note", text: name }), values, makeChange(before, after));
   }));
   const example = job.evaluation.example ?? {};
-  const lines = [["Said", example.reference], ["Heard before", example.before], ["Heard after", example.after]];
+  const lines = [["Captions", example.reference], ["Base model", example.before], ["Trained model", example.after]];
   find("example").replaceChildren(...lines.filter(([, words]) => text(words) !== null).flatMap(([name, words]) => (
     [make("dt", { text: name }), make("dd", { text: words })]
   )));

@@ -134,7 +134,7 @@ format_cases = pytest.mark.parametrize(
 
 
 @format_cases
-def test_the_click_is_heard_at_its_time_in_every_format(tmp_path, name, codec, rate, with_video):
+def test_the_click_is_at_its_time_in_every_format(tmp_path, name, codec, rate, with_video):
     audio = decode_audio(write_media(tmp_path / name, codec, rate, with_video=with_video))
     assert audio.samples.dtype == np.int16
     assert audio.samples.ndim == 1
@@ -179,7 +179,7 @@ def test_every_channel_count_is_mixed_without_a_change_of_level(tmp_path, num_ch
         ("a.opus", "libopus", 48_000, False),
     ],
 )
-def test_sound_that_starts_late_is_heard_late(tmp_path, name, codec, rate, with_video):
+def test_sound_that_starts_late_stays_late(tmp_path, name, codec, rate, with_video):
     path = write_media(tmp_path / name, codec, rate, delay_ms=500, with_video=with_video)
     samples = decode_audio(path).samples
     assert find_click_ms(samples) == pytest.approx(CLICK_MS + 500, abs=2)
@@ -238,7 +238,7 @@ def test_damage_in_the_middle_costs_only_the_middle(tmp_path):
     assert audio.notes
 
 
-def test_a_text_tag_in_another_encoding_is_no_obstacle(tmp_path):
+def test_a_text_tag_in_another_encoding_is_no_problem(tmp_path):
     tag = b"LIST" + struct.pack("<I", 20) + b"INFOINAM" + struct.pack("<I", 8) + b"caf\xe9\xe9\xe9a\0"
     (tmp_path / "a.wav").write_bytes(make_wav(extra=tag))
     assert decode_audio(tmp_path / "a.wav").duration_ms == 1000

@@ -19,7 +19,7 @@ def make_frame(start_ms: int | None, value: int = 1000, duration_ms: int = 100, 
 
 
 def lay_out(frames, origin=Fraction(0)):
-    """What is heard, as (value, milliseconds) stretches, and the notes."""
+    """The sound, as (value, milliseconds) stretches, and the notes."""
     timeline = Timeline(origin)
     samples = np.concatenate(list(timeline.place_all(iter(frames))))
     assert len(samples) == timeline.num_samples

@@ -29,7 +29,7 @@ def test_all_steps_at_once_give_the_librarys_own_probabilities(num_samples):
 
 
 @pytest.mark.parametrize(
-    ("samples", "is_heard"),
+    ("samples", "is_voiced"),
     [
         pytest.param(make_voice(10), True, id="voice"),
         pytest.param(make_noise(10), False, id="loud noise"),
@@ -38,12 +38,12 @@ def test_all_steps_at_once_give_the_librarys_own_probabilities(num_samples):
         pytest.param(np.concatenate([make_noise(35), make_voice(8)]), True, id="voice after 35 s of noise"),
     ],
 )
-def test_a_voice_is_told_from_noise(samples, is_heard):
-    assert has_voice(samples) == is_heard
-    assert (voice_ms(samples) >= MAX_VOICE_MS) == is_heard
+def test_a_voice_is_told_from_noise(samples, is_voiced):
+    assert has_voice(samples) == is_voiced
+    assert (voice_ms(samples) >= MAX_VOICE_MS) == is_voiced
 
 
-def test_the_detector_is_not_asked_where_nothing_can_be_heard():
+def test_the_detector_is_not_asked_where_nothing_is_audible():
     def refuse(samples):
         raise AssertionError("asked")
 
@@ -52,5 +52,5 @@ def test_the_detector_is_not_asked_where_nothing_can_be_heard():
         has_voice(make_noise(3), refuse)
 
 
-def test_listening_ends_once_the_decision_is_made():
+def test_the_search_ends_once_the_decision_is_made():
     assert voice_ms(make_voice(90)) <= 30_000

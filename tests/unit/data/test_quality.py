@@ -1,20 +1,25 @@
+"""What is odd about a window, and about a recording as a whole."""
+
+from pathlib import Path
+
 import numpy as np
 import pytest
 from voices import make_noise, make_voice
 
+from recipe.captions.reader import Captions, read_captions
+from recipe.captions.timing import CANNOT_BE_ONE, ENDS_EARLIER, SAID_TOGETHER
 from recipe.data.quality import (
-    capitals_share,
     chars_per_second,
     compression_ratio,
     count_scripts,
-    different_share,
-    echoed_share,
-    is_silent,
+    different_fraction,
+    echoed_fraction,
+    find_flags,
     measure_window,
-    quiet_share,
-    repeated_share,
+    repeated_fraction,
     split_words,
 )
+from recipe.data.report import RecordingReport
 from recipe.data.windows import Segment
 
 LINES = (
@@ -75,28 +80,18 @@ def measure(text: str, seconds: float, samples=None):
 def test_a_window_is_judged_by_its_text(text, seconds, flags, fault):
     quality = measure(text, seconds)
     assert (quality.flags, quality.fault) == (flags, fault)
-    assert (quality.doubt > 1) == bool(flags)
+    assert (quality.severity > 1) == bool(flags)
 
 
 def test_words_over_hardly_any_sound_are_flagged():
     samples = np.concatenate([make_voice(2), make_noise(13, level=30)])
     assert measure(" ".join(LINES), 15, samples).flags == ("little sound under its words",)
-    assert quiet_share(samples, [(0, 2_000)]) < 0.3
-    assert quiet_share(samples, [(2_000, 15_000)]) == 1
 
 
-def test_silence_is_beyond_doubt():
+def test_silence_is_never_odd():
     quality = measure_window([], make_noise(3))
-    assert (quality.doubt, quality.flags, quality.fault) == (0, (), "")
+    assert (quality.severity, quality.flags, quality.fault) == (0, (), "")
     assert measure_window([Segment(500, None, "")], make_noise(3)) == quality
-
-
-def test_silence_is_quiet_and_hardly_interrupted():
-    noise = make_noise(10, level=20)
-    assert is_silent(noise)
-    noise[8_000:40_000] *= 200
-    assert not is_silent(noise)
-    assert is_silent(np.zeros(0, np.int16))
 
 
 def test_repetition_shows_in_the_compression_ratio_of_any_alphabet():
@@ -110,7 +105,7 @@ def test_words_are_without_case_and_punctuation_and_characters_where_there_are_n
 
 
 @pytest.mark.parametrize(
-    ("text", "share"),
+    ("text", "fraction"),
     [
         pytest.param("one two one two three and so on it goes", 0.2, id="once"),
         pytest.param("a b c d e f a b c d e f", 0.5, id="twice"),
@@ -120,21 +115,61 @@ def test_words_are_without_case_and_punctuation_and_characters_where_there_are_n
         pytest.param("no no no", 0, id="few words"),
     ],
 )
-def test_an_echo_says_again_what_was_said_right_before(text, share):
-    assert echoed_share(text.split()) == pytest.approx(share)
+def test_an_echo_says_again_what_was_said_right_before(text, fraction):
+    assert echoed_fraction(text.split()) == pytest.approx(fraction)
 
 
 def test_few_words_prove_nothing():
-    assert repeated_share(["no"] * 9) == 0
-    assert repeated_share(["no"] * 12) == 0.9
-    assert different_share(["no"] * 9) == 1
-    assert different_share(["no"] * 10) == 0.1
-    assert different_share(list("ののののののののののの")) == 1
+    assert repeated_fraction(["no"] * 9) == 0
+    assert repeated_fraction(["no"] * 12) == 0.9
+    assert different_fraction(["no"] * 9) == 1
+    assert different_fraction(["no"] * 10) == 0.1
+    assert different_fraction(list("ののののののののののの")) == 1
 
 
-def test_shares_and_counts():
+def test_speed_and_scripts():
     assert chars_per_second("ten chars.", 500) == 20
     assert chars_per_second("ten chars.", 0) == 0
-    assert capitals_share(["ALL ", "but ONE"]) == pytest.approx(6 / 9)
-    assert capitals_share(["123", "漢字"]) == 0
     assert count_scripts(["été 12", "да"]) == {"LATIN": 3, "CYRILLIC": 2}
+
+
+def read(folder: Path, *cues: str) -> Captions:
+    path = folder / "talk.vtt"
+    path.write_text("WEBVTT\n\n" + "\n\n".join(cues) + "\n")
+    return read_captions(path, duration_ms=60_000)
+
+
+def flags_of(captions: Captions) -> set[str]:
+    report = RecordingReport("talk", audio_ms=60_000, kept_ms=60_000, num_cues=captions.num_cues_in)
+    return {flag.partition(":")[0] for flag in find_flags(captions, report)}
+
+
+def write_cues(length_ms: int, text: str) -> list[str]:
+    """Eight cues, one every five seconds."""
+    return [
+        f"00:{at:02}.000 --> 00:{at + length_ms // 1000:02}.{length_ms % 1000:03}\n{text} {at}"
+        for at in range(0, 40, 5)
+    ]
+
+
+APART = write_cues(4_000, "They talk in turn at")
+
+
+@pytest.mark.parametrize(
+    ("cues", "reason"),
+    [
+        pytest.param(write_cues(5_500, "It is left standing."), ENDS_EARLIER, id="ends earlier"),
+        pytest.param(APART + write_cues(4_000, "Both at once."), SAID_TOGETHER, id="said together"),
+        pytest.param(
+            APART + write_cues(4_000, "Far more than fits. " * 4), CANNOT_BE_ONE, id="cannot be one"
+        ),
+    ],
+)
+def test_captions_of_which_many_overlap_are_flagged(tmp_path, cues, reason):
+    captions = read(tmp_path, *cues)
+    assert {note.reason for note in captions.notes if "sorted" not in note.reason} == {reason}
+    assert "cues that overlapped" in flags_of(captions)
+
+
+def test_captions_that_are_apart_are_not_flagged(tmp_path):
+    assert flags_of(read(tmp_path, *APART)) == set()

@@ -41,12 +41,12 @@ def test_added_files_move_no_recording_into_training_but_the_last_resort(first, 
         assert before <= after
 
 
-def test_the_share_is_about_what_was_asked_for():
+def test_the_fraction_is_about_what_was_asked_for():
     held_out = choose_held_out(alone(f"recording {number}" for number in range(2_000)), 0.1)
     assert 150 < len(held_out) < 250
 
 
-def test_nothing_is_held_out_of_a_single_recording_or_without_a_share():
+def test_nothing_is_held_out_of_a_single_recording_or_without_a_fraction():
     assert choose_held_out(alone(["only"]), 0.1) == frozenset()
     assert choose_held_out(alone(["a", "b"]), 0.0) == frozenset()
 
@@ -92,7 +92,7 @@ def make_shard(folder, name: str, texts: list[str], audio_hash: str = "", langua
     """A recording with a window for each text; "" is a window without words."""
     rows = []
     for number, text in enumerate(texts):
-        row = dict.fromkeys(FEATURES) | {"recording": name, "language": language, "held_back": ""}
+        row = dict.fromkeys(FEATURES) | {"recording": name, "language": language, "fault": ""}
         row |= {"start_ms": number * 31_000, "end_ms": number * 31_000 + 30_000}
         rows.append(row | {"segments": [{"start_ms": 0, "end_ms": 30_000, "text": text}] * bool(text)})
     path = folder / f"{name}.arrow"
@@ -195,7 +195,7 @@ def test_one_recording_in_each_of_two_languages_measures_both(tmp_path):
     [
         pytest.param("f" * 9, 4, [0, 1, 2, 3], id="one language: the first"),
         pytest.param("f" * 3, 4, [0, 1, 2], id="fewer than asked for"),
-        pytest.param("eeeeeeff", 4, [0, 1, 2, 6], id="two languages: each in its share"),
+        pytest.param("eeeeeeff", 4, [0, 1, 2, 6], id="two languages: each in proportion"),
         pytest.param("e" * 99 + "f", 10, [*range(10), 99], id="one window at least"),
     ],
 )

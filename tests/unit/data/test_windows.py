@@ -119,13 +119,13 @@ def test_a_long_cue_with_a_single_word_is_dropped():
     assert spans(packing) == [(15_000, 19_500)]
 
 
-def test_a_window_with_a_fault_is_held_back_and_is_no_prompt():
+def test_a_window_with_a_fault_is_set_apart_and_is_no_prompt():
     cues = [make_cue(start, start + 25_000, f"some words of {start}") for start in range(0, 120_000, 30_000)]
     packing = pack_windows(
         cues, 120_000, count_words, lambda window: "broken" if "30000" in window.text else ""
     )
     assert [window.prompt for window in packing.windows] == ["", "", "some words of 60000"]
-    assert [(item.window.start_ms, item.reason) for item in packing.held_back] == [(30_000, "broken")]
+    assert [(item.window.start_ms, item.reason) for item in packing.faulty] == [(30_000, "broken")]
 
 
 def test_gaps_lie_outside_of_all_that_captions_claim():
@@ -185,7 +185,7 @@ def test_every_cue_is_in_exactly_one_window_or_dropped(cues, surplus_ms, fault_e
     )
     kept = [
         (window.start_ms + segment.start_ms, window.start_ms + segment.end_ms, segment.text)
-        for window in [*packing.windows, *(item.window for item in packing.held_back)]
+        for window in [*packing.windows, *(item.window for item in packing.faulty)]
         for segment in window.segments
         if segment.end_ms is not None
     ]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recipe.evaluation.decoding import MAX_NEW_TOKENS, MAX_PASSES, NUM_FRAMES, cut_loop, hear_windows
+from recipe.evaluation.decoding import MAX_NEW_TOKENS, MAX_PASSES, NUM_FRAMES, cut_loop, decode_windows
 
 TIME_0 = 1000
 
@@ -28,14 +28,14 @@ class Script:
         return self.passes.pop(0)
 
 
-def hear(*passes: list[list[int]]) -> tuple[list[list[int]], Script]:
+def decode(*passes: list[list[int]]) -> tuple[list[list[int]], Script]:
     num_windows = len(passes[0])
     features = torch.arange(num_windows * 2 * NUM_FRAMES, dtype=torch.float32) + 1
     script = Script(*passes)
     prompts = [[7, row] for row in range(num_windows)]
-    heard = hear_windows(script, features.reshape(num_windows, 2, NUM_FRAMES), prompts, TIME_0)
+    decoded = decode_windows(script, features.reshape(num_windows, 2, NUM_FRAMES), prompts, TIME_0)
     assert script.passes == []
-    return heard, script
+    return decoded, script
 
 
 @pytest.mark.parametrize(
@@ -45,20 +45,20 @@ def hear(*passes: list[list[int]]) -> tuple[list[list[int]], Script]:
         pytest.param([at(0), 5, at(2), at(3), 6, at(9.5)], id="phrases, ends with one time"),
         pytest.param([at(0), 5, 6], id="never ends its phrase"),
         pytest.param([5, 6], id="no time at all"),
-        pytest.param([], id="nothing heard"),
+        pytest.param([], id="nothing written"),
     ],
 )
-def test_a_finished_pass_is_taken_whole_and_the_window_is_heard_once(tokens):
-    heard, script = hear([tokens])
-    assert heard == [tokens]
+def test_a_finished_pass_is_taken_whole_and_the_window_is_decoded_once(tokens):
+    decoded, script = decode([tokens])
+    assert decoded == [tokens]
     assert len(script.given) == 1
 
 
 @pytest.mark.parametrize("unfinished", [[], [8, 9]], ids=["nothing after it", "words that have no end"])
-def test_a_window_is_heard_again_from_the_last_time_before_an_unfinished_phrase(unfinished):
+def test_a_window_is_decoded_again_from_the_last_time_before_an_unfinished_phrase(unfinished):
     first = [at(0), 5, at(2), at(2.5), *unfinished]
-    heard, script = hear([[at(0), 4, at(30)], first], [[at(0), 6, at(27)]])
-    assert heard == [[at(0), 4, at(30)], [at(0), 5, at(2), at(2.5), at(0), 6, at(27)]]
+    decoded, script = decode([[at(0), 4, at(30)], first], [[at(0), 6, at(27)]])
+    assert decoded == [[at(0), 4, at(30)], [at(0), 5, at(2), at(2.5), at(0), 6, at(27)]]
     (whole, _), (rest, prompts) = script.given
     assert prompts == [[7, 1]]
     assert torch.equal(rest[0, :, : NUM_FRAMES - 200], whole[1, :, 200:])
@@ -95,14 +95,14 @@ def test_what_does_not_run_away_is_left_alone(tokens):
     assert cut_loop(tokens, TIME_0) == tokens
 
 
-def test_after_a_runaway_the_window_is_heard_again_from_the_last_time_before_it():
+def test_after_a_runaway_the_window_is_decoded_again_from_the_last_time_before_it():
     runaway = [at(0), 5, at(6), at(6), *[3] * (MAX_NEW_TOKENS - 4)]
-    heard, _ = hear([runaway], [[at(0), 8, at(24)]])
-    assert heard == [[at(0), 5, at(6), at(6), at(0), 8, at(24)]]
+    decoded, _ = decode([runaway], [[at(0), 8, at(24)]])
+    assert decoded == [[at(0), 5, at(6), at(6), at(0), 8, at(24)]]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.02], ids=["not at all", "by 20 ms"])
-def test_a_model_that_hardly_comes_on_is_not_heard_for_ever(seconds):
+def test_a_model_that_hardly_comes_on_is_not_run_for_ever(seconds):
     stuck = [at(0), 5, at(seconds), at(seconds)]
-    heard, _ = hear(*[[stuck]] * MAX_PASSES)
-    assert heard == [stuck * MAX_PASSES]
+    decoded, _ = decode(*[[stuck]] * MAX_PASSES)
+    assert decoded == [stuck * MAX_PASSES]

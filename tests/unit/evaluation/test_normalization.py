@@ -22,7 +22,7 @@ PLAIN_TEXT = st.text(alphabet=LETTERS + LETTERS.upper() + "0123456789 \n.,;:!?'\
         pytest.param("fr", "Où ça ? À l'été…", "où ça à l été", id="fr accents stay"),
         pytest.param("fr", "e\u0301te\u0301", "été", id="fr decomposed accents are composed"),
         pytest.param("fr", "3,5 % de 1 000 €", "3 5 de 1 000", id="fr numbers are not rewritten"),
-        pytest.param("fr", "[Musique] Bonjour (rires) <i>", "bonjour", id="fr remarks in brackets go"),
+        pytest.param("fr", "[Musique] Bonjour (rires) <i>", "bonjour", id="fr annotations in brackets go"),
         pytest.param("en", "I'm gonna pay $20 million.", "i am going to pay $20000000", id="en numbers"),
         pytest.param("en", "twenty-one, 1,000", "21 1000", id="en numerals"),
         pytest.param(

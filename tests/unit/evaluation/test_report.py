@@ -1,47 +1,32 @@
-"""What is told of a model that hears several languages, each by its own rules."""
+"""What is told of transcripts in several languages, each by its own rules."""
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 from datasets import Dataset
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from tiny_trainers import make_example, make_examples, tiny_whisper
 
-from recipe.audio.decoding import encode_flac
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.report import Evaluation, Transcript, compare, evaluate_model
-from recipe.evaluation.transcription import Decoding, Listener
-from recipe.model.tiny import build_tiny_whisper
+from recipe.evaluation.transcription import Decoding
+from recipe.model.whisper import Whisper
 
 SENTENCE = "I won't pay twenty dollars."
 LANGUAGES = ("en", "fr", "zh", "fr")
 
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory):
-    return build_tiny_whisper(tmp_path_factory.mktemp("tiny"))
+def whisper(tmp_path_factory) -> Whisper:
+    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
 def examples() -> Dataset:
-    """The same second of noise, said to be in several languages."""
-    noise = encode_flac(np.random.default_rng(0).integers(-9000, 9000, 16_000).astype(np.int16))
-    return Dataset.from_list(
-        [
-            {
-                "recording": f"talk-{index}",
-                "language": language,
-                "start_ms": 0,
-                "end_ms": 1_000,
-                "audio": {"bytes": noise, "path": None},
-                "segments": [{"start_ms": 0, "end_ms": 1_000, "text": SENTENCE}],
-            }
-            for index, language in enumerate(LANGUAGES)
-        ]
+    """The same noise, said to be in several languages."""
+    return make_examples(
+        make_example(SENTENCE, recording=f"talk-{index}", language=language)
+        for index, language in enumerate(LANGUAGES)
     )
-
-
-def make_listener(model_dir, task: str) -> Listener:
-    model = WhisperForConditionalGeneration.from_pretrained(model_dir)
-    return Listener(model, WhisperProcessor.from_pretrained(model_dir), Decoding(task))
 
 
 @pytest.mark.parametrize(
@@ -51,17 +36,17 @@ def make_listener(model_dir, task: str) -> Listener:
         pytest.param("translate", [5, 5, 5, 5], id="translations by those of English"),
     ],
 )
-def test_words_are_counted_by_the_language_that_they_are_written_in(model_dir, examples, task, num_words):
-    evaluation = evaluate_model(make_listener(model_dir, task), examples)
+def test_words_are_counted_by_the_language_that_they_are_written_in(whisper, examples, task, num_words):
+    evaluation = evaluate_model(replace(whisper, task=task), examples, Decoding())
     assert [t.language for t in evaluation.transcripts] == list(LANGUAGES)
     assert [t.scores.words.num_reference for t in evaluation.transcripts] == num_words
 
 
-def evaluation_of(*heard: tuple[str, str]) -> Evaluation:
+def evaluation_of(*hypotheses: tuple[str, str]) -> Evaluation:
     return Evaluation(
         [
             Transcript("r", 0, 1_000, code, "a b c d", text, score_text("a b c d", text, language=code))
-            for code, text in heard
+            for code, text in hypotheses
         ],
         1.0,
     )

@@ -17,13 +17,13 @@ from tiny_trainers import (
     make_windows,
     resume,
     stopped,
+    tiny_whisper,
     trained,
 )
 
 from recipe.arguments import ModelArguments
 from recipe.model.adapters import add_adapters, merge_adapters, merged
-from recipe.model.tiny import build_tiny_whisper
-from recipe.model.whisper import WhisperForConditionalGeneration
+from recipe.model.whisper import Whisper, WhisperForConditionalGeneration
 from recipe.training.trainer import WhisperTrainer
 
 ERRORS = {2: 3, 4: 5}
@@ -33,9 +33,13 @@ Build = Callable[..., WhisperTrainer]
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> WhisperForConditionalGeneration:
-    folder = build_tiny_whisper(tmp_path_factory.mktemp("tiny"))
-    return WhisperForConditionalGeneration.from_pretrained(folder)
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Whisper:
+    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def base(whisper: Whisper) -> WhisperForConditionalGeneration:
+    return whisper.model
 
 
 @pytest.fixture
@@ -44,11 +48,11 @@ def model(base: WhisperForConditionalGeneration) -> WhisperForConditionalGenerat
 
 
 @pytest.fixture(scope="module")
-def build_in(base: WhisperForConditionalGeneration) -> Build:
-    windows = make_windows(Path(base.name_or_path))
+def build_in(whisper: Whisper) -> Build:
+    windows = make_windows(whisper)
 
     def build(folder: Path, **changes: Any) -> WhisperTrainer:
-        trainer = build_trainer(copy.deepcopy(base), windows, folder, **changes)
+        trainer = build_trainer(whisper, windows, folder, **changes)
         add_adapters(trainer.whole_model, LORA, seed=1)
         return trainer
 
@@ -75,7 +79,7 @@ def stir(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-def hear(model: torch.nn.Module) -> torch.Tensor:
+def logits_of(model: torch.nn.Module) -> torch.Tensor:
     """Logits of three tokens after noise."""
     sound = torch.randn(1, 80, 3000, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -111,16 +115,16 @@ def test_fresh_adapters_change_nothing_and_depend_on_the_seed_alone(model, base)
     torch.manual_seed(4)
     add_adapters(other, LORA, seed=1)
     torch.testing.assert_close(model.state_dict(), other.state_dict(), rtol=0, atol=0)
-    assert torch.equal(hear(model), hear(base))
+    assert torch.equal(logits_of(model), logits_of(base))
 
 
-def test_a_merged_model_is_a_plain_whisper_that_hears_the_same(model, base):
+def test_a_merged_model_is_a_plain_whisper_with_the_same_logits(model, base):
     add_adapters(model, LORA, seed=1)
     stir(model)
-    with_adapters = hear(model)
-    assert not torch.allclose(with_adapters, hear(base), atol=1e-2)
+    with_adapters = logits_of(model)
+    assert not torch.allclose(with_adapters, logits_of(base), atol=1e-2)
     merge_adapters(model)
-    torch.testing.assert_close(hear(model), with_adapters, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits_of(model), with_adapters, rtol=1e-4, atol=1e-5)
     assert list(model.state_dict()) == list(base.state_dict())
     assert type(model) is WhisperForConditionalGeneration
 
@@ -128,11 +132,11 @@ def test_a_merged_model_is_a_plain_whisper_that_hears_the_same(model, base):
 def test_after_a_look_at_the_merged_model_the_adapters_are_as_before_to_the_bit(model):
     add_adapters(model, LORA, seed=1)
     stir(model)
-    before, heard = copy.deepcopy(model.state_dict()), hear(model)
+    before, logits = copy.deepcopy(model.state_dict()), logits_of(model)
     with pytest.raises(KeyboardInterrupt), merged(model):
         raise KeyboardInterrupt
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
-    assert torch.equal(hear(model), heard)
+    assert torch.equal(logits_of(model), logits)
 
 
 @pytest.mark.parametrize(

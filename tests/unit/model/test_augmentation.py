@@ -1,21 +1,23 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import WhisperFeatureExtractor, WhisperProcessor
+from tiny_trainers import make_example, make_examples, tiny_whisper
+from transformers import WhisperFeatureExtractor
 
 from recipe.audio.decoding import encode_flac
 from recipe.audio.mel import log_mel
 from recipe.data.windows import Segment
 from recipe.model.augmentation import SPEEDS, Alteration, Augmentation
-from recipe.model.inputs import LabelEncoder, ViewShares, WindowDataset
-from recipe.model.tiny import build_tiny_whisper
+from recipe.model.inputs import ViewProbabilities, WindowDataset
+from recipe.model.whisper import Whisper
 
 SECOND = 16_000
 AT_MS = 10_000
-"""When the click is heard, and its cue begins."""
+"""When the click comes, and its cue begins."""
 
 
 def noise_of(seconds: float, seed: int = 0) -> np.ndarray:
@@ -40,7 +42,7 @@ def test_nothing_is_altered_unless_asked_for():
     assert {replace(alteration, exponent=0.0) for alteration in alterations} == {Alteration()}
 
 
-def test_the_shares_of_altered_windows_are_met():
+def test_the_probabilities_of_alterations_are_met():
     augmentation = Augmentation(speed=0.5, noise=0.25, spec_augment=0.1)
     alterations = [augmentation.draw(np.random.default_rng([7, seed])) for seed in range(2_000)]
     speeds = [alteration.speed for alteration in alterations]
@@ -55,10 +57,12 @@ def test_the_shares_of_altered_windows_are_met():
     )
 
 
-@pytest.mark.parametrize("shares", [Augmentation(), Augmentation(1.0, 1.0, 1.0), Augmentation(noise=0.5)])
-def test_every_draw_takes_as_many_random_numbers(shares):
+@pytest.mark.parametrize(
+    "augmentation", [Augmentation(), Augmentation(1.0, 1.0, 1.0), Augmentation(noise=0.5)]
+)
+def test_every_draw_takes_as_many_random_numbers(augmentation):
     random, other = np.random.default_rng(3), np.random.default_rng(3)
-    shares.draw(random)
+    augmentation.draw(random)
     other.random(10)
     assert random.random() == other.random()
 
@@ -71,8 +75,8 @@ def test_a_click_and_its_cue_move_together(speed):
     segments = (Segment(AT_MS, 20_000, "click"), Segment(24_000, None, ""))
     samples, altered = Alteration(speed=speed).change_speed(click_at(AT_MS, seconds=26), segments)
     assert len(samples) == pytest.approx(26 * SECOND / speed, abs=1)
-    heard_ms = int(np.argmax(np.abs(samples) > 0.1)) / 16
-    assert altered[0].start_ms == pytest.approx(heard_ms, abs=2)
+    click_ms = int(np.argmax(np.abs(samples) > 0.1)) / 16
+    assert altered[0].start_ms == pytest.approx(click_ms, abs=2)
     assert altered[0].end_ms == round(20_000 / speed)
     assert (altered[1].start_ms, altered[1].end_ms) == (round(24_000 / speed), None)
 
@@ -171,45 +175,42 @@ def test_masked_digital_silence_stays_digital_silence():
 
 
 @pytest.fixture(scope="module")
-def processor(tmp_path_factory) -> WhisperProcessor:
-    return WhisperProcessor.from_pretrained(build_tiny_whisper(tmp_path_factory.mktemp("tiny")))
+def whisper(tmp_path_factory) -> Whisper:
+    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
 def examples() -> Dataset:
-    """Windows of 26 s in which a click is heard when the cue begins."""
+    """Windows of 26 s in which there is a click when the cue begins."""
     sound = (click_at(AT_MS, seconds=26) * 32767).astype(np.int16)
     sound += np.random.default_rng(0).integers(-30, 30, len(sound)).astype(np.int16)
-    example = {
-        "language": "en",
-        "start_ms": 0,
-        "end_ms": 26_000,
-        "audio": {"bytes": encode_flac(sound)},
-        "segments": [{"start_ms": AT_MS, "end_ms": 20_000, "text": "click"}],
-        "prompt": "before",
-    }
-    return Dataset.from_list([example] * 4)
-
-
-def dataset(processor, examples, **shares: float) -> WindowDataset:
-    return WindowDataset(
-        examples,
-        processor.feature_extractor,
-        LabelEncoder(processor.tokenizer, "transcribe"),
-        ViewShares(timestamps=1.0, prompts=0.5),
-        seed=5,
-        augmentation=Augmentation(**shares),
+    example = make_example(
+        end_ms=26_000,
+        audio={"bytes": encode_flac(sound), "path": None},
+        segments=[{"start_ms": AT_MS, "end_ms": 20_000, "text": "click"}],
     )
+    return make_examples([example] * 4)
 
 
-def test_a_trained_time_is_that_at_which_the_altered_sound_is_heard(processor, examples):
-    zero = processor.tokenizer.convert_tokens_to_ids("<|0.00|>")
+@pytest.fixture(scope="module")
+def augment(whisper, examples) -> Callable[..., WindowDataset]:
+    """The windows with alterations of some probabilities."""
+    views = ViewProbabilities(timestamps=1.0, prompts=0.5)
+
+    def augment(**probabilities: float) -> WindowDataset:
+        return WindowDataset(examples, whisper, views, seed=5, augmentation=Augmentation(**probabilities))
+
+    return augment
+
+
+def test_a_trained_time_is_that_of_the_altered_sound(whisper, augment):
+    zero = whisper.first_timestamp
     starts_ms = set()
     for index in range(4):
-        item = dataset(processor, examples, speed=1.0)[0, index]
+        item = augment(speed=1.0)[0, index]
         start_ms = (next(label for label in item["labels"] if label >= zero) - zero) * 20
-        heard_ms = int(item["input_features"].mean(0).argmax()) * 10
-        assert start_ms == pytest.approx(heard_ms, abs=20)
+        click_ms = int(item["input_features"].mean(0).argmax()) * 10
+        assert start_ms == pytest.approx(click_ms, abs=20)
         starts_ms.add(start_ms)
     assert starts_ms == {9_100, 11_120}, "10 s at 1.1 and 0.9, on the grid of 20 ms"
 
@@ -217,8 +218,8 @@ def test_a_trained_time_is_that_at_which_the_altered_sound_is_heard(processor, e
 EVERYTHING = {"speed": 0.5, "noise": 0.5, "spec_augment": 0.5}
 
 
-def test_alterations_depend_on_seed_epoch_and_index_alone(processor, examples):
-    windows = dataset(processor, examples, **EVERYTHING)
+def test_alterations_depend_on_seed_epoch_and_index_alone(augment):
+    windows = augment(**EVERYTHING)
     keys = [(epoch, index) for epoch in range(2) for index in range(4)]
     first = {key: windows[key] for key in keys}
     np.random.seed(1)
@@ -232,8 +233,8 @@ def test_alterations_depend_on_seed_epoch_and_index_alone(processor, examples):
     assert len({item["input_features"].tobytes() for item in first.values()}) > 4
 
 
-def test_views_are_the_same_with_and_without_alterations(processor, examples):
-    plain, masked = dataset(processor, examples), dataset(processor, examples, spec_augment=1.0)
+def test_views_are_the_same_with_and_without_alterations(augment):
+    plain, masked = augment(), augment(spec_augment=1.0)
     for key in [(epoch, index) for epoch in range(3) for index in range(4)]:
         assert plain[key]["decoder_input_ids"] == masked[key]["decoder_input_ids"]
         assert not np.array_equal(plain[key]["input_features"], masked[key]["input_features"])

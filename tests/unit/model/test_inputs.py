@@ -1,48 +1,47 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
+from tiny_trainers import make_example, make_examples, tiny_whisper
 from transformers import WhisperProcessor
 
-from recipe.audio.decoding import decode_flac, encode_flac
+from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
-from recipe.data.shards import FEATURES
 from recipe.data.windows import MAX_LABEL_TOKENS, Segment
+from recipe.model.inference import IGNORED
 from recipe.model.inputs import (
-    IGNORED,
     PADDING,
     EpochSampler,
     LabelEncoder,
     View,
-    ViewShares,
+    ViewProbabilities,
     WindowDataset,
     collate,
+    load_captions,
 )
-from recipe.model.tiny import build_tiny_whisper
+from recipe.model.whisper import Whisper
 
 
 @pytest.fixture(scope="module")
-def processor(tmp_path_factory) -> WhisperProcessor:
-    return WhisperProcessor.from_pretrained(build_tiny_whisper(tmp_path_factory.mktemp("tiny")))
+def whisper(tmp_path_factory) -> Whisper:
+    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def processor(whisper) -> WhisperProcessor:
+    return whisper.processor
 
 
 @pytest.fixture(scope="module")
 def english_processor(tmp_path_factory) -> WhisperProcessor:
-    folder = tmp_path_factory.mktemp("tiny-en")
-    return WhisperProcessor.from_pretrained(build_tiny_whisper(folder, is_multilingual=False))
+    return tiny_whisper(tmp_path_factory.mktemp("tiny-en"), is_multilingual=False).processor
 
 
 SEGMENTS = (Segment(0, 1_230, "Bonjour."), Segment(2_000, 3_000, "Ça va ?"), Segment(29_000, None, ""))
-EXAMPLE = {
-    "start_ms": 10_000,
-    "end_ms": 40_000,
-    "segments": [{"start_ms": s.start_ms, "end_ms": s.end_ms, "text": s.text} for s in SEGMENTS],
-    "prompt": "Hier.",
-}
-
-
-def read(processor: WhisperProcessor, ids: list[int]) -> str:
-    return processor.tokenizer.decode(ids, decode_with_timestamps=False, skip_special_tokens=False)
+EXAMPLE = make_example(
+    start_ms=10_000, end_ms=40_000, segments=[asdict(segment) for segment in SEGMENTS], prompt="Hier."
+)
 
 
 def names(processor: WhisperProcessor, ids: list[int]) -> list[str]:
@@ -111,8 +110,8 @@ def test_a_long_prompt_keeps_its_end_and_fits_with_the_label(processor):
 
 
 def test_a_view_with_one_cue_ends_before_the_next_and_takes_the_earlier_words_as_prompt():
-    shares = ViewShares(timestamps=1.0, prompts=1.0, single_cues=1.0)
-    views = [shares.draw(EXAMPLE, np.random.default_rng(seed)) for seed in range(20)]
+    probabilities = ViewProbabilities(timestamps=1.0, prompts=1.0, single_cues=1.0)
+    views = [probabilities.draw(EXAMPLE, np.random.default_rng(seed)) for seed in range(20)]
     assert {view.segments[0].text for view in views} == {"Bonjour.", "Ça va ?"}
     second = next(view for view in views if view.segments[0].text == "Ça va ?")
     assert (second.start_ms, second.end_ms, second.prompt) == (2_000, 29_000, "Hier. Bonjour.")
@@ -120,42 +119,33 @@ def test_a_view_with_one_cue_ends_before_the_next_and_takes_the_earlier_words_as
 
 
 def test_without_timestamps_the_audio_ends_where_the_crossing_cue_begins():
-    view = ViewShares().draw(EXAMPLE, np.random.default_rng(0))
+    view = ViewProbabilities().draw(EXAMPLE, np.random.default_rng(0))
     assert (view.end_ms, view.prompt, len(view.segments)) == (29_000, "", 2)
 
 
 def test_silence_is_shown_in_another_part_each_time():
     silent = {"start_ms": 10_000, "end_ms": 40_000, "segments": [], "prompt": ""}
-    views = [ViewShares(timestamps=1.0).draw(silent, np.random.default_rng(seed)) for seed in range(200)]
+    probabilities = ViewProbabilities(timestamps=1.0)
+    views = [probabilities.draw(silent, np.random.default_rng(seed)) for seed in range(200)]
     assert all(v.start_ms >= 0 and v.start_ms + 1_000 <= v.end_ms <= 30_000 for v in views)
     lengths = [view.end_ms - view.start_ms for view in views]
     assert min(lengths) < 3_000
     assert max(lengths) > 27_000
-    short = ViewShares().draw(silent | {"end_ms": 10_400}, np.random.default_rng(0))
+    short = ViewProbabilities().draw(silent | {"end_ms": 10_400}, np.random.default_rng(0))
     assert (short.start_ms, short.end_ms, short.segments) == (0, 400, ())
 
 
-def test_shares_are_met():
-    shares = ViewShares(timestamps=0.5, prompts=0.25, single_cues=0.1)
-    views = [shares.draw(EXAMPLE, np.random.default_rng([7, seed])) for seed in range(2_000)]
+def test_probabilities_are_met():
+    probabilities = ViewProbabilities(timestamps=0.5, prompts=0.25, single_cues=0.1)
+    views = [probabilities.draw(EXAMPLE, np.random.default_rng([7, seed])) for seed in range(2_000)]
     assert sum(view.has_timestamps for view in views) / 2_000 == pytest.approx(0.5, abs=0.04)
     assert sum(bool(view.prompt) for view in views) / 2_000 == pytest.approx(0.25, abs=0.04)
     assert sum(len(view.segments) == 1 for view in views) / 2_000 == pytest.approx(0.1, abs=0.03)
 
 
 @pytest.fixture(scope="module")
-def windows(processor) -> WindowDataset:
-    samples = np.random.default_rng(0).integers(-3_000, 3_000, 30 * 16_000).astype(np.int16)
-    example = EXAMPLE | {
-        "recording": "r",
-        "language": "fr",
-        "audio": {"bytes": encode_flac(samples), "path": None},
-    }
-    example |= {"num_tokens": 20, "chars_per_second": 1.0, "compression_ratio": 1.0}
-    example |= {"flags": [], "doubt": 0.5, "held_back": ""}
-    examples = Dataset.from_list([example] * 6, features=FEATURES)
-    encoder = LabelEncoder(processor.tokenizer, "transcribe")
-    return WindowDataset(examples, processor.feature_extractor, encoder, ViewShares(0.5, 0.5, 0.3), seed=3)
+def windows(whisper) -> WindowDataset:
+    return WindowDataset(make_examples([EXAMPLE] * 6), whisper, ViewProbabilities(0.5, 0.5, 0.3), seed=3)
 
 
 def test_a_label_is_the_token_that_follows_and_the_prompt_is_left_out(windows, processor):
@@ -176,8 +166,8 @@ def test_an_item_depends_on_seed_epoch_and_index_alone(windows):
 
 def test_without_augmentation_the_features_are_those_of_the_stored_sound(windows, processor):
     for epoch in range(4):
-        view = ViewShares(0.5, 0.5, 0.3).draw(EXAMPLE, np.random.default_rng([3, epoch, 0]))
-        sound = decode_flac(windows._examples[0]["audio"]["bytes"])[view.start_ms * 16 : view.end_ms * 16]
+        view = ViewProbabilities(0.5, 0.5, 0.3).draw(EXAMPLE, np.random.default_rng([3, epoch, 0]))
+        sound = decode_flac(EXAMPLE["audio"]["bytes"])[view.start_ms * 16 : view.end_ms * 16]
         assert np.array_equal(
             windows[epoch, 0]["input_features"], log_mel(processor.feature_extractor, sound)
         )
@@ -221,6 +211,17 @@ def test_a_batch_is_padded_to_a_bucket_but_not_over_the_decoder(num_tokens, mult
     assert {tuple(batch[name].shape) for name in batch if name != "input_features"} == {(1, length)}
     assert (batch["labels"] == 1).sum() == (batch["decoder_input_ids"] == 1).sum() == num_tokens
     assert (batch["labels"][0, num_tokens:] == IGNORED).all()
+
+
+def test_captions_are_loaded_as_batched_with_their_times_and_without_a_prompt(whisper, processor):
+    examples = make_examples(make_example(f"text {index}", prompt="Hier.") for index in range(3))
+    first, second = load_captions(whisper, examples, 0, [[2, 0], [1]])
+    texts = [
+        [processor.tokenizer.decode(ids, decode_with_timestamps=True) for ids in batch["decoder_input_ids"]]
+        for batch in (first, second)
+    ]
+    start = "<|startoftranscript|><|fr|><|transcribe|>"
+    assert texts == [[f"{start}<|0.00|> text {i}<|1.00|>" for i in batch] for batch in ([2, 0], [1])]
 
 
 @pytest.mark.parametrize(("num_examples", "multiple_of", "length"), [(10, 4, 12), (8, 4, 8), (1, 8, 8)])

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_trainers import build_trainer, make_windows
+from tiny_trainers import build_trainer, make_windows, tiny_whisper
 from transformers import WhisperForConditionalGeneration
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import ModelArguments
 from recipe.model.adapters import add_adapters, merge_adapters
-from recipe.model.tiny import build_tiny_whisper
-from recipe.model.whisper import is_multilingual, load_model
-from recipe.publish.metadata import ReleaseFacts
+from recipe.model.whisper import load_whisper
+from recipe.publish.metadata import ReleaseMetadata
 from recipe.publish.staging import stage_model
 from recipe.publish.verification import verify_release
 
@@ -35,18 +34,18 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_checkpoint_of_any_kind_trains_and_is_published(name: str, tmp_path: Path):
     shape, options, settings = VARIANTS[name]
-    folder = build_tiny_whisper(tmp_path / "base", **shape)
-    WhisperForConditionalGeneration.from_pretrained(folder).half().save_pretrained(folder)  # as large-v3 is
+    folder = tmp_path / "base"
+    tiny_whisper(folder, **shape).model.half().save_pretrained(folder)  # as large-v3 is
     arguments = ModelArguments(str(folder), **options)
-    model, processor = load_model(arguments)
-    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
-    base = {name: weight.clone() for name, weight in model.state_dict().items()}
+    whisper = load_whisper(arguments)
+    assert whisper.is_multilingual == shape.get("is_multilingual", True) == bool(whisper.task)
+    base = whisper.model.state_dict()
+    assert {weight.dtype for weight in whisper.model.parameters()} == {torch.float32}
 
-    language = "fr" if is_multilingual(model) else None
-    windows = make_windows(folder, "transcribe" if language else None)
     # Smaller than half of the space between float16 numbers: it would vanish there.
     settings = {"max_steps": 1, "save_strategy": "no", "learning_rate": 1e-6} | settings
-    trainer = build_trainer(model, windows, tmp_path / "run", **settings)
+    trainer = build_trainer(whisper, make_windows(whisper), tmp_path / "run", **settings)
+    model = trainer.whisper.model
     add_adapters(model, arguments, seed=1)
     trainer.train()
     merge_adapters(model)
@@ -54,16 +53,16 @@ def test_a_checkpoint_of_any_kind_trains_and_is_published(name: str, tmp_path: P
     assert any(name.startswith("model.encoder.layers") for name in changed) != arguments.freeze_encoder
     assert any(name.startswith("model.decoder.layers") for name in changed)
 
-    facts = ReleaseFacts(
+    metadata = ReleaseMetadata(
         str(folder),
-        (language,) if language else (),
+        ("fr",) if whisper.task else (),
         "transcribe",
         "job-1",
         num_steps=1,
         max_steps=1,
         epochs=1.0,
     )
-    staging = stage_model(model, processor, facts, tmp_path / "staging")
+    staging = stage_model(trainer.whisper, metadata, tmp_path / "staging")
     verify_release(staging, model)
     published = WhisperForConditionalGeneration.from_pretrained(staging)
     torch.testing.assert_close(published.state_dict(), model.state_dict(), rtol=0, atol=0)
@@ -73,4 +72,4 @@ def test_a_checkpoint_of_any_kind_trains_and_is_published(name: str, tmp_path: P
     assert after["use_cache"], "Trainer turns it off"
     preprocessor = json.loads((staging / "preprocessor_config.json").read_text())
     assert preprocessor["feature_size"] == shape.get("num_mel_bins", 80)
-    assert is_multilingual(published) == is_multilingual(model)
+    assert load_whisper(ModelArguments(str(staging))).is_multilingual == whisper.is_multilingual

@@ -1,10 +1,11 @@
-"""A tiny checkpoint, its facts, and a sealed folder made without a model."""
+"""A tiny checkpoint, what is published about it, and a sealed folder made without a model."""
 
 import pytest
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
+from recipe.arguments import ModelArguments
 from recipe.model.tiny import build_tiny_whisper
-from recipe.publish.metadata import ReleaseFacts
+from recipe.model.whisper import load_whisper
+from recipe.publish.metadata import ReleaseMetadata
 from recipe.publish.release import REQUIRED_FILES, seal_release
 
 
@@ -14,25 +15,20 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def model(checkpoint):
-    return WhisperForConditionalGeneration.from_pretrained(checkpoint)
+def whisper(checkpoint):
+    return load_whisper(ModelArguments(str(checkpoint)))
 
 
 @pytest.fixture
-def processor(checkpoint):
-    return WhisperProcessor.from_pretrained(checkpoint)
-
-
-@pytest.fixture
-def make_facts():
+def make_metadata():
     def make(**changes):
-        facts = {
+        metadata = {
             "base_model": "openai/whisper-tiny",
             "languages": ("fr",),
             "task": "transcribe",
             "job_id": "job-1",
         }
-        return ReleaseFacts(**(facts | {"num_steps": 10, "max_steps": 10, "epochs": 1.0} | changes))
+        return ReleaseMetadata(**(metadata | {"num_steps": 10, "max_steps": 10, "epochs": 1.0} | changes))
 
     return make
 

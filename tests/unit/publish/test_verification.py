@@ -12,8 +12,8 @@ from recipe.publish.verification import verify_release
 
 
 @pytest.fixture
-def staging(model, processor, make_facts, tmp_path):
-    return stage_model(model, processor, make_facts(), tmp_path / "staging")
+def staging(whisper, make_metadata, tmp_path):
+    return stage_model(whisper, make_metadata(), tmp_path / "staging")
 
 
 def edit_json(path, change):
@@ -59,28 +59,28 @@ DAMAGES = {
 }
 
 
-def test_a_good_folder_is_sealed(staging, model):
-    verify_release(staging, model)
+def test_a_good_folder_is_sealed(staging, whisper):
+    verify_release(staging, whisper.model)
     assert load_release(staging).num_bytes == sum(
         path.stat().st_size for path in staging.iterdir() if path.name != SEAL_FILE
     )
 
 
 @pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_folder_is_refused_and_not_sealed(damage, message, staging, model):
+def test_a_damaged_folder_is_refused_and_not_sealed(damage, message, staging, whisper):
     damage(staging)
     with pytest.raises(PublishError, match=message):
-        verify_release(staging, model)
+        verify_release(staging, whisper.model)
     assert not (staging / SEAL_FILE).exists()
 
 
-def test_one_other_weight_is_noticed(staging, model):
+def test_one_other_weight_is_noticed(staging, whisper):
     with torch.no_grad():
-        model.model.decoder.layers[0].fc2.bias[0] += 1e-7
+        whisper.model.model.decoder.layers[0].fc2.bias[0] += 1e-7
     with pytest.raises(PublishError, match=r"decoder\.layers\.0\.fc2\.bias differ"):
-        verify_release(staging, model)
+        verify_release(staging, whisper.model)
 
 
-def test_another_precision_is_noticed(staging, model):
+def test_another_precision_is_noticed(staging, whisper):
     with pytest.raises(PublishError, match="differ"):
-        verify_release(staging, model.half())
+        verify_release(staging, whisper.model.half())

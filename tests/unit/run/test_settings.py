@@ -22,7 +22,7 @@ def test_runs_are_kept_on_a_mounted_volume() -> None:
     assert settings.delivery_dirs == (Path("/proc/whispertrain/runs"), Path("/proc"))
 
 
-def test_every_variable_is_heard(tmp_path: Path) -> None:
+def test_every_variable_counts(tmp_path: Path) -> None:
     names = ("WHISPERTRAIN_RUNS_DIR", "WHISPERTRAIN_MODELS_DIR", "WHISPERTRAIN_PUBLISH_DIR")
     environment = {name: str(tmp_path / name) for name in names} | {
         "WHISPERTRAIN_ALLOW_PRIVATE_BACKEND": "1",

@@ -1,32 +1,29 @@
-"""Which language each recording has, by what is said of it and by what the model hears."""
+"""Which language each recording has, by what is said of it and by what the model detects."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from tiny_trainers import tiny_whisper
 
 from recipe.arguments import ModelArguments
 from recipe.audio.decoding import encode_flac
 from recipe.data.manifest import LocalFile, Recording
 from recipe.errors import DataError, JobError
-from recipe.model.tiny import build_tiny_whisper
-from recipe.model.whisper import load_model
-from recipe.screening.languages import check_language, check_task, guess_languages, settle_languages
+from recipe.model.whisper import Whisper
+from recipe.screening.languages import check_language, check_task, detect_languages, settle_languages
 
 LANGUAGES = ("en", "zh", "de", "es", "ru", "ko", "fr")
 
 
 @pytest.fixture(scope="module")
-def multilingual(tmp_path_factory) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
-    folder = build_tiny_whisper(tmp_path_factory.mktemp("tiny"), languages=LANGUAGES)
-    return load_model(ModelArguments(str(folder)))
+def multilingual(tmp_path_factory) -> Whisper:
+    return tiny_whisper(tmp_path_factory.mktemp("tiny"), languages=LANGUAGES)
 
 
 @pytest.fixture(scope="module")
-def english(tmp_path_factory) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
-    folder = build_tiny_whisper(tmp_path_factory.mktemp("tiny-en"), is_multilingual=False)
-    return load_model(ModelArguments(str(folder)))
+def english(tmp_path_factory) -> Whisper:
+    return tiny_whisper(tmp_path_factory.mktemp("tiny-en"), is_multilingual=False)
 
 
 def make_recording(folder: Path, name: str, tag: str = "", header: str = "") -> Recording:
@@ -38,8 +35,8 @@ def make_recording(folder: Path, name: str, tag: str = "", header: str = "") -> 
     return Recording(name, LocalFile(audio), LocalFile(captions), tag)
 
 
-def settle(recordings, model_and_processor, **options) -> dict[str, str]:
-    settled, _ = settle_languages(recordings, ModelArguments(**options), *model_and_processor)
+def settle(recordings, whisper, **options) -> dict[str, str]:
+    settled, _ = settle_languages(recordings, ModelArguments(**options), whisper)
     return {recording.name: recording.language for recording in settled}
 
 
@@ -61,34 +58,34 @@ def test_the_first_that_says_it_tells_the_language(tmp_path, multilingual, tag, 
     }
 
 
-def test_languages_are_settled_recording_by_recording_without_listening_to_the_tagged(tmp_path, multilingual):
+def test_languages_are_settled_recording_by_recording_and_not_detected_in_the_tagged(tmp_path, multilingual):
     recordings = [make_recording(tmp_path, "a", "fr"), make_recording(tmp_path, "b", "en")]
-    settled, remarks = settle_languages(recordings, ModelArguments(), *multilingual)
+    settled, warnings = settle_languages(recordings, ModelArguments(), multilingual)
     assert [recording.language for recording in settled] == ["fr", "en"]
-    assert remarks == []
+    assert warnings == []
 
 
-def test_what_nobody_says_is_heard_and_told(tmp_path, multilingual):
+def test_what_nobody_says_is_detected_and_told(tmp_path, multilingual):
     recordings = [make_recording(tmp_path, "a"), make_recording(tmp_path, "b", "fr")]
-    settled, (remark,) = settle_languages(recordings, ModelArguments(), *multilingual)
+    settled, (warning,) = settle_languages(recordings, ModelArguments(), multilingual)
     assert settled[0].language in LANGUAGES
     assert settled[1].language == "fr"
-    assert "for 1 recordings; the base model heard" in remark
-    assert f"({settled[0].language}) in 1" in remark
+    assert "for 1 recordings; the base model detected" in warning
+    assert f"({settled[0].language}) in 1" in warning
 
 
 def test_tags_of_translations_do_not_say_what_is_spoken(tmp_path, multilingual):
     recordings = [make_recording(tmp_path, "a", "en"), make_recording(tmp_path, "b", "fr")]
     arguments = ModelArguments(task="translate")
-    settled, (remark,) = settle_languages(recordings, arguments, *multilingual)
-    assert "for 2 recordings" in remark
+    settled, (warning,) = settle_languages(recordings, arguments, multilingual)
+    assert "for 2 recordings" in warning
     assert settled[0].transcript == recordings[0].transcript
     assert settled[1].transcript == LocalFile(
         None, "its captions are in French (fr), and the task translate learns from English ones"
     )
 
 
-def test_an_english_only_checkpoint_hears_english(tmp_path, english):
+def test_an_english_only_checkpoint_takes_all_for_english(tmp_path, english):
     assert settle([make_recording(tmp_path, "a", "fr")], english, language="fr") == {"a": "en"}
 
 
@@ -104,63 +101,58 @@ def test_a_recording_in_a_language_that_the_checkpoint_has_no_token_for_is_named
 )
 def test_a_job_in_an_unknown_language_is_refused(multilingual, language, message):
     with pytest.raises(JobError, match=message):
-        check_language(language, multilingual[1])
+        check_language(language, multilingual)
 
 
 FRENCH, ENGLISH, UNSURE = ("fr", 0.99), ("en", 0.99), ("de", 0.5)
 
 
 @pytest.mark.parametrize(
-    ("heard", "known", "expected", "num_listened"),
+    ("answers", "known", "expected", "num_asked"),
     [
         pytest.param([FRENCH] * 40, [], ["fr"] * 40, 8, id="a sample that agrees speaks for all"),
-        pytest.param([FRENCH, UNSURE] * 3, [], ["fr"] * 6, 6, id="a doubtful one goes with most"),
+        pytest.param([FRENCH, UNSURE] * 3, [], ["fr"] * 6, 6, id="an unsure one goes with most"),
         pytest.param([FRENCH, ENGLISH, ENGLISH], [], ["fr", "en", "en"], 3, id="two languages"),
         pytest.param(
             [FRENCH, ENGLISH, FRENCH, ENGLISH, FRENCH] * 7,
             [],
             ["fr", "en", "fr", "en", "fr"] * 7,
             35,
-            id="a sample that disagrees: all are heard",
+            id="a sample that disagrees: all are asked",
         ),
         pytest.param([None, FRENCH], ["en"], ["fr", "fr"], 2, id="one without sound goes with most"),
         pytest.param([None], ["en", "fr", "fr"], ["fr"], 1, id="or with most of the tagged"),
     ],
 )
-def test_guesses_follow_what_is_heard(heard, known, expected, num_listened):
+def test_languages_follow_the_answers_of_the_model(answers, known, expected, num_asked):
     missing = LocalFile(None)
-    recordings = [Recording(f"r{index:02}", missing, missing) for index in range(len(heard))]
-    listened = []
+    recordings = [Recording(f"r{index:02}", missing, missing) for index in range(len(answers))]
+    asked = []
 
-    def listen(recording):
-        listened.append(recording.name)
-        return heard[int(recording.name[1:])]
+    def detect(recording):
+        asked.append(recording.name)
+        return answers[int(recording.name[1:])]
 
-    guessed = guess_languages(recordings, known, listen)
-    assert [guessed[recording.name] for recording in recordings] == expected
-    assert len(listened) == len(set(listened)) == num_listened
+    detected = detect_languages(recordings, known, detect)
+    assert [detected[recording.name] for recording in recordings] == expected
+    assert len(asked) == len(set(asked)) == num_asked
 
 
-def test_nothing_said_and_nothing_heard_is_an_error():
+def test_nothing_said_and_nothing_detected_is_an_error():
     recording = Recording("r", LocalFile(None), LocalFile(None))
     with pytest.raises(DataError, match="set the option language"):
-        guess_languages([recording], [], lambda _: None)
+        detect_languages([recording], [], lambda _: None)
 
 
 def test_an_english_only_checkpoint_cannot_translate(english):
     with pytest.raises(JobError, match="English-only checkpoint and cannot translate"):
-        check_task(ModelArguments(task="translate"), english[0])
-    assert check_task(ModelArguments(), english[0]) == []
+        check_task(ModelArguments(task="translate"), english)
+    assert check_task(ModelArguments(), english) == []
 
 
-def test_a_cut_down_decoder_is_warned_of_before_it_translates(multilingual):
-    model, _ = multilingual
-    assert check_task(ModelArguments(task="translate"), model) == []
-    num_layers = model.config.encoder_layers
-    model.config.encoder_layers = 3 * num_layers
-    try:
-        (remark,) = check_task(ModelArguments(task="translate"), model)
-        assert check_task(ModelArguments(), model) == []
-    finally:
-        model.config.encoder_layers = num_layers
-    assert f"{num_layers} of {3 * num_layers} layers" in remark
+def test_a_cut_down_decoder_is_warned_of_before_it_translates(multilingual, tmp_path):
+    assert check_task(ModelArguments(task="translate"), multilingual) == []
+    cut_down = tiny_whisper(tmp_path, num_layers=3, num_decoder_layers=1)
+    (warning,) = check_task(ModelArguments(task="translate"), cut_down)
+    assert check_task(ModelArguments(), cut_down) == []
+    assert "1 of 3 layers" in warning

@@ -7,12 +7,22 @@ import yaml
 
 from recipe.arguments import TrainerOptions, option_names
 from recipe.errors import JobError
-from recipe.training.arguments import Arguments, RecipeTrainingArguments, parse_arguments
+from recipe.training.arguments import (
+    Arguments,
+    RecipeTrainingArguments,
+    check_arguments,
+    find_output_dir,
+    parse_arguments,
+)
 
 
 @pytest.fixture
 def flags(tmp_path) -> list[str]:
     return ["--data_dir", str(tmp_path), "--output_dir", str(tmp_path / "run"), "--use_cpu", "true"]
+
+
+def check(flags: list[str]) -> None:
+    check_arguments(parse_arguments(flags))
 
 
 def test_flags_json_and_yaml_say_the_same(tmp_path, flags):
@@ -48,7 +58,6 @@ def test_flags_json_and_yaml_say_the_same(tmp_path, flags):
         ("push_to_hub", "true", "push_to_hub"),
         ("hub_token", "hf_secret", "HF_TOKEN"),
         ("ignore_data_skip", "true", "ignore_data_skip"),
-        ("publish_to", "ftp://x/y", "ftp"),
         ("max_audio_hours", "0", "max_audio_hours"),
         ("label_multiple", "0", "label_multiple"),
         ("speed_fraction", "1.1", "speed_fraction"),
@@ -56,7 +65,7 @@ def test_flags_json_and_yaml_say_the_same(tmp_path, flags):
 )
 def test_an_odd_value_is_refused_by_name(flags, name, value, named):
     with pytest.raises(JobError) as caught:
-        parse_arguments([*flags, f"--{name}", value])
+        check([*flags, f"--{name}", value])
     assert named in str(caught.value)
     assert "hf_secret" not in str(caught.value)
 
@@ -67,17 +76,46 @@ def test_an_odd_value_is_refused_by_name(flags, name, value, named):
 )
 def test_contradicting_sources_are_refused(flags, extra):
     with pytest.raises(JobError):
-        parse_arguments([*flags, *extra])
+        check([*flags, *extra])
 
 
 def test_no_source_is_refused(tmp_path):
     with pytest.raises(JobError, match="one source of recordings"):
-        parse_arguments(["--output_dir", str(tmp_path), "--use_cpu", "true"])
+        check(["--output_dir", str(tmp_path), "--use_cpu", "true"])
 
 
 def test_an_unknown_name_is_refused(flags):
     with pytest.raises(JobError, match="no_such_flag"):
         parse_arguments([*flags, "--no_such_flag", "1"])
+
+
+def test_usual_flags_are_accepted(flags):
+    check(flags)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param('{"output_dir": "there", "no_such_option": 1}', id="JSON"),
+        pytest.param("output_dir: there\nno_such_option: 1\n", id="YAML"),
+    ],
+)
+def test_the_folder_of_a_refused_run_is_known_from_its_file(tmp_path, content):
+    file = tmp_path / f"a.{'json' if content.startswith('{') else 'yaml'}"
+    file.write_text(content)
+    with pytest.raises(JobError, match="no_such_option"):
+        parse_arguments([str(file)])
+    assert find_output_dir([str(file)]) == Path("there")
+
+
+def test_the_folder_of_a_refused_run_is_known_from_its_flags(flags, tmp_path):
+    assert find_output_dir([*flags, "--no_such_flag", "1"]) == tmp_path / "run"
+    assert find_output_dir([f"--output_dir={tmp_path}", "--seed"]) == tmp_path
+
+
+@pytest.mark.parametrize("argv", [[], ["no_such_file.json"], ["--no_such_flag"]], ids=" ".join)
+def test_a_run_that_names_no_folder_has_the_default_one(argv):
+    assert find_output_dir(argv) == Path(parse_arguments(["--use_cpu", "true"]).training.output_dir)
 
 
 def test_a_jobs_options_are_names_of_train_pys_arguments():

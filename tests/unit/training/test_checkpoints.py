@@ -15,7 +15,7 @@ from recipe.training.checkpoints import (
     verify_checkpoint,
 )
 
-FINGERPRINT = {"dataset": "abc", "num_processes": 1, "shares": [0.5, 0.1]}
+FINGERPRINT = {"dataset": "abc", "num_processes": 1, "views": [0.5, 0.1]}
 FILES = {
     "model.safetensors": b"weights" * 100,
     "optimizer.pt": b"moments" * 200,
@@ -148,7 +148,7 @@ CHANGES: dict[str, tuple[Callable[[dict], object], str]] = {
     "another layout": (lambda f: f.update(num_processes=2), "num_processes was 1 and is 2"),
     "another dataset": (lambda f: f.update(dataset="abd"), "dataset was 'abc' and is 'abd'"),
     "a new setting": (lambda f: f.update(seed=1), "seed was None and is 1"),
-    "a lost setting": (lambda f: f.pop("shares"), "shares was [0.5, 0.1] and is None"),
+    "a lost setting": (lambda f: f.pop("views"), "views was [0.5, 0.1] and is None"),
 }
 
 
@@ -167,7 +167,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_left_where_it_is(tmp_path, c
 
 def test_a_fingerprint_is_compared_as_json_tells_it(tmp_path):
     checkpoint = save(tmp_path, 10)
-    assert find_checkpoint(tmp_path, FINGERPRINT | {"shares": (0.5, 0.1)}) == checkpoint
+    assert find_checkpoint(tmp_path, FINGERPRINT | {"views": (0.5, 0.1)}) == checkpoint
 
 
 def test_the_completion_file_lists_every_file_with_its_size_and_hash(tmp_path):

@@ -14,14 +14,13 @@ from tiny_trainers import (
     make_windows,
     resume,
     stopped,
+    tiny_whisper,
     trained,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import recipe
 from recipe.backend.events import Outbox
-from recipe.model.tiny import build_tiny_whisper
-from recipe.model.whisper import WhisperForConditionalGeneration
 from recipe.training.callbacks import ProgressCallback
 from recipe.training.trainer import WhisperTrainer
 
@@ -34,14 +33,14 @@ Build = Callable[..., WhisperTrainer]
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    model_dir = build_tiny_whisper(tmp_path_factory.mktemp("tiny"), d_model=64)
-    windows = make_windows(model_dir)
+    whisper = tiny_whisper(tmp_path_factory.mktemp("tiny"), d_model=64)
+    windows = make_windows(whisper)
 
     def build(folder: Path, *, is_encoder_frozen: bool = False, **changes: Any) -> WhisperTrainer:
-        model = WhisperForConditionalGeneration.from_pretrained(model_dir)
+        trainer = build_trainer(whisper, windows, folder, **changes)
         if is_encoder_frozen:
-            model.freeze_encoder()
-        return build_trainer(model, windows, folder, **changes)
+            trainer.whole_model.freeze_encoder()
+        return trainer
 
     return build
 
@@ -74,9 +73,8 @@ def test_a_compiled_model_trains_and_resumes_like_one_that_is_not(build, tmp_pat
     plain = trained(build(tmp_path / "plain", errors_by_step=ERRORS))
     whole = trained(build(tmp_path / "whole", errors_by_step=ERRORS, **options))
     assert isinstance(whole.model_wrapped, torch._dynamo.OptimizedModule)
-    assert_same(
-        plain, whole, tolerance=1e-4
-    )  # Adam turns the rounding of a gradient near 0 into a tenth of a step
+    # Adam turns the rounding of a gradient near 0 into a tenth of a step.
+    assert_same(plain, whole, tolerance=1e-4)
     stopped(build(tmp_path / "resumed", errors_by_step=ERRORS, callbacks=(StopAfterSave(3),), **options))
     resumed = resume(build(tmp_path / "resumed", errors_by_step=ERRORS, **options))
     assert_same(resumed, whole)

@@ -1,17 +1,22 @@
-"""An option that this machine cannot do is refused before a model loads, with what to do instead."""
+"""A run that cannot work on this machine is refused before a model loads, with what to do instead."""
 
 import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from recipe.arguments import ModelArguments
 from recipe.errors import JobError
+from recipe.run.folder import RunFolder
 from recipe.training.arguments import Arguments, parse_arguments
-from recipe.training.preflight import find_obstacles
+from recipe.training.preflight import check_run, find_machine_problems
+
+Parse = Callable[..., Arguments]
 
 
 @pytest.fixture
-def parse(tmp_path):
+def parse(tmp_path) -> Parse:
     def parse(*extra: str) -> Arguments:
         return parse_arguments(
             ["--self_test", "true", "--output_dir", str(tmp_path), "--use_cpu", "true", *extra]
@@ -20,59 +25,87 @@ def parse(tmp_path):
     return parse
 
 
-def test_the_optimizer_is_fused_adamw_unless_another_is_asked_for(parse):
+@pytest.fixture
+def check(parse) -> Callable[..., None]:
+    def check(*extra: str) -> None:
+        arguments = parse(*extra)
+        check_run(arguments, RunFolder(Path(arguments.training.output_dir)))
+
+    return check
+
+
+def test_a_run_that_can_work_is_not_refused_and_the_optimizer_is_fused_adamw(parse, check):
     assert parse().training.optim == "adamw_torch_fused"
+    check()
 
 
 @pytest.mark.parametrize(
     ("optim", "library"),
     [("adamw_bnb_8bit", "bitsandbytes"), ("adamw_torch_8bit", "torchao"), ("lomo", "lomo_optim")],
 )
-def test_an_optimizer_without_its_library_is_refused(parse, optim: str, library: str):
+def test_an_optimizer_without_its_library_is_refused(check, optim: str, library: str):
     if importlib.util.find_spec(library):
         pytest.skip(f"{library} is installed")
     with pytest.raises(
         JobError, match=rf"optim: {optim} cannot work here .*{library}.*adamw_torch_fused can"
     ):
-        parse("--optim", optim)
+        check("--optim", optim)
 
 
-def test_an_optimizer_that_pages_to_main_memory_needs_a_gpu(parse):
+def test_an_optimizer_that_pages_to_main_memory_needs_a_gpu(check):
     with pytest.raises(JobError, match="paged_adamw_8bit pages between GPU and main memory"):
-        parse("--optim", "paged_adamw_8bit")
+        check("--optim", "paged_adamw_8bit")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of the compiler's own
-def test_compiling_without_a_compiler_is_refused(parse, monkeypatch, tmp_path):
+def test_compiling_without_a_compiler_is_refused(check, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
         JobError, match=r"torch_compile cannot work here \(.*compiler.*install a C\+\+ compiler"
     ):
-        parse("--torch_compile", "true")
+        check("--torch_compile", "true")
 
 
-def test_an_unknown_compiler_is_refused(parse):
+def test_an_unknown_compiler_is_refused(check):
     with pytest.raises(JobError, match=r"torch_compile cannot work here .*no_such"):
-        parse("--torch_compile_backend", "no_such")
+        check("--torch_compile_backend", "no_such")
 
 
-def test_lora_alpha_alone_is_refused(parse):
+def test_an_engine_that_is_not_installed_is_refused(check, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
+    with pytest.raises(JobError, match="ctranslate2 is not installed"):
+        check("--evaluation_engine", "ctranslate2")
+
+
+def test_lora_alpha_alone_is_refused(check):
     with pytest.raises(JobError, match="lora_alpha needs a lora_rank"):
-        parse("--lora_alpha", "16")
+        check("--lora_alpha", "16")
 
 
-@pytest.mark.parametrize("engine", ["FSDP", "DeepSpeed"])
+ENGINES = {
+    "FSDP": {"FSDP_VERSION": "2", "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT"},
+    "DeepSpeed": {"ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"},
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_adapters_and_a_compiler_on_a_sharded_model_are_refused(parse, monkeypatch, engine: str):
-    training = parse().training
-    monkeypatch.setenv(f"ACCELERATE_USE_{engine.upper()}", "true")
-    assert find_obstacles(ModelArguments(), training) == []
-    [problem] = find_obstacles(ModelArguments(lora_rank=4), training)
+    plain, adapted = parse(), parse("--lora_rank", "4")
+    for name, value in {f"ACCELERATE_USE_{engine.upper()}": "true", **ENGINES[engine]}.items():
+        monkeypatch.setenv(name, value)
+    assert find_machine_problems(plain) == []
+    [problem] = find_machine_problems(adapted)
     assert problem.startswith(f"lora_rank does not work with {engine}")
-    training.torch_compile = True
-    [problem] = find_obstacles(ModelArguments(), training)
+    plain.training.torch_compile = True
+    [problem] = find_machine_problems(plain)
     assert problem.startswith(f"torch_compile does not work with {engine}")
 
 
-def test_bounds_hold_for_adapters(parse):
+def test_bounds_hold_for_adapters(check):
     with pytest.raises(JobError, match="lora_rank"):
-        parse("--lora_rank", "-1")
+        check("--lora_rank", "-1")
+
+
+def test_a_destination_of_no_known_form_is_refused(check):
+    with pytest.raises(JobError, match="ftp"):
+        check("--publish_to", "ftp://x/y")

@@ -1,9 +1,9 @@
+import copy
 import math
 import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,15 +17,15 @@ from tiny_trainers import (
     make_windows,
     resume,
     stopped,
+    tiny_whisper,
     trained,
     weights,
 )
 from torch.nn.functional import log_softmax
 
 from recipe.errors import CheckpointError, TrainingError
-from recipe.model.inputs import IGNORED
-from recipe.model.tiny import build_tiny_whisper
-from recipe.model.whisper import WhisperForConditionalGeneration
+from recipe.model.inference import IGNORED
+from recipe.model.whisper import Whisper
 from recipe.training.checkpoints import list_checkpoints, verify_checkpoint
 from recipe.training.trainer import WhisperTrainer, token_loss
 
@@ -92,20 +92,14 @@ Build = Callable[..., WhisperTrainer]
 
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_whisper(tmp_path_factory.mktemp("tiny"))
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Whisper:
+    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
-def build_in(model_dir: Path) -> Build:
+def build_in(whisper: Whisper) -> Build:
     """Builds a trainer of two epochs of two updates in a folder."""
-    windows = make_windows(model_dir)
-
-    def build(folder: Path, **changes: Any) -> WhisperTrainer:
-        model = WhisperForConditionalGeneration.from_pretrained(model_dir)
-        return build_trainer(model, windows, folder, **changes)
-
-    return build
+    return partial(build_trainer, whisper, make_windows(whisper))
 
 
 @pytest.fixture
@@ -150,8 +144,8 @@ def test_the_number_of_updates_is_known_before_training(build, epochs: float):
     assert trained(trainer).state.max_steps == trainer.state.global_step == announced
 
 
-def test_training_in_low_precision_is_measured_in_full(build, model_dir: Path):
-    batch = build().data_collator([make_windows(model_dir)[0]])
+def test_training_in_low_precision_is_measured_in_full(build, whisper: Whisper):
+    batch = build().data_collator([make_windows(whisper)[0]])
     del batch["labels"]
 
     def logits_of(model: torch.nn.Module) -> torch.Tensor:
@@ -159,7 +153,7 @@ def test_training_in_low_precision_is_measured_in_full(build, model_dir: Path):
             return model.eval()(**batch).logits
 
     def fresh() -> torch.Tensor:
-        same = WhisperForConditionalGeneration.from_pretrained(model_dir)
+        same = copy.deepcopy(whisper.model)
         same.load_state_dict(trainer.whole_model.state_dict())
         return logits_of(same)
 

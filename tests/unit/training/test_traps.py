@@ -2,15 +2,14 @@
 
 Where it is cheap, a test also holds the library to the behaviour that makes our way necessary: when an
 upgrade mends it, the test fails and the workaround can go. Traps that have a test of their own elsewhere
-are not repeated: accumulation and processes (test_trainer, test_layouts), padding by length (test_features),
-the best model by WER and not by loss (test_trainer), the metric without network (test_metrics), the decoder's
-448 positions (test_windows), rolling captions (test_captions_rolling), what a released folder holds
+are not repeated: accumulation and processes (test_trainer, test_layouts), padding by length (test_inputs),
+the best model by WER and not by loss (test_trainer), the metric without network (test_asr_errors), the
+decoder's 448 positions (test_windows), rolling captions (test_rolling), what a released folder holds
 (test_staging, test_verification).
 """
 
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 import torch
 from accelerate.data_loader import BatchSamplerShard
 from datasets import Audio, Dataset
+from tiny_trainers import copy_of, make_example, make_examples, tiny_whisper
 from torch.utils.data import BatchSampler
 from transformers import (
     Seq2SeqTrainer,
@@ -36,68 +36,65 @@ from recipe.audio.decoding import encode_flac
 from recipe.audio.mel import log_mel
 from recipe.captions.reader import read_captions
 from recipe.data.shards import FEATURES
-from recipe.data.windows import MAX_LABEL_TOKENS, Segment
+from recipe.data.windows import MAX_LABEL_TOKENS, Segment, segments_of, text_of
 from recipe.errors import JobError
 from recipe.evaluation.decoding import MAX_NEW_TOKENS
-from recipe.evaluation.transcription import Decoding, Listener, spoken_words, transcribe_examples
-from recipe.model.inference import autocast
-from recipe.model.inputs import IGNORED, LabelEncoder, View, ViewShares, WindowDataset, collate
+from recipe.evaluation.transcription import Decoding, transcribe_examples
+from recipe.model.inference import IGNORED, autocast
+from recipe.model.inputs import LabelEncoder, View, ViewProbabilities, WindowDataset, collate
 from recipe.model.tiny import build_tiny_whisper
-from recipe.model.whisper import WhisperForConditionalGeneration, load_model, suppressed_symbols
+from recipe.model.whisper import Whisper, WhisperForConditionalGeneration, load_whisper
 from recipe.screening.languages import check_language
 from recipe.training.arguments import RecipeTrainingArguments
-from recipe.training.attempt import LONG_WAIT
+from recipe.training.distributed import LONG_WAIT
 from recipe.training.trainer import WhisperTrainer, token_loss
 
 SOUND = np.random.default_rng(0).integers(-3_000, 3_000, 3 * 16_000).astype(np.int16)
 TEXTS = ("One.", "Two and three.", "Four, five, six, seven and eight.", "Nine!")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Whisper:
+    """For tests that leave the model as it is."""
+    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return build_tiny_whisper(tmp_path_factory.mktemp("tiny"))
+def folder(shared: Whisper) -> Path:
+    return Path(shared.model.name_or_path)
 
 
 @pytest.fixture(scope="module")
-def processor(folder: Path) -> WhisperProcessor:
-    return WhisperProcessor.from_pretrained(folder)
+def processor(shared: Whisper) -> WhisperProcessor:
+    return shared.processor
 
 
 @pytest.fixture
-def model(folder: Path) -> WhisperForConditionalGeneration:
-    return WhisperForConditionalGeneration.from_pretrained(folder)
+def whisper(shared: Whisper) -> Whisper:
+    return copy_of(shared)
+
+
+@pytest.fixture
+def model(whisper: Whisper) -> WhisperForConditionalGeneration:
+    return whisper.model
 
 
 @pytest.fixture(scope="module")
 def examples() -> Dataset:
-    return Dataset.from_list(
-        [
-            {
-                "recording": "r",
-                "language": "en",
-                "start_ms": 0,
-                "end_ms": 3_000,
-                "audio": {"bytes": encode_flac(SOUND), "path": None},
-                "segments": [{"start_ms": 210, "end_ms": 2_990, "text": text}],
-                "prompt": "Before.",
-            }
-            for text in TEXTS
-        ]
+    return make_examples(
+        make_example(
+            language="en",
+            end_ms=3_000,
+            audio={"bytes": encode_flac(SOUND), "path": None},
+            segments=[{"start_ms": 210, "end_ms": 2_990, "text": text}],
+        )
+        for text in TEXTS
     )
 
 
 @pytest.fixture(scope="module")
-def windows(examples: Dataset, processor: WhisperProcessor) -> WindowDataset:
-    encoder = LabelEncoder(processor.tokenizer, "transcribe")
-    return WindowDataset(examples, processor.feature_extractor, encoder, ViewShares(0.5, 0.5), seed=1)
+def windows(examples: Dataset, shared: Whisper) -> WindowDataset:
+    return WindowDataset(examples, shared, ViewProbabilities(0.5, 0.5), seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +160,7 @@ def test_the_end_is_learnt_though_padding_has_the_same_id(processor, batch):
 def test_ignored_labels_cannot_be_decoded_so_references_come_from_the_captions(processor, examples):
     with pytest.raises(OverflowError):
         processor.tokenizer.decode([IGNORED])
-    assert [spoken_words(example) for example in examples] == list(TEXTS)
+    assert [text_of(segments_of(example)) for example in examples] == list(TEXTS)
 
 
 def test_each_row_starts_the_transcript_once_whatever_stands_before_it(processor, windows):
@@ -188,14 +185,13 @@ def test_building_labels_leaves_the_shared_tokenizer_alone(processor):
 
 
 def test_a_language_that_the_vocabulary_lacks_is_refused_and_not_taken_for_a_task(tmp_path):
-    ninety_nine = build_tiny_whisper(tmp_path, languages=list(LANGUAGES)[:99])
-    processor = WhisperProcessor.from_pretrained(ninety_nine)
-    processor.tokenizer.set_prefix_tokens(language="yue")
-    assert processor.tokenizer.convert_ids_to_tokens(processor.tokenizer.prefix_tokens)[1] == "<|translate|>"
-    with pytest.raises(JobError, match="yue"):
-        check_language("yue", processor)
-    with pytest.raises(JobError, match="Cantonese"):
-        check_language("Cantonese", processor)
+    ninety_nine = tiny_whisper(tmp_path, languages=list(LANGUAGES)[:99])
+    tokenizer = ninety_nine.processor.tokenizer
+    tokenizer.set_prefix_tokens(language="yue")
+    assert tokenizer.convert_ids_to_tokens(tokenizer.prefix_tokens)[1] == "<|translate|>"
+    for language in ("yue", "Cantonese"):
+        with pytest.raises(JobError, match=language):
+            check_language(language, ninety_nine)
 
 
 @pytest.mark.parametrize("num_languages", [99, 100])
@@ -208,12 +204,12 @@ def test_timestamps_are_found_by_name_since_their_ids_differ_by_checkpoint(tmp_p
     assert ids[3] == 264 + num_languages + 60
 
 
-def test_a_time_off_the_grid_would_fall_apart_and_never_comes(processor, windows):
-    tokenizer = processor.tokenizer
+def test_a_time_off_the_grid_would_fall_apart_and_never_comes(shared, windows):
+    tokenizer = shared.processor.tokenizer
     assert len(tokenizer.encode("<|1.20|>", add_special_tokens=False)) == 1
     assert len(tokenizer.encode("<|1.21|>", add_special_tokens=False)) > 6
     timed = [windows[epoch, 0]["labels"] for epoch in range(8)]
-    times = [[i for i in labels if i > windows._encoder.first_timestamp] for labels in timed]
+    times = [[i for i in labels if i > shared.first_timestamp] for labels in timed]
     assert {len(found) for found in times} == {0, 2}, "a start and an end, or neither"
 
 
@@ -239,8 +235,8 @@ def test_the_decoder_takes_448_positions_and_the_encoder_3000_frames_and_no_othe
         model(features[..., :2_999], decoder_input_ids=ids)
 
 
-def test_what_generation_never_writes_is_not_taught(model, processor, tmp_path):
-    symbols = suppressed_symbols(model, processor)
+def test_what_generation_never_writes_is_not_taught(whisper, tmp_path):
+    model, symbols = whisper.model, whisper.suppressed_symbols()
     assert {"[", "]", "{", "}", "~"} <= symbols
     captions = tmp_path / "c.vtt"
     captions.write_text("WEBVTT\n\n00:01.000 --> 00:03.000\nfive ~ six {seven}\n")
@@ -260,13 +256,12 @@ def test_what_generation_never_writes_is_not_taught(model, processor, tmp_path):
 
 @pytest.mark.parametrize("num_mel_bins", [80, 128])
 def test_weights_are_trained_in_float32_though_the_file_is_in_half_precision(tmp_path, num_mel_bins):
-    folder = build_tiny_whisper(tmp_path, num_mel_bins=num_mel_bins)
-    WhisperForConditionalGeneration.from_pretrained(folder).half().save_pretrained(folder)
-    assert WhisperForConditionalGeneration.from_pretrained(folder).dtype == torch.float16
-    model, processor = load_model(ModelArguments(model_name_or_path=str(folder)))
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    features = log_mel(processor.feature_extractor, SOUND / np.float32(32768))
-    assert features.shape == (num_mel_bins, 3_000) == (model.config.num_mel_bins, 3_000)
+    tiny_whisper(tmp_path, num_mel_bins=num_mel_bins).model.half().save_pretrained(tmp_path)
+    assert WhisperForConditionalGeneration.from_pretrained(tmp_path).dtype == torch.float16
+    whisper = load_whisper(ModelArguments(str(tmp_path)))
+    assert {parameter.dtype for parameter in whisper.model.parameters()} == {torch.float32}
+    features = log_mel(whisper.processor.feature_extractor, SOUND / np.float32(32768))
+    assert features.shape == (num_mel_bins, 3_000) == (whisper.model.config.num_mel_bins, 3_000)
 
 
 def test_a_processor_does_not_write_the_file_that_other_runtimes_read(processor, tmp_path):
@@ -327,8 +322,8 @@ def test_the_models_own_spec_augment_masks_padding_with_what_is_no_silence_and_i
     # A checkpoint that was trained so before would go on: its masks come from the global generator.
     augmented.save_pretrained(tmp_path)
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["config.json"])
-    loaded, _ = load_model(ModelArguments(model_name_or_path=str(tmp_path)))
-    assert torch.equal(loaded.train().model._mask_input_features(features.clone()), features)
+    loaded = load_whisper(ModelArguments(str(tmp_path)))
+    assert torch.equal(loaded.model.train().model._mask_input_features(features.clone()), features)
 
 
 # Trainer
@@ -353,16 +348,16 @@ class StopTraining(Exception):  # noqa: N818 - not an error
 
 
 @pytest.fixture
-def glimpse(model, windows, batch, tmp_path) -> Glimpse:
+def glimpse(whisper, windows, batch, tmp_path) -> Glimpse:
     """One before training, one at the end of an epoch whose only update changes nothing."""
-    glimpse = Glimpse(model, batch)
+    glimpse = Glimpse(whisper.model, batch)
     with pytest.raises(StopTraining):
         glimpse()
     arguments = RecipeTrainingArguments(
         **options(tmp_path, eval_strategy="epoch", per_device_train_batch_size=4)
     )
     trainer = WhisperTrainer(
-        model, arguments, windows, windows, pad_token_id=0, fingerprint={}, measure=glimpse, callbacks=[]
+        whisper, arguments, windows, windows, fingerprint={}, measure=glimpse, callbacks=[]
     )
     with pytest.raises(StopTraining):
         trainer.train()
@@ -426,17 +421,16 @@ def test_features_are_made_by_the_fast_path_and_never_stored():
 
 def test_timestamps_prompts_and_single_cues_are_all_trained_by_default(examples):
     data = DataArguments()
-    shares = ViewShares(data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction)
+    views = ViewProbabilities(data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction)
     cues = [{"start_ms": start_ms, "end_ms": start_ms + 900, "text": "a"} for start_ms in (0, 1_000, 2_000)]
     example = examples[0] | {"segments": cues}
-    views = [shares.draw(example, np.random.default_rng(seed)) for seed in range(100)]
+    drawn = [views.draw(example, np.random.default_rng(seed)) for seed in range(100)]
     for kind in (lambda v: v.has_timestamps, lambda v: bool(v.prompt), lambda v: len(v.segments) == 1):
-        assert {kind(view) for view in views} == {True, False}
+        assert {kind(view) for view in drawn} == {True, False}
 
 
-def test_a_repetition_loop_ends_after_half_the_decoder(model, processor, examples):
-    model.generation_config.suppress_tokens = [processor.tokenizer.eos_token_id]
-    model.generation_config.eos_token_id = None
-    listener = Listener(model, processor, Decoding())
-    (text,) = transcribe_examples(listener, examples.select([0]))
-    assert len(processor.tokenizer.encode(text, add_special_tokens=False)) <= MAX_NEW_TOKENS == 224
+def test_a_repetition_loop_ends_after_half_the_decoder(whisper, examples):
+    tokenizer, config = whisper.processor.tokenizer, whisper.generation_config
+    config.suppress_tokens, config.eos_token_id = [tokenizer.eos_token_id], None
+    (text,) = transcribe_examples(whisper, examples.select([0]), Decoding())
+    assert len(tokenizer.encode(text, add_special_tokens=False)) <= MAX_NEW_TOKENS == 224

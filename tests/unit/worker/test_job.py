@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from recipe.backend.address import check_base_url
-from recipe.errors import JobError
+from recipe.errors import JobConflictError, JobError
+from recipe.run.folder import RunFolder
 from recipe.run.settings import OperatorSettings
-from recipe.worker.job import AcceptedJob, Stage, parse_json, read_job
+from recipe.worker.job import AcceptedJob, Job, open_run, parse_json, read_job
 
 SEED = json.loads("""
 {"input": {"model_id": "openai/whisper-tiny", "epochs": 1, "project_id": "uuid-string", "user_id": "uuid-string",
@@ -25,7 +25,7 @@ def audio(filename: object) -> dict[str, object]:
 
 def read(changes: dict[str, Any] | None = None, event_id: str = "event-1", **settings: Any) -> AcceptedJob:
     operator = OperatorSettings(runs_dir=Path("/runs"), **settings)
-    return read_job(SEED | (changes or {}), event_id, operator, check_base_url)
+    return read_job(SEED | (changes or {}), event_id, operator)
 
 
 def test_the_seed_job_is_accepted_as_it_is() -> None:
@@ -48,7 +48,7 @@ def test_the_seed_job_is_accepted_as_it_is() -> None:
 def test_the_smallest_job_gets_the_contracts_defaults() -> None:
     required = ("project_id", "user_id", "backend_base_url", "files_manifest")
     request = {name: SEED[name] for name in required}
-    job = read_job(request, "event-1", OperatorSettings(runs_dir=Path("/runs")), check_base_url).job
+    job = read_job(request, "event-1", OperatorSettings(runs_dir=Path("/runs"))).job
     assert (job.model_id, job.epochs, job.batch_size) == ("openai/whisper-tiny", 1, 2)
     assert job.learning_rate == 2e-5
     assert job.secrets() == []
@@ -131,6 +131,11 @@ def test_accepted(changes: dict[str, Any]) -> None:
             id="an unknown type",
         ),
         pytest.param({"options": {"lerning_rate": 1}}, ["lerning_rate is not an option"], id="a typo"),
+        pytest.param(
+            {"options": {"average_checkpoints": 1}},
+            ["average_checkpoints is not an option"],
+            id="an option that is no more",
+        ),
         pytest.param({"options": {"output_dir": "/"}}, ["output_dir is not an option"], id="our own folder"),
         pytest.param({"options": {"self_test": True}}, ["self_test is not an option"], id="a hidden door"),
         pytest.param({"options": {"model_name_or_path": "x"}}, ["is not an option"], id="the model again"),
@@ -161,6 +166,12 @@ def test_every_problem_is_named_in_one_error() -> None:
     assert [name for name in named if name not in str(error.value)] == []
 
 
+def test_options_that_disagree_are_refused_in_one_sentence() -> None:
+    with pytest.raises(JobError) as error:
+        read({"options": {"lora_alpha": 16}})
+    assert str(error.value) == "The settings cannot be used: lora_alpha needs a lora_rank over 0."
+
+
 def test_a_thousand_problems_make_a_short_error() -> None:
     with pytest.raises(JobError, match="and 980 more") as error:
         read({"files_manifest": [audio(f"{number}/x") for number in range(1000)]})
@@ -182,7 +193,7 @@ def test_secrets_are_not_in_the_repr_nor_in_the_settings() -> None:
     job = read({"auth_token": "s3cret-a", "worker_api_key": "s3cret-b"}).job
     assert job.secrets() == ["s3cret-a", "s3cret-b"]
     assert "s3cret" not in repr(job) + json.dumps(job.settings()) + json.dumps(
-        job.to_train_arguments(Path("/r"))
+        job.to_train_arguments(RunFolder(Path("/r")))
     )
 
 
@@ -195,7 +206,7 @@ def test_unknown_fields_are_ignored_and_named_once() -> None:
 @pytest.mark.parametrize("request_", [None, [], 3, "[]", "not JSON"], ids=str)
 def test_a_request_that_is_no_object_is_refused(request_: object) -> None:
     with pytest.raises(JobError):
-        read_job(request_, "event-1", OperatorSettings(runs_dir=Path("/runs")), check_base_url)
+        read_job(request_, "event-1", OperatorSettings(runs_dir=Path("/runs")))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +220,7 @@ def test_json_is_read_by_the_letter(text: str) -> None:
 
 def test_a_request_may_come_as_json_text() -> None:
     settings = OperatorSettings(runs_dir=Path("/runs"))
-    assert read_job(json.dumps(SEED), "e", settings, check_base_url).job.settings() == read().job.settings()
+    assert read_job(json.dumps(SEED), "e", settings).job.settings() == read().job.settings()
 
 
 @pytest.mark.parametrize(
@@ -245,7 +256,7 @@ def test_the_fingerprint_depends_on_the_settings_and_not_on_secrets_or_names() -
 
 def test_the_arguments_of_the_training_carry_settings_and_options() -> None:
     job = read({"options": {"language": "fr"}, "job_id": "j"}).job
-    arguments = job.to_train_arguments(Path("/runs/j"))
+    arguments = job.to_train_arguments(RunFolder(Path("/runs/j")))
     assert arguments["model_name_or_path"] == "openai/whisper-tiny"
     assert arguments["num_train_epochs"] == 1
     assert arguments["per_device_train_batch_size"] == 2
@@ -271,19 +282,43 @@ def test_the_operator_may_allow_a_private_backend() -> None:
     assert job.backend_base_url == "http://127.0.0.1:8000"
 
 
-def test_the_stages_are_the_contracts_statuses_in_order() -> None:
-    contract = [
-        *("initializing", "loading_model", "model_loaded", "preparing_dataset", "dataset_ready"),
-        *("starting_training", "training_started", "epoch_started", "epoch_completed", "checkpoint_saved"),
-        *("training_completed", "saving_model", "completed", "failed"),
-    ]
-    ours = [str(stage) for stage in Stage]
-    assert [name for name in ours if name in contract] == contract
-    assert set(ours) - set(contract) == {
-        "download_progress",
-        "resumed",
-        "training_progress",
-        "evaluation_completed",
-        "cancelled",
-        "interrupted",
-    }
+def make_job(**changes: object) -> Job:
+    fields = {"user_id": "u", "files_manifest": [audio("a.wav")], "job_id": "job-1"}
+    return read(fields | changes).job
+
+
+def test_a_new_job_claims_its_folder(tmp_path: Path) -> None:
+    with open_run(tmp_path, make_job()) as run:
+        assert json.loads((run.path / "manifest.json").read_text()) == [
+            {"file_type": "audio", "filename": "a.wav"}
+        ]
+        assert json.loads((run.path / "job.json").read_text())["settings"]["user_id"] == "u"
+        assert run.path.stat().st_mode & 0o777 == 0o700
+        assert run.read_result() is None
+        assert run.read_error() is None
+
+
+def test_the_same_job_may_come_back_and_another_may_not(tmp_path: Path) -> None:
+    for _ in range(2):
+        with open_run(tmp_path, make_job()):
+            pass
+    with pytest.raises(JobConflictError, match=r"differing: epochs"), open_run(tmp_path, make_job(epochs=2)):
+        pytest.fail("it must not be opened")
+
+
+def test_a_folder_in_use_is_refused_and_free_afterwards(tmp_path: Path) -> None:
+    with (
+        open_run(tmp_path, make_job()),
+        pytest.raises(JobConflictError, match="running already"),
+        open_run(tmp_path, make_job()),
+    ):
+        pytest.fail("it must not be opened")
+    with open_run(tmp_path, make_job()):
+        pass
+
+
+def test_a_damaged_description_is_written_anew(tmp_path: Path) -> None:
+    with open_run(tmp_path, make_job()) as run:
+        (run.path / "job.json").write_text('{"finger')
+    with open_run(tmp_path, make_job()) as run:
+        assert json.loads((run.path / "job.json").read_text())["fingerprint"] == make_job().fingerprint()

@@ -1,0 +1,1 @@
+"""This recipe and the usual one side by side: `python -m scripts.benchmarks.usual_recipe --help`."""

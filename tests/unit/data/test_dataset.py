@@ -1,0 +1,93 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from voices import make_noise, make_voice
+
+from recipe.arguments import DataArguments
+from recipe.audio.decoding import encode_flac
+from recipe.data.dataset import prepare_dataset, write_dataset_report
+from recipe.errors import DataError
+
+SOUNDS = {
+    "voice": encode_flac(make_voice(35)),
+    "noise": encode_flac(make_noise(50)),
+    "silence": encode_flac(np.zeros(16_000 * 20, np.int16)),
+    "html": b"<!DOCTYPE html><html>",
+    "missing": None,
+}
+
+
+def test_the_whole_dataset_adds_up_and_holds_a_recording_out(make_recording, tmp_path, preparation):
+    recordings = [make_recording(f"talk-{number}") for number in range(4)]
+    recordings.append(make_recording("untold", encode_flac(make_voice(40)), None))
+    data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
+    assert len(data.held_out) == 1
+    assert len(data.train) == 3
+    assert data.report["num_recordings"] == 5
+    assert data.report["recordings_by_outcome"] == {"speech": 4, "skipped": 1}
+    assert data.report["audio_ms"] == data.report["kept_ms"] + sum(data.report["lost_ms"].values())
+    assert data.warnings == ["untold: skipped: there is no vtt"]
+    assert not set(data.train["recording"]) & set(data.held_out["recording"])
+
+
+def check_sums(report) -> None:
+    """Every recording, cue, millisecond and window is where the report says, and nowhere else."""
+    for part in (report, *report["recordings"]):
+        assert part["audio_ms"] == part["kept_ms"] + sum(part["lost_ms"].values())
+        assert part["num_cues"] == part["num_cues_kept"] + sum(part["lost_cues"].values())
+        assert min(part["kept_ms"], part["num_cues_kept"], *part["lost_ms"].values(), 0) == 0
+    for name in ("audio_ms", "kept_ms", "num_cues", "num_cues_kept", "num_windows", "num_no_speech_windows"):
+        assert report[name] == sum(recording[name] for recording in report["recordings"])
+    assert report["num_recordings"] == sum(report["recordings_by_outcome"].values())
+    num_split = report["num_train_windows"] + report["num_held_out_windows"]
+    assert report["num_windows"] == num_split + sum(report["num_unused_windows"].values())
+    for name in ("window_seconds", "label_tokens"):
+        assert sum(report["histograms"][name]["counts"]) == report["num_windows"]
+    assert sum(report["faulty_windows"].values()) == report["num_faulty_windows"]
+    for recording in report["recordings"]:
+        assert set(recording["lost_examples"]) == set(recording["lost_ms"])
+        for reason, (start_ms, end_ms) in recording["lost_examples"].items():
+            assert 0 < end_ms - start_ms <= recording["lost_ms"][reason]
+
+
+texts = st.one_of(
+    st.text(alphabet="ab é<>&\n-[]♪:", max_size=60),
+    st.sampled_from(
+        ["All of this is said.", "so " * 80, "", "&amp;lt;i", "[Music]", "one", "Some more of it."]
+    ),
+)
+cues = st.lists(st.tuples(st.integers(0, 60_000), st.integers(-500, 40_000), texts), max_size=10)
+captions = st.one_of(st.none(), st.just('{"error": 1}'), cues)
+"""A file's text, or the cues that are written into it, or no file."""
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(sorted(SOUNDS)), captions), min_size=1, max_size=3))
+def test_the_sums_hold_on_broken_datasets(make_recording, write_vtt, tmp_path, preparation, broken):
+    recordings = []
+    for number, (sound, content) in enumerate(broken):
+        is_cues = isinstance(content, list)
+        text = write_vtt(*((at, at + length, words) for at, length, words in content)) if is_cues else content
+        recordings.append(make_recording(f"talk-{number}", SOUNDS[sound], text))
+    good = write_vtt((1_000, 4_000, "This one is as it should be."), (5_000, 7_000, "All of it is said."))
+    recordings.append(make_recording("talk-good", SOUNDS["voice"], good))
+    settings_ = replace(preparation, no_speech_fraction=1.0)
+    arguments = DataArguments(max_fallback_fraction=1.0)
+    data = prepare_dataset(recordings, settings_, arguments, tmp_path / "prepared", num_workers=1)
+    check_sums(data.report)
+    write_dataset_report(tmp_path / "prepared", data)
+    assert json.loads((tmp_path / "prepared" / "dataset_report.json").read_text()) == data.report
+    assert (len(data.train), len(data.held_out)) == (
+        data.report["num_train_windows"],
+        data.report["num_held_out_windows"],
+    )
+
+
+def test_a_dataset_without_speech_is_refused_before_any_report(make_recording, tmp_path, preparation):
+    recording = make_recording("talk", SOUNDS["silence"], None)
+    with pytest.raises(DataError, match="None of the 1 recordings"):
+        prepare_dataset([recording], preparation, DataArguments(), tmp_path / "prepared")

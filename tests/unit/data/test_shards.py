@@ -1,0 +1,91 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from voices import make_noise
+
+from recipe.audio.decoding import encode_flac
+from recipe.data.partition import Partition
+from recipe.data.shards import Shard, build_shards, load_examples, load_rows
+
+
+def test_a_shard_depends_on_its_own_recordings_language_and_no_others(make_recording, tmp_path, preparation):
+    talk = make_recording("talk")
+    other = make_recording("other")
+
+    def build(talk_language: str, other_language: str) -> list[Shard]:
+        recordings = [replace(talk, language=talk_language), replace(other, language=other_language)]
+        return build_shards(recordings, preparation, tmp_path / "shards", num_workers=1)
+
+    first, changed = build("fr", "en"), build("fr", "de")
+    assert changed[0].path == first[0].path
+    assert changed[1].path != first[1].path
+    assert load_examples(changed)["language"][:] == ["fr", "de"]
+    assert [shard.report.language for shard in changed] == ["fr", "de"]
+
+
+def test_a_shard_is_made_once_and_again_when_a_file_changes(make_recording, tmp_path, preparation):
+    recording = make_recording()
+    (first,) = build_shards([recording], preparation, tmp_path / "shards")
+    written = first.path.stat().st_mtime_ns
+    (again,) = build_shards([recording], preparation, tmp_path / "shards")
+    assert again == first
+    assert again.path.stat().st_mtime_ns == written
+    changed = make_recording(captions="WEBVTT\n\n00:01.000 --> 00:03.000\nGoodbye there.\n")
+    (other,) = build_shards([changed], preparation, tmp_path / "shards")
+    assert other.path != first.path
+    assert load_examples([other])[0]["segments"][0]["text"] == "Goodbye there."
+
+
+def test_several_processes_make_the_same_shards_in_order(make_recording, tmp_path, preparation):
+    recordings = [
+        make_recording(f"talk-{number}", encode_flac(make_noise(8 + number))) for number in range(3)
+    ]
+    one = build_shards(recordings, preparation, tmp_path / "one", num_workers=1)
+    two = build_shards(recordings, preparation, tmp_path / "two", num_workers=2)
+    assert [shard.path.name for shard in one] == [shard.path.name for shard in two]
+    assert load_examples(one).to_list() == load_examples(two).to_list()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux only")
+def test_a_shard_that_is_loaded_twice_is_mapped_once(make_recording, tmp_path, preparation):
+    shards = build_shards([make_recording()], preparation, tmp_path / "shards")
+    first, second = load_rows(shards), load_examples(shards)
+    assert first.to_list() == second.to_list()
+    assert Path("/proc/self/maps").read_text().count(shards[0].path.name) == 1
+
+
+def test_a_window_that_repeats_itself_is_a_row_that_is_never_loaded(
+    make_recording, write_vtt, tmp_path, preparation
+):
+    lines = ("I will say this once", "I will say this once")
+    cues = [(at, at + 3_000, f"{lines[0]}\n{lines[1]}") for at in range(0, 27_000, 3_000)]
+    captions = write_vtt(*cues, (40_000, 43_000, "Something else is said."))
+    recording = make_recording(audio=encode_flac(make_noise(50)), captions=captions)
+    (shard,) = build_shards([recording], preparation, tmp_path / "shards")
+    assert (shard.report.num_windows, shard.report.num_faulty_windows) == (1, 1)
+    assert load_examples([shard])["segments"][0][0]["text"] == "Something else is said."
+    assert load_rows([shard])["fault"][:] == ["each thing is said twice or more", ""]
+    assert shard.report.lost_cues == {"faulty window: each thing is said twice or more": 9}
+
+
+def test_each_machine_makes_its_part_and_takes_the_others(make_recording, tmp_path, preparation):
+    recordings = [make_recording(f"talk-{number}") for number in range(6)]
+    partitions = [Partition(index, 2) for index in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(
+            lambda part: build_shards(recordings, preparation, tmp_path / "s", num_workers=1, partition=part),
+            partitions,
+        )
+    assert first == second
+    assert len(list((tmp_path / "s").iterdir())) == 12
+
+
+def test_the_part_of_a_machine_that_gives_no_sign_is_made_here(make_recording, tmp_path, preparation, caplog):
+    recordings = [make_recording(f"talk-{number}") for number in range(4)]
+    shards = build_shards(
+        recordings, preparation, tmp_path / "s", num_workers=1, partition=Partition(0, 2), patience_seconds=0
+    )
+    assert [shard.report.name for shard in shards] == [recording.name for recording in recordings]
+    assert "gave no sign" in caplog.text

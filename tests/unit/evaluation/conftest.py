@@ -1,0 +1,3 @@
+from tiny_trainers import one_thread
+
+__all__ = ["one_thread"]

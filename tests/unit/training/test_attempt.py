@@ -1,0 +1,51 @@
+"""What an attempt leaves for the next one."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from tiny_trainers import evaluation_with
+
+from recipe.evaluation.report import Evaluation
+from recipe.training.arguments import parse_arguments
+from recipe.training.attempt import Attempt
+
+
+@pytest.fixture
+def attempt(tmp_path) -> Iterator[Attempt]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    flags = ["--data_dir", str(tmp_path), "--output_dir", str(tmp_path / "run"), "--use_cpu", "true"]
+    attempt = Attempt(parse_arguments(flags), {})
+    yield attempt
+    attempt._lock.close()  # else held until the process ends
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_what_was_made_is_found_again_while_it_depends_on_the_same(attempt):
+    made = []
+
+    def make() -> list[int]:
+        made.append(len(made))
+        return list(made)
+
+    assert attempt.cached("numbers", list[int], {"data": "a"}, make) == [0]
+    assert attempt.cached("numbers", list[int], {"data": "a"}, make) == [0]
+    assert attempt.cached("numbers", list[int], {"data": "b"}, make) == [0, 1]
+    assert list(attempt.folder.cached.iterdir()) == [attempt.folder.cached / "numbers.json"]
+
+
+def test_what_is_found_again_is_what_was_made(attempt):
+    made, found = (
+        attempt.cached("evaluation", Evaluation, {}, make)
+        for make in (lambda: evaluation_with(3), lambda: pytest.fail("it is there already"))
+    )
+    assert found == made == evaluation_with(3)
+
+
+@pytest.mark.parametrize("content", ["", '{"depends_on": {}, "cont', "[]", "null"])
+def test_a_damaged_file_is_made_anew(attempt, content):
+    attempt.folder.cached.mkdir()
+    (attempt.folder.cached / "numbers.json").write_text(content)
+    for _ in range(2):
+        assert attempt.cached("numbers", list[int], {}, lambda: [1]) == [1]

@@ -262,7 +262,11 @@ def describe_unknown(name: str, known: Iterable[str]) -> str:
     """The sentence for a name that is no option, with the nearest one that is; a flag keeps its dashes."""
     dashes, plain = ("--", name[2:]) if name.startswith("--") else ("", name)
     known = set(known)
-    near = [JOB_FIELDS[plain]] if JOB_FIELDS.get(plain) in known else get_close_matches(plain, known, n=1)
+    near = (
+        [JOB_FIELDS[plain]]
+        if JOB_FIELDS.get(plain) in known
+        else get_close_matches(plain, known, n=1, cutoff=0.75)
+    )
     near = near or sorted(option for option in known if plain in option)
     return f"{name} is not an option{f'; did you mean {dashes}{near[0]}?' if near else ''}"
 

@@ -41,7 +41,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--raw", action="store_true", help="as the specification reads it, nothing repaired")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--duration_ms", type=int, help="length of the recording's audio")
-    parser.add_argument("--language", help="code of the speech's language")
     return parser.parse_args()
 
 
@@ -49,7 +48,7 @@ def read(arguments: argparse.Namespace) -> tuple[tuple[Cue, ...], tuple[Note, ..
     """The cues and notes that the command line asks for."""
     if arguments.raw:
         return read_raw(arguments.file), ()
-    captions = read_captions(arguments.file, duration_ms=arguments.duration_ms, language=arguments.language)
+    captions = read_captions(arguments.file, duration_ms=arguments.duration_ms)
     return captions.cues, captions.notes
 
 

@@ -1,4 +1,4 @@
-"""Cue text as a model should learn to write it: small named rules, each with a switch.
+"""Cue text as a model should learn to write it: small named rules.
 
 A rule takes the text of one cue, lines still apart, and gives back what is left of it. A cue that a rule
 changes gets a note; one that says nothing any more is dropped with a note.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from recipe.captions.annotations import SpeakerMarks, remove_sound_marks
-from recipe.captions.capitals import is_all_capitals, is_recasable, recase
+from recipe.captions.capitals import is_all_capitals
 from recipe.captions.cues import Action, Cue, Note, Word, note_on
 from recipe.captions.repair import read_loosely
 
@@ -21,47 +21,19 @@ NO_SPEECH = "it says nothing"
 """Why an empty cue is dropped; every other dropped cue may take speech with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaning:
-    """Which rules run.
-
-    Attributes:
-        rolling: Undo rolling captions.
-        double_escapes: Decode what was escaped twice: `&amp;#39;`, `&lt;i&gt;`.
-        unicode: Compose to NFC; remove control and other invisible characters.
-        sound_marks: Remove `[Music]`, `(applause)` and notes of music.
-        speaker_marks: Remove `>>`, leading dashes and `Name:`; the name becomes the cue's speaker.
-        suppressed_symbols: Remove the symbols that the model's `suppress_tokens` can never produce.
-        flag_capitals: Note a file that is all in capitals, and keep it.
-        recase_capitals: Write such a file in lower case with capitals at sentence starts, where the
-            language allows it. Names lose theirs.
-    """
-
-    rolling: bool = True
-    double_escapes: bool = True
-    unicode: bool = True
-    sound_marks: bool = True
-    speaker_marks: bool = True
-    suppressed_symbols: bool = True
-    flag_capitals: bool = True
-    recase_capitals: bool = False
-
-
 class _Rule(NamedTuple):
     apply: Callable[[str], str]
     reason: str
 
 
-def clean_cues(
-    cues: Sequence[Cue], cleaning: Cleaning, suppressed_symbols: frozenset[str], language: str | None
-) -> tuple[list[Cue], list[Note]]:
+def clean_cues(cues: Sequence[Cue], suppressed_symbols: frozenset[str]) -> tuple[list[Cue], list[Note]]:
     """Return the cues in reading form, whitespace folded, those that say nothing left out."""
     marks = SpeakerMarks(cue.text for cue in cues)
-    rules = list(_choose_rules(cleaning, marks, suppressed_symbols))
+    rules = list(_list_rules(marks, suppressed_symbols))
     kept: list[Cue] = []
     notes: list[Note] = []
     for cue in cues:
-        speaker = cue.speaker or (marks.speaker_of(cue.text) if cleaning.speaker_marks else "")
+        speaker = cue.speaker or marks.speaker_of(cue.text)
         cleaned = _clean_cue(cue, speaker, rules, notes)
         if not _WORD_CHARACTER.search(cleaned.text):
             notes.append(note_on(cue, Action.DROPPED, NO_SPEECH))
@@ -69,21 +41,18 @@ def clean_cues(
             notes.append(note_on(cue, Action.DROPPED, "it holds a character that could not be decoded"))
         else:
             kept.append(cleaned)
-    return _settle_capitals(kept, cleaning, language, notes), notes
+    if is_all_capitals(kept):
+        notes.append(Note(0, Action.FLAGGED, "the file is in capitals"))
+    return kept, notes
 
 
-def _choose_rules(cleaning: Cleaning, marks: SpeakerMarks, symbols: frozenset[str]) -> Iterator[_Rule]:
-    if cleaning.double_escapes:
-        yield _Rule(undo_double_escapes, "references escaped twice were decoded")
-    if cleaning.unicode:
-        yield _Rule(normalize_unicode, "characters were composed or invisible ones removed")
-    if cleaning.sound_marks:
-        yield _Rule(remove_sound_marks, "marks of sounds were removed")
-    if cleaning.speaker_marks:
-        yield _Rule(marks.remove, "marks of speakers were removed")
-    if cleaning.suppressed_symbols:
-        yield _Rule(symbol_remover(symbols), "symbols that the model cannot produce were removed")
-    # Always, and last: what the others leave may join into a control token.
+def _list_rules(marks: SpeakerMarks, symbols: frozenset[str]) -> Iterator[_Rule]:
+    yield _Rule(undo_double_escapes, "references escaped twice were decoded")
+    yield _Rule(normalize_unicode, "characters were composed or invisible ones removed")
+    yield _Rule(remove_sound_marks, "marks of sounds were removed")
+    yield _Rule(marks.remove, "marks of speakers were removed")
+    yield _Rule(symbol_remover(symbols), "symbols that the model cannot produce were removed")
+    # Last: what the others leave may join into a control token.
     yield _Rule(defuse_control_tokens, "text that looks like a control token was removed")
 
 
@@ -119,19 +88,6 @@ def _fold_words(words: Iterable[Word], rules: Iterable[_Rule]) -> tuple[Word, ..
         if text.strip():
             folded.append(Word(word.start_ms, fold(text)))
     return tuple(folded)
-
-
-def _settle_capitals(
-    cues: list[Cue], cleaning: Cleaning, language: str | None, notes: list[Note]
-) -> list[Cue]:
-    if not is_all_capitals(cues):
-        return cues
-    if cleaning.recase_capitals and is_recasable(language):
-        notes.append(Note(0, Action.REPAIRED, "the file is in capitals; only sentence starts keep them"))
-        return recase(cues, language)
-    if cleaning.flag_capitals:
-        notes.append(Note(0, Action.FLAGGED, "the file is in capitals"))
-    return cues
 
 
 def fold(text: str) -> str:

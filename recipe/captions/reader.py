@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from recipe.captions.cleaning import NO_SPEECH, Cleaning, clean_cues
+from recipe.captions.cleaning import NO_SPEECH, clean_cues
 from recipe.captions.cues import Action, Cue, Note, Word
 from recipe.captions.file import decode_captions, open_captions
 from recipe.captions.repair import parse_subrip, read_blocks
@@ -28,7 +28,6 @@ from recipe.errors import CaptionError
 __all__ = [
     "Action",
     "Captions",
-    "Cleaning",
     "Cue",
     "Note",
     "Word",
@@ -93,19 +92,15 @@ def read_language(path: Path) -> str | None:
 def read_captions(
     path: Path,
     *,
-    cleaning: Cleaning = Cleaning(),  # noqa: B008 - frozen, so one default for all is safe
     duration_ms: int | None = None,
     suppressed_symbols: frozenset[str] = frozenset(),
-    language: str | None = None,
 ) -> Captions:
     """Return the captions of a WebVTT or SubRip file; none when it is valid but has no cues.
 
     Args:
         path: The file.
-        cleaning: Rules that turn cue text into reading form.
         duration_ms: Length of the recording's audio, to judge cues near its end.
         suppressed_symbols: Texts that the model can never produce.
-        language: Code of the speech's language; the file's own header counts where it is None.
 
     Raises:
         CaptionError: if the file is empty, cannot be read, or is not captions at all.
@@ -115,16 +110,10 @@ def read_captions(
         file.lines, file.first_line, is_subrip=file.source_format == "subrip"
     )
     notes += file.notes
-    clean = partial(
-        clean_cues,
-        cleaning=cleaning,
-        suppressed_symbols=suppressed_symbols,
-        language=language or file.language,
-    )
     stages: list[Callable[[list[Cue]], tuple[list[Cue], list[Note]]]] = [
         sort_cues,
-        *([undo_rolling] if cleaning.rolling else []),
-        clean,
+        undo_rolling,
+        partial(clean_cues, suppressed_symbols=suppressed_symbols),
         partial(settle_times, duration_ms=duration_ms),
     ]
     for stage in stages:

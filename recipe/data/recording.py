@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from recipe.arguments import caption_language
 from recipe.audio.decoding import Audio, AudioLimits, decode_audio, silence, slice_samples
 from recipe.audio.voice import MAX_VOICE_MS, VoiceMeter, has_voice, voice_ms
-from recipe.captions.reader import Action, Captions, Cleaning, Cue, Note, read_captions
+from recipe.captions.reader import Action, Captions, Cue, Note, read_captions
 from recipe.data.manifest import Recording
 from recipe.data.partition import position_of
 from recipe.data.quality import count_scripts, find_flags, measure_window
@@ -45,7 +44,6 @@ class PreparationSettings:
             `DataArguments`.
         suppressed_symbols: Symbols that the model can never write.
         limits: What an audio file may hold.
-        cleaning: Rules that turn cues into reading form.
     """
 
     tokenizer_file: Path
@@ -54,7 +52,6 @@ class PreparationSettings:
     no_speech_fraction: float = 0.1
     suppressed_symbols: frozenset[str] = frozenset()
     limits: AudioLimits = field(default_factory=AudioLimits)
-    cleaning: Cleaning = field(default_factory=Cleaning)
 
 
 def read_recording(
@@ -175,10 +172,8 @@ def _read_transcript(
         try:
             captions = read_captions(
                 recording.transcript.path,
-                cleaning=settings.cleaning,
                 duration_ms=audio.duration_ms if audio else None,
                 suppressed_symbols=settings.suppressed_symbols,
-                language=caption_language(recording.language, settings.task),
             )
             problem = "the caption file holds no usable cue"
         except CaptionError as error:

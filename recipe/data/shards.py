@@ -270,7 +270,6 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
             "no_speech_fraction": settings.no_speech_fraction,
             "suppressed_symbols": sorted(settings.suppressed_symbols),
             "limits": asdict(settings.limits),
-            "cleaning": asdict(settings.cleaning),
         },
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]

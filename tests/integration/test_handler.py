@@ -16,6 +16,7 @@ from control_plane import ControlPlane
 
 from recipe.backend.events import Outbox
 
+IS_SPREAD = True  # each test has a worker of its own
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOKEN = "eyJhbGciOi.very-secret/token+1.x_Y=="
 API_KEY = "sh4red-worker-s3cret"
@@ -58,7 +59,7 @@ class WorkerProcess:
             "WHISPERTRAIN_FLUSH_SECONDS": "3",
             "PYTHONPATH": str(REPOSITORY),
         }
-        script = REPOSITORY / "tests" / "integration" / "stand_in_worker.py"
+        script = REPOSITORY / "tests" / "support" / "stand_in_worker.py"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(script), behaviour, *arguments],

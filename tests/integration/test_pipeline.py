@@ -159,6 +159,7 @@ def test_a_job_in_two_languages_is_measured_in_both(tmp_path, tiny_dir):
             write_recording(source, f"{language}-{number}", seed=number)
             (source / f"{language}-{number}.vtt").rename(source / f"{language}-{number}.{language}.vtt")
     answer, _ = send_job(tmp_path / "job", source, tiny_dir, epochs=1, options={})
+    assert answer["success"], answer
     run = tmp_path / "job" / "runs" / "job-1"
     result, report = answer["result"], json.loads((run / "report.json").read_text())
     assert {code: part["num_recordings"] for code, part in result["dataset"]["languages"].items()} == {
@@ -191,6 +192,7 @@ def test_bad_files_cost_only_themselves_and_are_named(tmp_path, tiny_dir):
     (source / "good-0.vtt").write_text(broken)
     manifest = [*list_manifest(source), {"file_type": "audio", "filename": "missing.wav"}]
     answer, events = send_job(tmp_path / "job", source, tiny_dir, files_manifest=manifest, epochs=1)
+    assert answer["success"], answer
     result = answer["result"]
     assert result["dataset"]["recordings_by_outcome"] == {"speech": 10, "silence": 3}
     assert result["dataset"]["num_fallback_recordings"] == 3

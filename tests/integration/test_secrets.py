@@ -1,6 +1,7 @@
 """A whole job, from the queue to the published model, tells its secrets to nobody but the backend."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -21,8 +22,6 @@ from training_runs import (
     serve_backend,
     write_recording,
 )
-
-from recipe.model.tiny import build_tiny_whisper
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.dG9rZW4tb2YtdGhlLWpvYg.S3cr3t-signature"
 API_KEY = "sh4red-w0rker-s3cret-of-the-platform"
@@ -96,11 +95,11 @@ class Platform:
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     root = tmp_path_factory.mktemp("platform")
     (root / "uploads" / USER).mkdir(parents=True)
     write_recording(root / "uploads" / USER / "tones", 20)
-    build_tiny_whisper(root / "models" / "tiny")
+    shutil.copytree(tiny_dir, root / "models" / "tiny")
     plane = ControlPlane()
     with serve_backend(root, WHISPERTRAIN_AUTH_TOKEN=TOKEN) as address:
         worker, log = start_worker(root, plane)

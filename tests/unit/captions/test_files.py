@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from recipe.captions.reader import Captions, Cleaning, Cue, decode_captions, parse_subrip, read_captions
+from recipe.captions.reader import Captions, Cue, decode_captions, parse_subrip, read_captions
 from recipe.errors import CaptionError
 
 CUE = "00:01.000 --> 00:03.000\nHello.\n"
@@ -100,28 +100,23 @@ def test_a_label_names_the_speaker(tmp_path):
     assert (cue.speaker, cue.text) == ("DR. SMITH", "Hello.")
 
 
-SWITCHED = {
-    "double_escapes": ("it&amp;#39;s", "it's", "it&#39;s"),
-    "unicode": ("cafe\u0301", "café", "cafe\u0301"),
-    "sound_marks": ("[laughs] ha", "ha", "[laughs] ha"),
-    "speaker_marks": (">> JOHN: ha", "ha", ">> JOHN: ha"),
-    "suppressed_symbols": ("so; ha", "so ha", "so; ha"),
+RULES = {
+    "escaped twice": ("it&amp;#39;s", "it's"),
+    "decomposed": ("cafe\u0301", "café"),
+    "mark of a sound": ("[laughs] ha", "ha"),
+    "mark of a speaker": (">> JOHN: ha", "ha"),
+    "suppressed symbol": ("so; ha", "so ha"),
 }
 
 
-@pytest.mark.parametrize("switch", SWITCHED)
-def test_each_rule_has_a_switch(tmp_path, switch):
-    payload, text_when_on, text_when_off = SWITCHED[switch]
+@pytest.mark.parametrize(("payload", "expected"), RULES.values(), ids=RULES)
+def test_each_rule_brings_a_text_into_reading_form(tmp_path, payload, expected):
     path = write(tmp_path, f"WEBVTT\n\n00:01.000 --> 00:03.000\n{payload}\n")
-    for is_on, expected in ((True, text_when_on), (False, text_when_off)):
-        cleaning = Cleaning(**{switch: is_on})
-        symbols = frozenset(";" if switch == "suppressed_symbols" else "")
-        (cue,) = read_captions(path, cleaning=cleaning, suppressed_symbols=symbols).cues
-        assert cue.text == expected
+    (cue,) = read_captions(path, suppressed_symbols=frozenset(";")).cues
+    assert cue.text == expected
 
 
 CAPITALS = """WEBVTT
-Language: {}
 
 00:01.000 --> 00:03.000
 I THINK I'M FINE. ARE
@@ -131,20 +126,10 @@ YOU SURE? YES.
 """
 
 
-@pytest.mark.parametrize(
-    ("language", "expected", "action"),
-    [
-        ("en-GB", ["I think I'm fine. Are", "you sure? Yes."], "repaired"),
-        ("fr", ["I think i'm fine. Are", "you sure? Yes."], "repaired"),
-        ("de", ["I THINK I'M FINE. ARE", "YOU SURE? YES."], "flagged"),
-        ("", ["I THINK I'M FINE. ARE", "YOU SURE? YES."], "flagged"),
-    ],
-)
-def test_capitals_are_recased_only_where_the_language_allows_it(tmp_path, language, expected, action):
-    path = write(tmp_path, CAPITALS.format(language))
-    captions = read_captions(path, cleaning=Cleaning(recase_capitals=True))
-    assert [cue.text for cue in captions.cues] == expected
-    assert [str(note.action) for note in captions.notes] == [action]
+def test_capitals_are_kept_and_flagged(tmp_path):
+    captions = read_captions(write(tmp_path, CAPITALS))
+    assert [cue.text for cue in captions.cues] == ["I THINK I'M FINE. ARE", "YOU SURE? YES."]
+    assert [str(note.action) for note in captions.notes] == ["flagged"]
 
 
 def test_speech_that_was_lost_is_told_from_silence(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from recipe.captions.cue_text import format_timestamp
-from recipe.captions.reader import Cleaning, read_captions
+from recipe.captions.reader import read_captions
 
 REPEATABLE = settings(deadline=None, derandomize=True, max_examples=150)
 STEP_MS = 2_000
@@ -117,11 +117,6 @@ def test_rolling_and_other_captions_may_share_a_file(tmp_path):
         f"so it is number {index}" for index in range(40)
     ]
     assert [cue.text for cue in captions.cues] == expected
-
-
-def test_rolling_can_be_left_alone(tmp_path):
-    captions = read(roll(["we are here", "and now"], filler_ms=0), tmp_path, cleaning=Cleaning(rolling=False))
-    assert [cue.text for cue in captions.cues] == ["we are here", "we are here and now"]
 
 
 @pytest.mark.parametrize("is_subrip", [False, True], ids=["webvtt", "subrip"])

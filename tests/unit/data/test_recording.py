@@ -1,12 +1,9 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from voices import make_noise, make_voice
 
 from recipe.audio.decoding import encode_flac
-from recipe.captions.reader import Cleaning
 from recipe.data.recording import PreparationSettings, read_recording
 from recipe.errors import DataError
 
@@ -55,28 +52,6 @@ def test_missing_captions_can_be_made_an_error(make_recording, preparation):
     recording = make_recording(audio=make_sound(8), captions=None)
     with pytest.raises(DataError, match="talk: there is no vtt; empty_transcript is set to fail"):
         read_recording(recording, PreparationSettings(preparation.tokenizer_file, empty_transcript="fail"))
-
-
-CAPITALS = VTT.replace("Hello there.", "AND SO I SAID HELLO TO YOU").replace(
-    "How are you?", "AND I SAID IT TWICE"
-)
-
-
-@pytest.mark.parametrize(
-    ("task", "expected"),
-    [
-        pytest.param("transcribe", "And so i said hello to you", id="French captions"),
-        pytest.param("translate", "And so I said hello to you", id="English captions of French speech"),
-    ],
-)
-def test_captions_are_recased_in_the_language_that_they_are_written_in(
-    make_recording, preparation, task, expected
-):
-    recording = replace(make_recording(audio=make_sound(8), captions=CAPITALS), language="fr")
-    settings_ = replace(preparation, task=task, cleaning=Cleaning(recase_capitals=True))
-    _, packing, report = read_recording(recording, settings_)
-    assert packing.windows[0].segments[0].text == expected
-    assert report.language == "fr"
 
 
 def check_sums(report) -> None:

@@ -233,6 +233,8 @@ class TrainerOptions:
     label_smoothing_factor: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)] = 0.0
     gradient_accumulation_steps: Annotated[int, Field(ge=1, le=4096)] = 1
     activation_checkpointing: bool = False
+    torch_compile: bool = False
+    report_to: str | list[str] = "tensorboard"
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     save_steps: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 500
     save_minutes: Annotated[float, Field(gt=0.0, le=1440.0, allow_inf_nan=False)] = 10.0

@@ -63,6 +63,7 @@ def build_shared(tmp_path_factory: pytest.TempPathFactory) -> BuildShared:
         folder.parent.mkdir(exist_ok=True)
         with FileLock(root / "shared" / f"{name}.lock"):
             if not folder.exists():
+                shutil.rmtree(part, ignore_errors=True)  # of an attempt that failed
                 part.mkdir()
                 make(part)
                 part.rename(folder)
@@ -114,24 +115,37 @@ def build_asset(asset_cache_dir: Path) -> BuildAsset:
 
 
 @pytest.fixture(scope="session")
-def base_model_dir(build_asset: BuildAsset) -> Path:
+def asset(build_shared: BuildShared, build_asset: BuildAsset) -> BuildAsset:
+    """The folder of a builder that has run in this session."""
+
+    def find(kind: str, name: str) -> Path:
+        done = build_shared(
+            f"{kind}-{name}", lambda done: (done / "path").write_text(str(build_asset(kind, name)))
+        )
+        return Path((done / "path").read_text())
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def base_model_dir(asset: BuildAsset) -> Path:
     """OpenAI's multilingual base checkpoint (72.6 M parameters)."""
-    return build_asset("model", "base")
+    return asset("model", "base")
 
 
 @pytest.fixture(scope="session")
-def tiny_en_model_dir(build_asset: BuildAsset) -> Path:
+def tiny_en_model_dir(asset: BuildAsset) -> Path:
     """OpenAI's English-only tiny checkpoint (37.8 M parameters)."""
-    return build_asset("model", "tiny.en")
+    return asset("model", "tiny.en")
 
 
 @pytest.fixture(scope="session")
-def corpus_fr_dir(build_asset: BuildAsset) -> Path:
+def corpus_fr_dir(asset: BuildAsset) -> Path:
     """Half an hour of French recordings with true captions."""
-    return build_asset("corpus", "fr")
+    return asset("corpus", "fr")
 
 
 @pytest.fixture(scope="session")
-def corpus_en_dir(build_asset: BuildAsset) -> Path:
+def corpus_en_dir(asset: BuildAsset) -> Path:
     """Half an hour of English recordings with true captions."""
-    return build_asset("corpus", "en")
+    return asset("corpus", "en")

@@ -118,6 +118,17 @@ def check_destination(text: str, allowed_dirs: Iterable[Path] | None = None) -> 
         )
 
 
+def find_destination_problems(publish_to: object, allowed_dirs: Iterable[Path] | None = None) -> list[str]:
+    """Why a model cannot be delivered to what the option `publish_to` says, as far as its text tells."""
+    if not isinstance(publish_to, str):
+        return []
+    try:
+        check_destination(publish_to, allowed_dirs)
+    except JobError as error:
+        return [f"publish_to: {error}"]
+    return []
+
+
 def _parse_bucket(text: str) -> Bucket:
     name, _, prefix = text.partition("/")
     prefix = prefix.rstrip("/")

@@ -108,11 +108,12 @@ def _clear(staging_dir: Path) -> None:
 
 def _prepare_model(whisper: Whisper, metadata: ReleaseMetadata) -> None:
     whisper.model.config.use_cache = True  # Trainer turns it off
-    if whisper.is_multilingual and metadata.language and not whisper.has_language(metadata.language):
+    generation_config = whisper.generation_config
+    languages = getattr(generation_config, "lang_to_id", None) or {}
+    if whisper.is_multilingual and metadata.language and f"<|{metadata.language}|>" not in languages:
         raise PublishError(
             f"The model has no token for the language {metadata.language!r}; it was not published."
         )
-    generation_config = whisper.generation_config
     generation_config.language = metadata.language if whisper.is_multilingual else None
     generation_config.task = metadata.task if whisper.is_multilingual else None
     # Old checkpoints carry ids here that contradict the language and the task.

@@ -14,6 +14,7 @@ from recipe.arguments import describe_problems
 from recipe.errors import JobError
 from recipe.evaluation.ctranslate import is_ctranslate2_installed
 from recipe.publish.delivery import check_delivery, default_destination
+from recipe.publish.destination import find_destination_problems
 from recipe.run.folder import RunFolder
 from recipe.run.launch import find_engine_problems, uses_deepspeed, uses_fsdp
 from recipe.training.arguments import Arguments, check_arguments
@@ -27,7 +28,7 @@ def check_run(arguments: Arguments, folder: RunFolder) -> None:
         PublishError: if the model could not be delivered.
     """
     check_arguments(arguments)
-    problems = find_machine_problems(arguments)
+    problems = find_destination_problems(arguments.publish.publish_to) or find_machine_problems(arguments)
     if problems:
         raise JobError(describe_problems(problems))
     default_dir, _ = default_destination(folder.path)

@@ -34,8 +34,8 @@ from recipe.arguments import (
 )
 from recipe.backend.address import check_base_url
 from recipe.backend.path_segment import check_segment
-from recipe.errors import JobConflictError, JobError, RecipeError
-from recipe.publish.destination import HUB_NAME, check_destination
+from recipe.errors import JobConflictError, JobError
+from recipe.publish.destination import HUB_NAME, find_destination_problems
 from recipe.run.files import acquire, read_json, write_json
 from recipe.run.folder import RunFolder
 from recipe.run.settings import OperatorSettings
@@ -134,9 +134,8 @@ class Job(BaseModel):
             problems += find_problems(group, {name: options[name] for name in options if name in names})
         if not problems:
             problems = find_contradictions(options | _SOURCE)
-        publish_to = options.get("publish_to")
-        if isinstance(publish_to, str):
-            problems += _find_destination_problems(publish_to, _settings_of(info).delivery_dirs)
+        delivery_dirs = _settings_of(info).delivery_dirs
+        problems += find_destination_problems(options.get("publish_to"), delivery_dirs)
         if problems:
             raise _ExplainedError("; ".join(problems))
         return options
@@ -314,14 +313,6 @@ def _check_model_folder(folder: Path, models_dir: Path | None) -> None:
         raise ValueError("expected a folder below the operator's WHISPERTRAIN_MODELS_DIR")
     if not (folder / "config.json").is_file():
         raise ValueError("expected a folder with a Whisper checkpoint, found no config.json in it")
-
-
-def _find_destination_problems(publish_to: str, allowed_dirs: tuple[Path, ...]) -> list[str]:
-    try:
-        check_destination(publish_to, allowed_dirs)
-    except RecipeError as error:
-        return [f"publish_to: {error}"]
-    return []
 
 
 def _check_name(name: str) -> str:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -168,11 +167,14 @@ def read_status(name: str) -> float:
 
 def call_in_fresh_process(function: Callable[..., T], *arguments: object) -> T:
     """What the function returns in a new interpreter, whose memory and time are its own."""
-    # Its own children start as a script's do, not as it did.
-    initializer = partial(multiprocessing.set_start_method, multiprocessing.get_start_method(), force=True)
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=initializer) as pool:
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_let_fork) as pool:
         return pool.submit(function, *arguments).result()
+
+
+def _let_fork() -> None:
+    """Have this process's own children start as a script's do, not as it did itself."""
+    multiprocessing.set_start_method("fork", force=True)
 
 
 def start_training(

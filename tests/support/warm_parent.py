@@ -310,7 +310,9 @@ def hold_parent(environment: Mapping[str, str]) -> None:
         path.unlink(missing_ok=True)
         command = [sys.executable, __file__, "serve", str(path)]
         with _log_file().open("wb") as log:
-            subprocess.run(command, env=early(environment), stdout=log, stderr=log, check=True)
+            subprocess.run(
+                command, env=early(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True
+            )
         _held.append(_connect())
 
 

@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from control_plane import ControlPlane
 from filelock import FileLock
 from warm_parent import SOCKET_VARIABLE, release_parent
+from workers import WorkerProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,22 +36,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     release_parent()
     if not hasattr(config, "workerinput"):
         shutil.rmtree(Path(os.environ.pop(SOCKET_VARIABLE)).parent, ignore_errors=True)
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together on one worker, since most share costly fixtures.
-
-    A file whose tests stand each for itself says so: `IS_SPREAD = True`.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and not is_spread(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
-def is_spread(item: pytest.Item) -> bool:
-    module = item.getparent(pytest.Module)
-    return bool(module and getattr(module.obj, "IS_SPREAD", False))
 
 
 @pytest.fixture(scope="session")
@@ -149,3 +135,25 @@ def corpus_fr_dir(asset: BuildAsset) -> Path:
 def corpus_en_dir(asset: BuildAsset) -> Path:
     """Half an hour of English recordings with true captions."""
     return asset("corpus", "en")
+
+
+@pytest.fixture
+def plane() -> Iterator[ControlPlane]:
+    """RunPod's and the platform's side of a worker."""
+    plane = ControlPlane()
+    yield plane
+    plane.close()
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path, plane: ControlPlane) -> Iterator[Callable[..., WorkerProcess]]:
+    """Starts a worker below the plane, by the behaviour of its trainings; it ends with the test."""
+    workers: list[WorkerProcess] = []
+
+    def start(behaviour: str, *arguments: str, **environment: str) -> WorkerProcess:
+        workers.append(WorkerProcess(tmp_path, behaviour, plane.environment() | environment, *arguments))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.close()

@@ -76,7 +76,9 @@ def describe_release(
         epochs=arguments.training.num_train_epochs,
         figures=compare(verdict.before, verdict.after) if verdict else {},
         weight_selection=verdict.describe_selection() if verdict else {},
-        dataset={name: value for name, value in dataset.report.items() if isinstance(value, int | float)},
+        dataset={
+            k: v for k, v in dataset.report.items() if isinstance(v, int | float) and k != "format_version"
+        },
         settings={k: v for k, v in trainer.fingerprint.items() if k != "model"},  # it may be a local path
         versions={module.__name__: module.__version__ for module in (transformers, datasets)},
         num_warnings=len(attempt.warnings),

@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 import warm_parent
+from processes import wait_until_gone
 from training_runs import PYTHON, TrainingRun, clean_environment, kill_session, wait_until
 from warm_parent import SOCKET_VARIABLE, ForkedRun, hold_parent
 
@@ -26,17 +25,6 @@ def output_of(folder: Path, script: str, **environment: str) -> str:
     run = start(folder, script, **environment)
     assert run.wait(60) == 0, (folder / "log").read_text()
     return (folder / "log").read_text()
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def is_gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_run_equals_that_of_the_true_command_line(tmp_path: Path, tones_dir: Path, tiny_dir: Path) -> None:
@@ -127,7 +115,7 @@ def test_a_run_whose_owner_is_killed_goes_with_all_its_children(tmp_path: Path) 
         run = child.ppid()
         assert run != owner.pid
         owner.kill()
-    wait_for(lambda: is_gone(run) and is_gone(child.pid))
+    wait_until_gone([run, child.pid])
 
 
 def test_an_environment_that_imports_may_have_read_is_refused(tmp_path: Path) -> None:

@@ -2,9 +2,21 @@
 
 import json
 import queue
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class QuietServer(ThreadingHTTPServer):
+    """A server whose clients may be killed while they wait."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class ControlPlane:
@@ -63,8 +75,7 @@ class ControlPlane:
                     plane.has_answer.set()
                 return self.reply(200, {})
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = QuietServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
         self.thread.start()
@@ -92,7 +103,7 @@ class ControlPlane:
         self.has_answer.clear()
         self.jobs.put({"id": event_id, "input": request})
 
-    def wait_for_answer(self, seconds: float = 30.0) -> dict:
+    def wait_for_answer(self, seconds: float = 120.0) -> dict:
         assert self.has_answer.wait(seconds), "no answer came"
         return self.answers[-1]
 

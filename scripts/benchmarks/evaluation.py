@@ -53,7 +53,6 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = build_parser(__doc__, required=["data_dir", "model", "language"], optional=["json"])
     parser.add_argument("--all", action="store_true", help="all windows, not only the held-out ones")
-    parser.add_argument("--ways", nargs="+", help="the ways to measure; all by default")
     parser.add_argument("--batch_size", type=int, default=8, help="windows at once (8)")
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each way (3)")
     return parser
@@ -67,10 +66,9 @@ def measure(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         examples = read_examples(arguments, whisper, Path(folder))
         loops = Loops(whisper, examples, arguments.language, arguments.batch_size)
-        ways = {name: way for name, way in loops.ways().items() if name in (arguments.ways or loops.ways())}
         rows: list[dict[str, Any]] = []
         for repeat in range(arguments.repeats):
-            for name, way in ways.items():
+            for name, way in loops.ways().items():
                 wer, seconds = measure_seconds(way)
                 rows.append({"way": name, "repeat": repeat, **seconds, "wer": wer})
     print(f"{len(examples)} windows\n")

@@ -13,6 +13,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--alphas", type=float, nargs="+", default=[0, 0.3, 0.5, 0.7, 0.9, 1], help="fractions of the way"
     )
-    parser.add_argument("--loss_only", action="store_true", help="transcribe nothing")
     return parser
 
 
@@ -52,22 +52,29 @@ def measure(arguments: argparse.Namespace) -> None:
     base = copy_weights(whisper.model)
     load_weights(whisper.model, arguments.trained / "model.safetensors")
     interpolation = Interpolation(whisper.model, base)
-    decoding = None if arguments.loss_only else Decoding(report["batch_size"])
+    decoding = Decoding(report["batch_size"])
     measured: list[dict[str, Any]] = []
 
     def measure_rows() -> Iterator[list[str]]:
         for alpha in arguments.alphas:
             interpolation.take(alpha)
             cells = [f"{alpha:g}"]
-            for name, (judge, examples) in sets.items():
-                figures = {"loss": measure_loss(judge, examples, report["batch_size"])}
-                figures |= measure_errors(judge, examples, decoding) if decoding else {}
-                measured.append({"alpha": alpha, "set": name, **figures})
-                cells += describe(figures)
+            for name, (model, examples) in sets.items():
+                loss = measure_loss(model, examples, decoding.batch_size)
+                evaluation, seconds = measure_seconds(partial(evaluate_model, model, examples, decoding))
+                errors = evaluation.scores.words_normalized
+                measured.append(
+                    {"alpha": alpha, "set": name, "loss": loss, **seconds, **evaluation.as_dict()}
+                )
+                cells += [
+                    f"{loss:.4f}",
+                    f"{errors.rate:.2%}",
+                    f"{errors.num_errors} of {errors.num_reference}",
+                ]
             yield cells
 
-    columns = ["loss", *["WER", "errors"] * (decoding is not None)]
-    print_table(["fraction", *(f"{name}: {column}" for name in sets for column in columns)], measure_rows())
+    columns = [f"{name}: {column}" for name in sets for column in ("loss", "WER", "errors")]
+    print_table(["fraction", *columns], measure_rows())
     if arguments.json:
         write_json(arguments.json, measured)
 
@@ -92,22 +99,6 @@ def load_speech(recordings: list[Recording], whisper: Whisper) -> Dataset:
     with tempfile.TemporaryDirectory() as folder:
         examples = read_speech(recordings, whisper, Path(folder))
         return Dataset.from_list(examples.to_list(), features=examples.features)  # before the folder goes
-
-
-def measure_errors(whisper: Whisper, examples: Dataset, decoding: Decoding) -> dict[str, Any]:
-    """The figures of an evaluation, and its CPU seconds."""
-    evaluation, seconds = measure_seconds(lambda: evaluate_model(whisper, examples, decoding))
-    return {**evaluation.as_dict(), "cpu_seconds": seconds["cpu_seconds"]}
-
-
-def describe(figures: dict[str, Any]) -> list[str]:
-    """The cells of a set of windows."""
-    loss = f"{figures['loss']:.4f}"
-    if "wer_normalized" not in figures:
-        return [loss]
-    errors = sum(figures[f"{kind}_normalized"] for kind in ("substitutions", "deletions", "insertions"))
-    words = figures["reference_words_normalized"]
-    return [loss, f"{figures['wer_normalized']:.2%}", f"{errors} of {words}"]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset
 
@@ -24,7 +23,6 @@ from recipe.data.shards import build_shards, load_examples
 from recipe.data.split import choose_held_out
 from recipe.data.windows import segments_of, text_of
 from recipe.model.whisper import Whisper
-from recipe.run.files import write_json
 from recipe.screening.label_check import find_suspects
 from recipe.screening.label_scores import LabelScore, score_labels
 from scripts.benchmarks.common import build_parser, load_on_device, print_table, run
@@ -216,7 +214,7 @@ class Counts:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = build_parser(__doc__, required=["data_dir", "model", "language"], optional=["json"])
+    parser = build_parser(__doc__, required=["data_dir", "model", "language"])
     parser.add_argument("--other_dir", type=Path, help="captions in another language, for (d)")
     parser.add_argument("--seeds", type=int, default=3, help="spoilt datasets of each kind (3)")
     parser.add_argument("--batch_size", type=int, default=1, help="windows at once (1)")
@@ -233,17 +231,12 @@ def measure(arguments: argparse.Namespace) -> None:
         if arguments.write:
             write_training_folder(arguments, check)
             return
-        details: list[dict[str, Any]] = []
         header = ["spoilt", "windows: precision / recall", "recordings: precision / recall"]
-        print_table(header, measure_kinds(arguments, check, details))
-    if arguments.json:
-        write_json(arguments.json, details)
+        print_table(header, measure_kinds(arguments, check))
 
 
-def measure_kinds(
-    arguments: argparse.Namespace, check: LabelCheck, details: list[dict[str, Any]]
-) -> Iterator[list[str]]:
-    """The cells of each kind; the score of every window goes to `details`."""
+def measure_kinds(arguments: argparse.Namespace, check: LabelCheck) -> Iterator[list[str]]:
+    """The cells of each kind."""
     truth = read_folder(arguments.data_dir)
     other = read_folder(arguments.other_dir) if arguments.other_dir else {}
     clean = check.read(arguments.data_dir)
@@ -259,10 +252,6 @@ def measure_kinds(
             bad = {name_of(score) for score in scores if is_spoilt(score, spans)}
             windows.add(bad, found)
             recordings.add(most_of(scores, bad), most_of(scores, found))
-            details += [
-                {"kind": kind, "seed": seed, "is_spoilt": name_of(score) in bad, **vars(score)}
-                for score in scores
-            ]
         yield [f"({kind}) {what}", str(windows), str(recordings)]
 
 

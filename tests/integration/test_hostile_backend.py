@@ -50,21 +50,21 @@ class RawServer:
         self._respond = respond
         self._tls = tls
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, 0), family=family)
-        self.port = self._listener.getsockname()[1]
+        self._socket = socket.create_server((host, 0), family=family)
+        self.port = self._socket.getsockname()[1]
         self._threads = [threading.Thread(target=self._serve, daemon=True)]
         self._threads[0].start()
 
     def close(self):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
         for thread in self._threads:
             thread.join(10)
 
     def _serve(self):
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = self._socket.accept()
             except OSError:
                 return
             self._threads.append(threading.Thread(target=self._answer, args=(connection,), daemon=True))
@@ -278,8 +278,8 @@ def test_a_broken_answer_is_a_network_error_and_never_a_file(tmp_path, answer):
 
 
 def test_a_backend_that_is_not_there_is_a_network_error(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
     with (
         BackendClient(f"http://127.0.0.1:{port}", allow_private=True, limits=QUICK) as client,
         pytest.raises(UnavailableError, match="no connection"),

@@ -13,6 +13,8 @@ from processes import wait_until_gone
 from training_runs import PYTHON, TrainingRun, clean_environment, kill_session, wait_until
 from warm_parent import SOCKET_VARIABLE, ForkedRun, hold_parent
 
+from recipe.run.stages import Stage
+
 
 def start(folder: Path, script: str, **environment: str) -> ForkedRun:
     """A run of a script of a few lines, with its output in `folder`/log."""
@@ -36,7 +38,10 @@ def test_a_run_equals_that_of_the_true_command_line(tmp_path: Path, tones_dir: P
     assert forked.weights == cold.weights
     assert forked.curve == cold.curve
     assert forked.read("report.json")["windows"] == cold.read("report.json")["windows"]
-    assert [event["status"] for event in forked.events] == [event["status"] for event in cold.events]
+    statuses = [[event["status"] for event in run.events] for run in (forked, cold)]
+    told_by_time = {Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS}
+    first, second = ([status for status in each if status not in told_by_time] for each in statuses)
+    assert first == second
     for name in ("evaluation", "dataset"):
         assert forked.read("result.json")[name] == cold.read("result.json")[name]
 

@@ -305,7 +305,7 @@ def launch_on_cpu(config: str, folder: Path, **changes: object) -> tuple[str, ..
 
 
 def find_free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """A port of this machine that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

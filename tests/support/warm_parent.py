@@ -20,7 +20,6 @@ import json
 import os
 import random
 import runpy
-import select
 import selectors
 import signal
 import socket
@@ -49,6 +48,9 @@ LATE_PREFIXES = (
 IMPORTED = ("train", "torch.utils.tensorboard", "transformers.pipelines")
 """What runs import, early or late."""
 
+SECONDS_TO_FIRST = 60.0
+"""Time after which a warm parent ends that nobody has asked for anything: whoever started it is gone."""
+
 _NUMBER = struct.Struct("!i")
 
 
@@ -75,7 +77,7 @@ class Parent:
     ends with the last connection.
     """
 
-    listener: socket.socket
+    server: socket.socket
     connections: set[socket.socket] = field(default_factory=set)
     runs: dict[int, socket.socket] = field(default_factory=dict)
 
@@ -86,46 +88,36 @@ class Parent:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake.fileno())
         selector = selectors.DefaultSelector()
-        selector.register(self.listener, selectors.EVENT_READ, self._accept)
-        selector.register(woken, selectors.EVENT_READ, self._tell_ends)
+        selector.register(self.server, selectors.EVENT_READ)
+        selector.register(woken, selectors.EVENT_READ)
         is_used = False
         while self.connections or not is_used:
-            for key, _ in selector.select():
-                if callable(key.data):
-                    for connection in key.data(key.fileobj):
-                        selector.register(connection, selectors.EVENT_READ)
-                        is_used = True
-                    continue
-                assert isinstance(key.fileobj, socket.socket)
-                request = _receive(key.fileobj)
-                if request is None:
-                    selector.unregister(key.fileobj)
-                    self._forget(key.fileobj)
-                elif self._fork(key.fileobj):
-                    selector.close()
-                    for inherited in (self.listener, woken, wake, *self.connections):
-                        inherited.close()
-                    return request
+            events = selector.select(None if is_used else SECONDS_TO_FIRST)
+            if not events:
+                return None
+            for key, _ in events:
+                source = key.fileobj
+                assert isinstance(source, socket.socket)
+                if source is self.server:
+                    connection, _ = source.accept()
+                    self.connections.add(connection)
+                    selector.register(connection, selectors.EVENT_READ)
+                    is_used = True
+                elif source is woken:
+                    woken.recv(1024)
+                    self._tell_ends()
+                elif request := _receive(source):
+                    if self._fork(source, request):
+                        selector.close()
+                        for inherited in (self.server, woken, wake, *self.connections):
+                            inherited.close()
+                        return request
                 else:
-                    for stream in request.streams:
-                        os.close(stream)
+                    selector.unregister(source)
+                    self._forget(source)
         return None
 
-    def _accept(self, listener: socket.socket) -> list[socket.socket]:
-        connection, _ = listener.accept()
-        self.connections.add(connection)
-        return [connection]
-
-    def _tell_ends(self, woken: socket.socket) -> list[socket.socket]:
-        woken.recv(1024)
-        while self.runs:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            _send_number(self.runs.pop(pid), os.waitstatus_to_exitcode(status))
-        return []
-
-    def _fork(self, connection: socket.socket) -> bool:
+    def _fork(self, connection: socket.socket, request: Request) -> bool:
         """Whether this is the new process."""
         started, start = os.pipe()
         pid = os.fork()
@@ -138,10 +130,18 @@ class Parent:
             return True
         os.close(start)
         os.read(started, 1)  # returns once the other end is closed, when the run leads its session
-        os.close(started)
+        for used in (started, *request.streams):
+            os.close(used)
         self.runs[pid] = connection
         _send_number(connection, pid)
         return False
+
+    def _tell_ends(self) -> None:
+        while self.runs:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            _send_number(self.runs.pop(pid), os.waitstatus_to_exitcode(status))
 
     def _forget(self, connection: socket.socket) -> None:
         for pid, owner in self.runs.items():
@@ -213,9 +213,9 @@ def become(request: Request, started_with: Mapping[str, str]) -> None:
 def serve(path: str) -> None:
     """Be the parent, or after a fork one of its runs."""
     started_with = dict(os.environ)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen(64)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen(64)
     if os.fork():
         os._exit(0)  # it is there: requests wait until all is imported
     os.setsid()
@@ -225,7 +225,7 @@ def serve(path: str) -> None:
     check_threads()
     gc.collect()
     gc.freeze()  # a run has garbage of its own to look for
-    request = Parent(listener).serve()
+    request = Parent(server).serve()
     if request:
         become(request, started_with)
 
@@ -283,15 +283,18 @@ class ForkedRun:
         self.send_signal(signal.SIGKILL)
 
     def _take_returncode(self, timeout: float | None) -> int | None:
-        if select.select([self._connection], [], [], timeout)[0]:
+        self._connection.settimeout(timeout)
+        with contextlib.suppress(TimeoutError, BlockingIOError):
             self.returncode = self._read_number()
             self._connection.close()
         return self.returncode
 
     def _read_number(self) -> int:
-        content = self._connection.recv(_NUMBER.size, socket.MSG_WAITALL)
-        assert content, f"The warm parent is gone: {_log_file().read_text()}"
-        return int(_NUMBER.unpack(content)[0])
+        with contextlib.suppress(ConnectionError):
+            content = self._connection.recv(_NUMBER.size, socket.MSG_WAITALL)
+            if content:
+                return int(_NUMBER.unpack(content)[0])
+        raise AssertionError(f"The warm parent is gone: {_log_file().read_text()}")
 
 
 _held: list[socket.socket] = []

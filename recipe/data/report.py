@@ -54,6 +54,8 @@ class RecordingReport:
         num_cues: Cues that the caption file holds; one that was split counts as its parts.
         num_cues_kept: Cues that are in a window.
         lost_cues: Cues that were dropped, or merged into another one, by reason.
+        speech_ms: Time of the cues that end inside their windows, which is what the split holds a share of.
+        num_words: Words of these cues; characters where a script has no spaces.
         num_windows: Windows made of it, those without speech included.
         num_no_speech_windows: Windows over gaps between cues without a voice.
         num_faulty_windows: Windows made and not used, because they can only be wrong.
@@ -78,6 +80,8 @@ class RecordingReport:
     num_cues: int = 0
     num_cues_kept: int = 0
     lost_cues: dict[str, int] = field(default_factory=dict)
+    speech_ms: int = 0
+    num_words: int = 0
     num_windows: int = 0
     num_no_speech_windows: int = 0
     num_faulty_windows: int = 0
@@ -169,6 +173,8 @@ def build_report(
         "num_cues": sum(report.num_cues for report in reports),
         "num_cues_kept": sum(report.num_cues_kept for report in reports),
         "lost_cues": dict(lost_cues.most_common()),
+        "speech_ms": sum(report.speech_ms for report in reports),
+        "num_words": sum(report.num_words for report in reports),
         "num_windows": num_windows,
         "num_no_speech_windows": sum(report.num_no_speech_windows for report in reports),
         "num_faulty_windows": sum(report.num_faulty_windows for report in reports),

@@ -37,7 +37,7 @@ from datasets.table import MemoryMappedTable, concat_tables
 from recipe.audio.decoding import encode_flac, slice_samples
 from recipe.data.manifest import Recording
 from recipe.data.partition import Partition
-from recipe.data.quality import measure_window
+from recipe.data.quality import measure_window, split_words
 from recipe.data.recording import PreparationSettings, read_recording
 from recipe.data.report import RecordingReport
 from recipe.data.windows import Window
@@ -46,7 +46,7 @@ from recipe.run.launch import die_with_parent
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Raised whenever this code would make other examples of the same files."""
 
 FEATURES = Features(
@@ -211,6 +211,13 @@ def _build_shard(recording: Recording, settings: PreparationSettings, path: Path
     """Write the examples of one recording, and its report beside them."""
     samples, packing, report = read_recording(recording, settings)
     report.num_windows = len(packing.windows)
+    report.num_words = sum(len(split_words(window.text)) for window in packing.windows)
+    report.speech_ms = sum(
+        segment.end_ms - segment.start_ms
+        for window in packing.windows
+        for segment in window.segments
+        if segment.end_ms is not None
+    )
     report.audio_hash = _hash_if_there(recording.audio.path) or ""
     rows = [(window, "") for window in packing.windows]
     rows += [(faulty.window, faulty.reason) for faulty in packing.faulty]

@@ -1,27 +1,39 @@
 """Which windows are held out of training to measure the error rate.
 
 Whole recordings are held out, so that no voice or take is on both sides, some in each language, so that
-its error rate is known. The choice depends on each recording's own name: adding files later moves none of
-the earlier ones, but for the very smallest sets. Uploads of the same recording go to one side together.
-Where other text is on both sides (an introduction, a jingle), the windows that have it leave the held-out
-side: there they cost the fewest, and training keeps all it can use.
+its error rate is known. They are ranked by a hash of their names, and of the first ones as many are held out
+as bring their speech (the time of the cues in their windows) nearest to the fraction asked for: files that
+are added later take their places in the rank, and move only the end of the choice. Uploads of the same
+recording go to one side together. Where other text is on both sides (an introduction, a jingle), the windows
+that have it leave the held-out side: there they cost the fewest, and training keeps all it can use.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import accumulate, chain, groupby
 from operator import itemgetter
+from typing import Self
 
 from datasets import Dataset
 
 from recipe.data.duplicates import find_shared, group_recordings
 from recipe.data.partition import position_of
+from recipe.data.report import RecordingReport
 from recipe.data.shards import Shard, load_examples
 from recipe.data.windows import segments_of, text_of
 
 GUARD_MS = 10_000
 """Audio left unused between the two parts of a single recording."""
+
+MIN_WORDS = 1_500
+"""Words held out in a language at least, where twice as many are left to train on."""
+
+MAX_SPEECH_MS = 10 * 3_600_000
+"""Most speech asked for in a language: more would be lost to training for no truer error rate."""
+
+MAX_FRACTION = 1 / 3
+"""Fraction of the speech that no choice of recordings exceeds, unless more is asked for."""
 
 BOTH_SIDES = "its words are trained too"
 NO_WORDS = "it has no words to measure"
@@ -47,17 +59,35 @@ class Split:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What is said in recordings.
+
+    Attributes:
+        duration_ms: Time of the cues that end inside their windows.
+        num_words: Their words.
+    """
+
+    duration_ms: int = 0
+    num_words: int = 0
+
+    def __add__(self, other: Self) -> "Speech":
+        return Speech(self.duration_ms + other.duration_ms, self.num_words + other.num_words)
+
+
 def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
-    """Hold out about `fraction` of the recordings in each language; of a single one, its end."""
+    """Hold out about `fraction` of the speech in each language; of a single recording, its end."""
     spoken = [shard for shard in shards if shard.report.outcome == "speech"]
+    reports = {shard.report.name: shard.report for shard in spoken}
     groups = group_recordings(
-        _texts_of_recordings(spoken), {shard.report.name: shard.report.audio_hash for shard in spoken}
+        _texts_of_recordings(spoken), {name: report.audio_hash for name, report in reports.items()}
     )
-    parts = split_by_language(groups, {shard.report.name: shard.report.language for shard in spoken})
-    held_out_names = frozenset[str]().union(*(choose_held_out(part, fraction) for part in parts))
-    alone = {name for part in parts if len(part) == 1 for name in part}
+    parts = split_by_language(groups, {name: report.language for name, report in reports.items()})
+    held_out_names = frozenset[str]().union(*(choose_held_out(part, reports, fraction) for part in parts))
+    with_speech = [[name for name in part if reports[name].speech_ms] for part in parts]
+    alone = {names[0] for names in with_speech if len(names) == 1}
     if not held_out_names and not alone:
-        held_out_names = choose_held_out({name: name for name in groups}, fraction)
+        held_out_names = choose_held_out({name: name for name in groups}, reports, fraction)
     split = _divide(load_examples(shards), held_out_names, alone if fraction else set(), fraction)
     if fraction == 0:
         split.warnings.append(
@@ -105,29 +135,64 @@ def _divide(
     return split
 
 
-def choose_held_out(groups: Mapping[str, str], fraction: float) -> frozenset[str]:
-    """Names of the recordings to hold out: about `fraction` of the groups, at least one and never all.
+def choose_held_out(
+    groups: Mapping[str, str], reports: Mapping[str, RecordingReport], fraction: float
+) -> frozenset[str]:
+    """Names of the recordings to hold out: the first groups in rank that come nearest to what is asked.
 
-    A group of over half of the recordings is always trained on. Empty if `fraction` is 0 or there is only
-    one group (see `split_by_time`).
+    Asked for is `fraction` of the speech, at most `MAX_SPEECH_MS`, and with it the words that are beyond
+    twice `MIN_WORDS`, up to `MIN_WORDS`: training gets its words first, then the measurement. At least one
+    group is held out and, of three or more, at most `MAX_FRACTION` of the speech (or `fraction`, if more);
+    of two, the shorter. A longer group is trained on, and so is one of over twice the speech that is asked
+    for, unless the others lack the words or have under a quarter of what is asked.
+
+    Empty if `fraction` is 0 or only one group has speech (see `split_by_time`).
 
     Args:
         groups: The group of each recording; a group is on one side.
-        fraction: Share to hold out, in [0, 1).
+        reports: Speech and words of each recording.
+        fraction: Share to hold out, in [0, 0.5].
     """
     members: defaultdict[str, list[str]] = defaultdict(list)
     for name, group in groups.items():
         members[group].append(name)
-    # By the first of its members: a file added to a group never takes the group back into training.
-    positions = {group: min(map(position_of, names)) for group, names in members.items()}
-    ranked = sorted(
-        (group for group in members if len(members[group]) <= len(groups) / 2), key=positions.__getitem__
-    )
-    if fraction == 0 or len(members) < 2:
-        return frozenset()
-    num_held_out = max(1, sum(positions[group] < fraction for group in ranked))
-    chosen = ranked[: min(num_held_out, len(members) - 1)]
+    # By the first of its members: a file added to a group never moves the group down.
+    rank = sorted(members, key=lambda group: min(map(position_of, members[group])))
+    speech = {group: _speech_of(reports[name] for name in members[group]) for group in rank}
+    ranked = {group: amount for group, amount in speech.items() if amount.duration_ms}
+    chosen = _choose_first(ranked, fraction) if fraction and len(ranked) > 1 else []
     return frozenset(name for group in chosen for name in members[group])
+
+
+def _choose_first(ranked: Mapping[str, Speech], fraction: float) -> list[str]:
+    """The first of the groups, which are in rank: what comes nearest to what is asked."""
+    total = sum(ranked.values(), Speech())
+    asked = min(fraction, MAX_SPEECH_MS / total.duration_ms)
+    needed_words = max(min(MIN_WORDS, total.num_words - 2 * MIN_WORDS), asked / 4 * total.num_words)
+    asked_ms = max(asked, needed_words / max(1, total.num_words)) * total.duration_ms
+    limit_ms = max(fraction, MAX_FRACTION if len(ranked) > 2 else 1 / 2) * total.duration_ms
+
+    def distance(choice: tuple[list[str], Speech]) -> tuple[float, float]:
+        speech = choice[1]
+        return max(0, needed_words - speech.num_words), abs(asked_ms - speech.duration_ms)
+
+    choices = (_beginnings(ranked, longest_ms, limit_ms) for longest_ms in (2 * asked_ms, limit_ms))
+    return min(chain.from_iterable(choices), key=distance)[0]
+
+
+def _beginnings(
+    ranked: Mapping[str, Speech], longest_ms: float, limit_ms: float
+) -> Iterator[tuple[list[str], Speech]]:
+    """The first one, two, ... of the groups of at most `longest_ms`, with their speech: up to `limit_ms`."""
+    groups = [group for group, speech in ranked.items() if speech.duration_ms <= longest_ms]
+    for number, speech in enumerate(accumulate(ranked[group] for group in groups), start=1):
+        if speech.duration_ms > limit_ms:
+            return
+        yield groups[:number], speech
+
+
+def _speech_of(reports: Iterable[RecordingReport]) -> Speech:
+    return sum((Speech(report.speech_ms, report.num_words) for report in reports), Speech())
 
 
 def select_from_each(examples: Dataset, num_windows: int) -> Dataset:

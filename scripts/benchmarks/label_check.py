@@ -19,8 +19,8 @@ from datasets import Dataset
 
 from recipe.captions.reader import Cue, format_webvtt, read_captions
 from recipe.data.manifest import AUDIO_EXTENSIONS, list_recordings
-from recipe.data.shards import build_shards, load_examples
-from recipe.data.split import choose_held_out
+from recipe.data.shards import Shard, build_shards, load_examples
+from recipe.data.split import split_examples
 from recipe.data.windows import segments_of, text_of
 from recipe.model.whisper import Whisper
 from recipe.screening.label_check import find_suspects
@@ -173,11 +173,14 @@ class LabelCheck:
     workdir: Path
     _known: dict[tuple[str, int, int, str], LabelScore] = field(default_factory=dict)
 
+    def build(self, folder: Path) -> list[Shard]:
+        """The shards of a folder."""
+        settings = describe_preparation(self.whisper, self.workdir)
+        return build_shards(list_recordings(folder, self.language), settings, self.workdir / "shards")
+
     def read(self, folder: Path) -> Dataset:
         """The examples of a folder."""
-        settings = describe_preparation(self.whisper, self.workdir)
-        recordings = list_recordings(folder, self.language)
-        return load_examples(build_shards(recordings, settings, self.workdir / "shards"))
+        return load_examples(self.build(folder))
 
     def score(self, examples: Dataset) -> list[LabelScore]:
         """How well words and audio fit in each example with words."""
@@ -219,7 +222,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=3, help="spoilt datasets of each kind (3)")
     parser.add_argument("--batch_size", type=int, default=1, help="windows at once (1)")
     parser.add_argument("--write", type=Path, help="folder for captions spoilt by (a) and (c), to train on")
-    parser.add_argument("--eval_fraction", type=float, default=0.1, help="fraction left true there (0.1)")
+    parser.add_argument("--eval_fraction", type=float, default=0.1, help="fraction of it left true (0.1)")
     return parser
 
 
@@ -258,7 +261,7 @@ def measure_kinds(arguments: argparse.Namespace, check: LabelCheck) -> Iterator[
 def write_training_folder(arguments: argparse.Namespace, check: LabelCheck) -> None:
     """Spoil a fifth of the recordings to train on by (a), one window in ten of the others by (c)."""
     truth = read_folder(arguments.data_dir)
-    held_out = choose_held_out({name: name for name in truth}, arguments.eval_fraction)
+    held_out = split_examples(check.build(arguments.data_dir), arguments.eval_fraction).held_out_names
     windows = windows_of(check.read(arguments.data_dir))
     trained = {name: cues for name, cues in truth.items() if name not in held_out}
     captions, swapped = Spoiler(trained, {}, windows, 0).spoil("a")

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch_size", type=int, default=2, help="windows of an update (2)")
     parser.add_argument("--learning_rate", type=float, default=1e-5, help="after the warm-up (1e-5)")
     parser.add_argument("--warmup_steps", type=int, default=4, help="updates of warm-up (4)")
-    parser.add_argument("--eval_fraction", type=float, default=0.25, help="recordings held out (0.25)")
+    parser.add_argument("--eval_fraction", type=float, default=0.25, help="fraction held out (0.25)")
     parser.add_argument("--single_cue_fraction", type=float, default=0.1, help="of our windows (0.1)")
     parser.add_argument("--num_threads", type=int, default=1, help="threads of each process (1)")
     return parser

@@ -69,7 +69,7 @@ class Settings:
         batch_size: Windows in an update.
         learning_rate: Peak, kept after the warm-up.
         warmup_steps: Updates until then.
-        eval_fraction: Fraction of the recordings held out.
+        eval_fraction: Fraction of the speech held out.
         single_cue_fraction: Fraction of our windows cut down to one cue.
         num_threads: Of torch.
         budgets: Compute seconds after which models are judged.

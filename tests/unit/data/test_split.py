@@ -3,9 +3,10 @@ import random
 import pytest
 from datasets import Dataset
 from datasets.arrow_writer import ArrowWriter
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
 from recipe.data.shards import FEATURES, Shard
 from recipe.data.split import (
@@ -19,7 +20,24 @@ from recipe.data.split import (
     split_examples,
 )
 
-names = st.sets(st.text(min_size=1, max_size=12), min_size=2, max_size=60)
+HOUR_MS = 3_600_000
+WORDS_PER_SECOND = 2.5
+
+names = st.text(min_size=1, max_size=8)
+minutes = st.integers(1, 90)
+fractions = st.floats(0.02, 0.5)
+
+
+@st.composite
+def folders(draw: st.DrawFn, min_size: int = 2) -> dict[str, RecordingReport]:
+    """Recordings of 1 s to 2 h, spoken slowly or fast."""
+    sizes = st.tuples(st.integers(1_000, 2 * HOUR_MS), st.floats(0.5, 4))
+    lengths = draw(st.dictionaries(names, sizes, min_size=min_size, max_size=30))
+    return {name: say(name, speech_ms, speed) for name, (speech_ms, speed) in lengths.items()}
+
+
+def say(name: str, speech_ms: int, words_per_second: float = WORDS_PER_SECOND) -> RecordingReport:
+    return RecordingReport(name, speech_ms=speech_ms, num_words=round(speech_ms / 1_000 * words_per_second))
 
 
 def alone(recordings) -> dict[str, str]:
@@ -27,40 +45,97 @@ def alone(recordings) -> dict[str, str]:
     return {name: name for name in recordings}
 
 
-@given(names, st.floats(0.01, 0.5))
-def test_some_recordings_are_held_out_and_never_all(recordings, fraction):
-    held_out = choose_held_out(alone(recordings), fraction)
-    assert 0 < len(held_out) < len(recordings)
-    assert held_out <= recordings
+def hold_out(reports: dict[str, RecordingReport], fraction: float) -> frozenset[str]:
+    return choose_held_out(alone(reports), reports, fraction)
 
 
-@given(names, names, st.floats(0.01, 0.5))
-def test_added_files_move_no_recording_into_training_but_the_last_resort(first, added, fraction):
-    before, after = choose_held_out(alone(first), fraction), choose_held_out(alone(first | added), fraction)
-    if len(before) > 1:
-        assert before <= after
+def speech_ms(reports: dict[str, RecordingReport], chosen) -> int:
+    return sum(reports[name].speech_ms for name in chosen)
 
 
-def test_the_fraction_is_about_what_was_asked_for():
-    held_out = choose_held_out(alone(f"recording {number}" for number in range(2_000)), 0.1)
-    assert 150 < len(held_out) < 250
+def num_words(reports: dict[str, RecordingReport], chosen) -> int:
+    return sum(reports[name].num_words for name in chosen)
 
 
-def test_nothing_is_held_out_of_a_single_recording_or_without_a_fraction():
-    assert choose_held_out(alone(["only"]), 0.1) == frozenset()
-    assert choose_held_out(alone(["a", "b"]), 0.0) == frozenset()
+@given(folders(), fractions)
+def test_the_held_out_speech_is_within_one_recording_of_what_was_asked(reports, fraction):
+    held_out = hold_out(reports, fraction)
+    asked_ms = min(fraction * speech_ms(reports, reports), 10 * HOUR_MS)
+    assert held_out
+    needed = min(1_500, num_words(reports, reports) - 3_000)
+    off_ms = speech_ms(reports, held_out) - asked_ms
+    longest_ms = max(report.speech_ms for report in reports.values())
+    assert off_ms >= -longest_ms
+    # Without the last one in rank, it is too little to learn an error rate from: in time, or in words.
+    others = sorted(held_out, key=position_of)[:-1]
+    is_enough = num_words(reports, others) >= max(needed, fraction * num_words(reports, reports) / 4)
+    assert off_ms <= longest_ms or not is_enough
 
 
-@given(
-    st.dictionaries(st.text(min_size=1, max_size=8), st.sampled_from("abcdefgh"), min_size=2),
-    st.floats(0.01, 0.5),
+@given(folders(3), fractions)
+def test_never_more_than_a_third_is_held_out_unless_asked_for(reports, fraction):
+    held_out_ms, total_ms = speech_ms(reports, hold_out(reports, fraction)), speech_ms(reports, reports)
+    assert 0 < held_out_ms <= max(1 / 3, fraction) * total_ms
+
+
+@given(folders(), fractions, st.randoms())
+def test_the_order_of_the_recordings_plays_no_part(reports, fraction, random):
+    shuffled = random.sample(sorted(reports), len(reports))
+    assert hold_out({name: reports[name] for name in shuffled}, fraction) == hold_out(reports, fraction)
+
+
+@given(st.sets(names, min_size=2, max_size=60), names, st.integers(1_000, HOUR_MS), fractions)
+def test_of_equally_long_recordings_an_added_one_moves_at_most_one(recordings, added, length_ms, fraction):
+    before = hold_out({name: say(name, length_ms) for name in recordings}, fraction)
+    after = hold_out({name: say(name, length_ms) for name in recordings | {added}}, fraction)
+    assert len((before ^ after) - {added}) <= 1
+
+
+@given(st.dictionaries(names, minutes, min_size=60, max_size=90), names, minutes, st.floats(0.1, 0.5))
+def test_an_added_recording_moves_only_the_last_in_rank_and_few(lengths, added, length, fraction):
+    """Where none is longer than a third, or twice what is asked: no more speech than its own and two more."""
+    reports = {name: say(name, 60_000 * minutes) for name, minutes in lengths.items() if name != added}
+    longest_ms = 60_000 * max(*lengths.values(), length)
+    assume(longest_ms <= min(2 * fraction, 1 / 3) * speech_ms(reports, reports))
+    grown = reports | {added: say(added, 60_000 * length)}
+    before, after = hold_out(reports, fraction), hold_out(grown, fraction) - {added}
+    assert before <= after or after <= before
+    moved, kept = before ^ after, before & after
+    assert max(map(position_of, kept), default=0) <= min(map(position_of, moved), default=1)
+    assert speech_ms(reports, moved) <= 60_000 * length + 2 * longest_ms
+
+
+@given(folders(), folders(), st.integers(1, 3), fractions)
+def test_recordings_without_speech_change_nothing(reports, others, number, fraction):
+    silent = {f"silent {index}": RecordingReport(f"silent {index}") for index in range(number)}
+    assert hold_out(reports | silent, fraction) == hold_out(reports, fraction)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "fraction", "expected"),
+    [
+        pytest.param([10], 0.1, "", id="a single recording"),
+        pytest.param([10, 10], 0.0, "", id="nothing is asked for"),
+        pytest.param([30, 10], 0.1, "b", id="two: the shorter"),
+        pytest.param([10, 30], 0.5, "a", id="two: the shorter, whatever the rank"),
+        pytest.param([90, 20, 30, 10], 0.5, "bcd", id="over half is trained"),
+    ],
 )
-def test_a_group_is_on_one_side_and_never_on_the_measured_one_if_it_is_most_of_the_data(groups, fraction):
-    held_out = choose_held_out(groups, fraction)
+def test_small_folders(lengths, fraction, expected):
+    reports = {name: say(name, 60_000 * length) for name, length in zip("abcd", lengths, strict=False)}
+    assert hold_out(reports, fraction) == frozenset(expected)
+
+
+@given(st.data(), folders(), fractions)
+def test_a_group_is_on_one_side_and_never_on_the_measured_one_if_it_is_most_of_the_data(
+    data, reports, fraction
+):
+    groups = {name: data.draw(st.sampled_from(sorted(reports)[:8])) for name in reports}
+    held_out = choose_held_out(groups, reports, fraction)
     members = {group: {name for name in groups if groups[name] == group} for group in groups.values()}
     assert all(names <= held_out or not names & held_out for names in members.values())
-    assert all(2 * len(names) <= len(groups) for names in members.values() if names <= held_out)
-    assert len(held_out) < len(groups)
+    assert 2 * speech_ms(reports, held_out) <= speech_ms(reports, reports)
+    assert bool(held_out) == (len(members) > 1)
 
 
 def make_times(num_windows: int) -> tuple[list[int], list[int]]:
@@ -100,9 +175,9 @@ def make_shard(folder, name: str, texts: list[str], audio_hash: str = "", langua
         for row in rows:
             writer.write(row)
         writer.finalize()
-    return Shard(
-        path, RecordingReport(name, num_windows=len(texts), audio_hash=audio_hash, language=language)
-    )
+    report = RecordingReport(name, num_windows=len(texts), audio_hash=audio_hash, language=language)
+    report.speech_ms, report.num_words = 30_000 * sum(map(bool, texts)), sum(map(len, map(str.split, texts)))
+    return Shard(path, report)
 
 
 def speak(*seed: object, num_words: int = 80) -> str:

@@ -426,6 +426,13 @@ def test_a_broken_download_goes_on_where_it_stopped(tmp_path, validator):
             {"Last-Modified": "Tue, 03 Mar 2026 12:00:00 GMT", "Date": "Tue, 03 Mar 2026 12:00:00 GMT"},
             id="date_of_this_very_second",
         ),
+        pytest.param(
+            {
+                "Last-Modified": "Tue, 03 Mar 2026 12:00:00 +99999999999999",
+                "Date": "Tue, 03 Mar 2026 12:00:00",
+            },
+            id="date_beyond_all_dates",
+        ),
     ],
 )
 def test_without_a_strong_validator_a_download_starts_over(tmp_path, validator):
@@ -654,7 +661,10 @@ def test_a_redirect_obeys_the_rules_of_addresses(tmp_path, location):
     assert location not in str(raised.value)
 
 
-@pytest.mark.parametrize("location", ["https://a:b:c/", "javascript:alert(1)", "https://\x7f/"])
+@pytest.mark.parametrize(
+    "location",
+    ["https://a:b:c/", "javascript:alert(1)", "https://\x7f/", "http://xn--aaaa.com/", "https://xn--/"],
+)
 def test_a_redirect_to_what_is_no_address_is_a_broken_answer(tmp_path, location):
     exchange = Exchange(answer(302, headers={"Location": location}))
     with pytest.raises(UnavailableError, match="connection broke"):

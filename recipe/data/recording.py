@@ -158,7 +158,7 @@ def _read_audio(recording: Recording, limits: AudioLimits, report: RecordingRepo
         return None
     try:
         audio = decode_audio(recording.audio.path, limits)
-    except Exception as error:  # also what PyAV raises beside its own errors: it costs this file only
+    except Exception as error:  # noqa: BLE001 - whatever PyAV raises costs this file only
         report.reason = _explain(error, recording.audio.path, "it cannot be read; upload it again")
         return None
     report.add_notes(audio.notes)
@@ -179,7 +179,7 @@ def _read_transcript(
                 suppressed_symbols=settings.suppressed_symbols,
             )
             problem = "the caption file holds no usable cue"
-        except Exception as error:  # a fault of the reader costs this file only
+        except Exception as error:  # noqa: BLE001 - whatever a caption does costs this file only
             problem = _explain(error, recording.transcript.path, "the caption file cannot be read")
     report.add_notes(_describe_note(note) for note in captions.notes)
     if not captions.cues and not report.reason:

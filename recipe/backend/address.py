@@ -36,7 +36,7 @@ _SPECIAL = tuple(
             *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
             *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
             *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
-            "168.63.129.16/32",  # not IANA's: Azure answers its machines there, though the address looks public
+            "168.63.129.16/32",  # not IANA's: Azure answers its own machines there
         ],
     )
 )

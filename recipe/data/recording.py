@@ -27,7 +27,7 @@ from recipe.data.windows import (
     silent_windows,
     split_long_cues,
 )
-from recipe.errors import DataError, describe_failure
+from recipe.errors import AudioError, CaptionError, DataError, describe_failure
 
 logger = logging.getLogger(__name__)
 
@@ -158,8 +158,8 @@ def _read_audio(recording: Recording, limits: AudioLimits, report: RecordingRepo
         return None
     try:
         audio = decode_audio(recording.audio.path, limits)
-    except Exception as error:  # noqa: BLE001 - whatever PyAV raises costs this file only
-        report.reason = _explain(error, recording.audio.path, "it cannot be read; upload it again")
+    except AudioError as error:
+        report.reason = _without_name(error, recording.audio.path)
         return None
     report.add_notes(audio.notes)
     return audio
@@ -179,8 +179,11 @@ def _read_transcript(
                 suppressed_symbols=settings.suppressed_symbols,
             )
             problem = "the caption file holds no usable cue"
-        except Exception as error:  # noqa: BLE001 - whatever a caption does costs this file only
-            problem = _explain(error, recording.transcript.path, "the caption file cannot be read")
+        except CaptionError as error:
+            problem = _without_name(error, recording.transcript.path)
+        except Exception as error:
+            logger.exception("The captions of %r cannot be read", recording.name)
+            problem = describe_failure(error, "the caption file cannot be read")
     report.add_notes(_describe_note(note) for note in captions.notes)
     if not captions.cues and not report.reason:
         report.reason = problem
@@ -221,11 +224,9 @@ def _count_cues(report: RecordingReport, captions: Captions, packing: Packing, n
     report.count_cues(num_cues, lost)
 
 
-def _explain(error: Exception, path: Path, problem: str) -> str:
-    """Why a file is not used, without the file's name on this disk, which the user has never seen."""
-    if not isinstance(error, DataError):
-        logger.warning("%s: %s", path.name, problem, exc_info=error)
-    return describe_failure(error, problem).removeprefix(f"{path.name}: ")
+def _without_name(error: DataError, path: Path) -> str:
+    """The message without the file's name on this disk, which the user has never seen."""
+    return str(error).removeprefix(f"{path.name}: ")
 
 
 def _describe_note(note: Note) -> str:

@@ -315,6 +315,7 @@ def find_contradictions(values: Mapping[str, Any]) -> list[str]:
             "manifest_file needs backend_base_url and user_id",
         ),
         (not given["backend_base_url"] or bool(given["job_id"]), "backend_base_url needs job_id"),
+        (given["max_steps"] != 0, "max_steps: expected -1 (all epochs) or at least 1, found 0"),
         (given["lora_rank"] > 0 or given["lora_alpha"] is None, "lora_alpha needs a lora_rank over 0"),
     ]
     return [problem for is_met, problem in rules if not is_met]

@@ -22,6 +22,14 @@ class RecipeError(Exception):
     """Base of all errors whose message is meant for the user, without a traceback."""
 
 
+def describe_failure(error: Exception, problem: str) -> str:
+    """The sentence for one file's error: our own, or `problem` with the name of what a library raised.
+
+    A library's own text is left out: it may quote a header, and with it a credential.
+    """
+    return str(error) if isinstance(error, RecipeError) else f"{problem} ({type(error).__name__})"
+
+
 class JobError(RecipeError):
     """The job or an argument is wrong; nothing was started."""
 

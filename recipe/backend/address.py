@@ -27,6 +27,25 @@ _BASE_URL = re.compile(
 # notation (2130706433, 0x7f.1, 017700000001); only the dotted one is what it seems.
 _NUMERIC_HOST = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.ASCII | re.IGNORECASE)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        [
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+            *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+            *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+            *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
+            "168.63.129.16/32",  # not IANA's: Azure answers its own machines there
+        ],
+    )
+)
+"""Blocks that are not globally reachable, by IANA's special-purpose registries for IPv4 and IPv6 (2025).
+
+Blocks inside IETF's own (192.0.0.0/24, 2001::/23) that are reachable serve protocols, never a backend.
+IANA assigns IPv6 addresses in 2000::/3 alone, so the table names what is special inside it. Python's
+`is_global` knows less, and by version: 192.0.0.192, fec0::/10 and 64:ff9b:1::/48 pass it in 3.11.
+"""
 MAX_URL_CHARACTERS = 2048
 _ALLOW = "the operator of this worker can allow it with WHISPERTRAIN_ALLOW_PRIVATE_BACKEND=1"
 
@@ -86,7 +105,8 @@ def is_public(address: Address) -> bool:
             wrapped = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if wrapped is not None:
             return is_public(wrapped)
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    is_assigned = address.version == 4 or address in _GLOBAL_UNICAST
+    return is_assigned and not any(address in block for block in _SPECIAL)
 
 
 def resolve(host: str, port: int) -> list[str]:

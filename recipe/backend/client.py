@@ -18,7 +18,7 @@ from recipe.backend.answers import UnavailableError, check_answer
 from recipe.backend.limits import Clock, Limits, RetryBudget
 from recipe.backend.path_segment import check_segment
 from recipe.backend.transfer import PartialFile, Resumption, receive
-from recipe.errors import BackendError, JobError
+from recipe.errors import BackendError, JobError, RecipeError
 
 MAX_REDIRECTS = 4
 MAX_ANSWER_BYTES = 64 << 10
@@ -274,13 +274,22 @@ class BackendClient:
         request = self._http.build_request(method, url, headers=sent, content=body)
         set_io_deadline(self._limits.answer_seconds)
         try:
-            response = self._http.send(request, stream=True)
+            response = self._start(request)
             try:
                 yield response
             finally:
                 response.close()
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.HTTPError as error:
             raise UnavailableError(f"{call} failed: {_describe(error)}.") from error
+
+    def _start(self, request: httpx.Request) -> httpx.Response:
+        """The answer up to its headers."""
+        try:
+            return self._http.send(request, stream=True)
+        except (httpx.HTTPError, RecipeError):
+            raise
+        except Exception as error:  # httpx looks at `Location` itself, and IDNA's errors are not its own
+            raise httpx.RemoteProtocolError("the answer's headers cannot be read") from error
 
     def _check(self, response: httpx.Response, call: str) -> None:
         is_origin = _origin_of(response.request.url) == self._origin

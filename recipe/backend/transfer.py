@@ -208,7 +208,7 @@ def _find_validator(response: httpx.Response) -> str | None:
     modified = str(response.headers.get("last-modified", ""))
     try:
         age = parsedate_to_datetime(response.headers["date"]) - parsedate_to_datetime(modified)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
     return modified if age.total_seconds() >= 1 and len(modified) <= 64 else None
 

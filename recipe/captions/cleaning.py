@@ -7,9 +7,11 @@ changes gets a note; one that says nothing any more is dropped with a note.
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 from recipe.captions.annotations import SpeakerMarks, remove_sound_marks
@@ -19,6 +21,10 @@ from recipe.captions.repair import read_loosely
 
 NO_SPEECH = "it says nothing"
 """Why an empty cue is dropped; every other dropped cue may take speech with it."""
+
+
+MAX_MARKS = 30
+"""Combining marks in a row (UAX #15, stream-safe text); the longest that a language needs is 18."""
 
 
 class _Rule(NamedTuple):
@@ -48,6 +54,7 @@ def clean_cues(cues: Sequence[Cue], suppressed_symbols: frozenset[str]) -> tuple
 
 def _list_rules(marks: SpeakerMarks, symbols: frozenset[str]) -> Iterator[_Rule]:
     yield _Rule(undo_double_escapes, "references escaped twice were decoded")
+    yield _Rule(limit_marks, f"more than {MAX_MARKS} combining marks in a row were cut off")
     yield _Rule(normalize_unicode, "characters were composed or invisible ones removed")
     yield _Rule(remove_sound_marks, "marks of sounds were removed")
     yield _Rule(marks.remove, "marks of speakers were removed")
@@ -74,19 +81,19 @@ def _clean_cue(cue: Cue, speaker: str, rules: Iterable[_Rule], notes: list[Note]
 
 def _fold_words(words: Iterable[Word], rules: Iterable[_Rule]) -> tuple[Word, ...]:
     """Return the runs that have text left, folded; a run that begins inside a word joins the one before."""
-    joined: list[Word] = []
+    joined: list[tuple[int, list[str]]] = []
     for word in words:
-        if joined and not (joined[-1].text[-1].isspace() or word.text[0].isspace()):
-            joined[-1] = replace(joined[-1], text=joined[-1].text + word.text)
+        if joined and not (joined[-1][1][-1][-1].isspace() or word.text[0].isspace()):
+            joined[-1][1].append(word.text)
         else:
-            joined.append(word)
+            joined.append((word.start_ms, [word.text]))
     folded = []
-    for word in joined:
-        text = word.text
+    for start_ms, pieces in joined:
+        text = "".join(pieces)
         for rule in rules:
             text = rule.apply(text)
         if text.strip():
-            folded.append(Word(word.start_ms, fold(text)))
+            folded.append(Word(start_ms, fold(text)))
     return tuple(folded)
 
 
@@ -115,6 +122,34 @@ def undo_double_escapes(text: str) -> str:
             break
         text = read_loosely(text).text
     return text
+
+
+def limit_marks(text: str) -> str:
+    """Return the text with at most `MAX_MARKS` combining marks in a row.
+
+    To put n of them in order takes time that grows with n squared: a minute for half a megabyte.
+    """
+    if text.isascii():
+        return text
+    visible = _INVISIBLE.sub("", text)  # what stands between two marks and will be removed does not part them
+    limited = _excess_marks().sub(r"\1", visible)
+    return text if limited == visible else limited
+
+
+@cache
+def _excess_marks() -> re.Pattern[str]:
+    """Match a run of more marks than `MAX_MARKS`, those that may stay as group 1."""
+    composable = (
+        character
+        for character in map(chr, range(sys.maxunicode + 1))
+        if unicodedata.combining(character) or unicodedata.decomposition(character)
+    )
+    marks = "".join(
+        character
+        for character in composable
+        if all(map(unicodedata.combining, unicodedata.normalize("NFD", character)))
+    )
+    return re.compile(f"([{marks}]{{{MAX_MARKS}}})[{marks}]+")
 
 
 def normalize_unicode(text: str) -> str:

@@ -172,18 +172,18 @@ def _encloses(outer: Block, inner: Block) -> bool:
 
 def _join_split_payloads(blocks: list[Block], notes: list[Note]) -> list[Block]:
     """Give SubRip text below a blank line back to its cue; above a timing line, all but a number is text."""
-    joined: list[Block] = []
+    joined: list[tuple[Block, list[str]]] = []
     for block in blocks:
         text = block.payload if block.timing_line is None else block.identifier
         if text.strip() and not _is_number(text):
             if joined:
-                joined[-1] = joined[-1]._replace(payload=f"{joined[-1].payload}\n{text}")
+                joined[-1][1].append(text)
             else:
                 reason = "text before the first cue was left out"
                 notes.append(Note(block.line, Action.FLAGGED, reason, shorten(text)))
         if block.timing_line is not None:
-            joined.append(block)
-    return joined
+            joined.append((block, [block.payload]))
+    return [block._replace(payload="\n".join(texts)) for block, texts in joined]
 
 
 def _settle_untimed_text(blocks: list[Block], notes: list[Note]) -> list[Block]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.backend.client import BackendClient
-from recipe.errors import AuthenticationError, BackendError, JobError
+from recipe.errors import AuthenticationError, DataError, RecipeError, describe_failure
 
 logger = logging.getLogger(__name__)
 
@@ -140,11 +140,13 @@ class _Batch:
                 on_bytes=lambda num_bytes: self._num_bytes.update({request.destination: num_bytes}),
                 stop=self.stop,
             )
-        except AuthenticationError:
+        except (AuthenticationError, DataError):
             raise
-        except (BackendError, JobError) as error:
-            logger.warning("%r could not be downloaded: %s", request.filename, error)
-            return Download(request.filename, None, error=str(error))
+        except Exception as error:  # whatever a library makes of hostile bytes costs this file only
+            reason = describe_failure(error, "what the backend sent cannot be understood")
+            is_ours = isinstance(error, RecipeError)
+            logger.warning("%r could not be downloaded: %s", request.filename, reason, exc_info=not is_ours)
+            return Download(request.filename, None, error=reason)
         return Download(request.filename, request.destination, num_bytes)
 
 

@@ -1,5 +1,6 @@
 """One recording read whole: samples, windows, and what became of the rest by the rules for bad data."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -26,7 +27,9 @@ from recipe.data.windows import (
     silent_windows,
     split_long_cues,
 )
-from recipe.errors import AudioError, CaptionError, DataError
+from recipe.errors import AudioError, CaptionError, DataError, describe_failure
+
+logger = logging.getLogger(__name__)
 
 NEEDS_VOICE = frozenset({"few words for its time", "little sound under its words"})
 """Flags of a window that may have no voice in it at all."""
@@ -178,6 +181,9 @@ def _read_transcript(
             problem = "the caption file holds no usable cue"
         except CaptionError as error:
             problem = _without_name(error, recording.transcript.path)
+        except Exception as error:
+            logger.exception("The captions of %r cannot be read", recording.name)
+            problem = describe_failure(error, "the caption file cannot be read")
     report.add_notes(_describe_note(note) for note in captions.notes)
     if not captions.cues and not report.reason:
         report.reason = problem

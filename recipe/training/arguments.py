@@ -244,7 +244,7 @@ def check_arguments(arguments: Arguments) -> None:
     names = {f.name for f in fields(TrainerOptions)} - {"lr_scheduler_type"}  # Trainer's own enumeration
     problems += find_problems(TrainerOptions, {name: getattr(training, name) for name in names})
     if not problems:
-        values = {name: value for group in groups for name, value in vars(group).items()}
+        values = {name: value for group in (*groups, training) for name, value in vars(group).items()}
         problems = find_contradictions(values) + _find_trainer_problems(training)
     if problems:
         raise JobError(describe_problems(problems))

@@ -171,6 +171,56 @@ def test_odd_spellings_are_refused_even_where_private_addresses_are_allowed(text
         check_base_url(text, is_private_allowed=True)
 
 
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("1.1.1.1", True),
+        ("100.63.255.255", True),
+        ("100.64.0.1", False),  # carrier-grade NAT
+        ("100.100.100.200", False),  # Alibaba's metadata
+        ("168.63.129.16", False),  # Azure's
+        ("169.254.169.254", False),  # Amazon's, Google's and others'
+        ("192.0.0.192", False),  # Oracle's
+        ("192.0.1.1", True),
+        ("192.0.2.1", False),  # documentation
+        ("192.88.99.1", False),  # relays of 6to4
+        ("198.19.255.255", False),  # benchmarks
+        ("203.0.113.7", False),
+        ("223.255.255.255", True),
+        ("224.0.0.1", False),
+        ("240.0.0.1", False),
+        ("255.255.255.255", False),
+        ("2606:4700::1111", True),
+        ("::", False),
+        ("::8.8.8.8", False),
+        ("64:ff9b::8.8.8.8", True),
+        ("64:ff9b::10.0.0.1", False),
+        ("64:ff9b:1::8.8.8.8", False),  # translation inside one network
+        ("100::1", False),  # discarded
+        ("2001:db8::1", False),
+        ("2001:10::1", False),
+        ("2001:200::1", True),
+        ("2002:a9fe:a9fe::1", False),
+        ("2002:808:808::1", True),
+        ("3fff:fff::1", False),  # documentation
+        ("4000::1", False),  # assigned to nobody
+        ("5f00::1", False),
+        ("fc00::1", False),
+        ("fd00:ec2::254", False),  # Amazon's metadata
+        ("fe80::1%eth0", False),
+        ("fec0::1", False),  # once site-local
+        ("ff0e::1", False),
+    ],
+)
+def test_an_address_is_public_by_the_registries_of_iana(address, expected):
+    assert is_public(ipaddress.ip_address(address)) is expected
+
+
+@given(st.ip_addresses(v=4))
+def test_no_ipv4_address_is_public_that_python_knows_to_be_private(address):
+    assert address.is_global or not is_public(address)
+
+
 @given(st.ip_addresses(v=4))
 def test_an_ipv4_address_is_judged_alike_in_all_of_its_ipv6_wrappings(address):
     packed = int(address)
@@ -426,6 +476,13 @@ def test_a_broken_download_goes_on_where_it_stopped(tmp_path, validator):
             {"Last-Modified": "Tue, 03 Mar 2026 12:00:00 GMT", "Date": "Tue, 03 Mar 2026 12:00:00 GMT"},
             id="date_of_this_very_second",
         ),
+        pytest.param(
+            {
+                "Last-Modified": "Tue, 03 Mar 2026 12:00:00 +99999999999999",
+                "Date": "Tue, 03 Mar 2026 12:00:00",
+            },
+            id="date_beyond_all_dates",
+        ),
     ],
 )
 def test_without_a_strong_validator_a_download_starts_over(tmp_path, validator):
@@ -654,7 +711,10 @@ def test_a_redirect_obeys_the_rules_of_addresses(tmp_path, location):
     assert location not in str(raised.value)
 
 
-@pytest.mark.parametrize("location", ["https://a:b:c/", "javascript:alert(1)", "https://\x7f/"])
+@pytest.mark.parametrize(
+    "location",
+    ["https://a:b:c/", "javascript:alert(1)", "https://\x7f/", "http://xn--aaaa.com/", "https://xn--/"],
+)
 def test_a_redirect_to_what_is_no_address_is_a_broken_answer(tmp_path, location):
     exchange = Exchange(answer(302, headers={"Location": location}))
     with pytest.raises(UnavailableError, match="connection broke"):

@@ -9,6 +9,7 @@ from caption_cases import CASES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recipe.captions.cleaning import MAX_MARKS, limit_marks
 from recipe.captions.reader import parse_subrip, parse_webvtt, read_captions
 from recipe.errors import CaptionError
 
@@ -131,8 +132,12 @@ def test_any_damage_to_a_file_is_survived(tmp_path_factory, case, noise, positio
         "1:",
         "00:00:01.000 --> 00:00:02.000\n",
         "\n \n",
+        "\u0327\u0301",
+        "\u0301\u200b\u0327",
+        "\u0344",
+        "\u0f73",
     ],
-    ids=repr,
+    ids=ascii,
 )
 def test_much_of_anything_takes_linear_time(tmp_path, head, unit):
     path = tmp_path / "talk.vtt"
@@ -151,6 +156,51 @@ def test_many_cues_at_the_same_time_are_read_in_linear_time(tmp_path):
     started = time.process_time()
     assert add_up(read_captions(path))
     assert time.process_time() - started < 5, "a second"
+
+
+@pytest.mark.parametrize("unit", ["\u0327\u0301", "\u0f73\u0f74", "\u0301\u2060\u0327"], ids=ascii)
+def test_140_kb_of_combining_marks_are_read_in_a_second_with_a_note(tmp_path, unit):
+    path = tmp_path / "talk.vtt"
+    path.write_text(f"{CUE}Hello a{unit * (140_000 // len(unit.encode()))} there\n", encoding="utf-8")
+    started = time.process_time()
+    captions = read_captions(path)
+    assert time.process_time() - started < 1, "a tenth"
+    (cue,) = captions.cues
+    assert len(cue.text) <= len("Hello a there") + 2 * MAX_MARKS
+    assert any("combining marks" in note.reason for note in captions.notes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("Tiếng Việt, e\u0301t\u00e9", id="vietnamese"),
+        pytest.param("שָׁלוֹם", id="hebrew"),
+        pytest.param("a" + "\u0301" * MAX_MARKS, id="as_many_as_may_be"),
+        pytest.param("\u0f68\u0f7c\u0f7e\u0f83\u0f71\u0f72", id="tibetan"),
+    ],
+)
+def test_marks_that_a_language_needs_stay(text):
+    assert limit_marks(text) == text
+
+
+@pytest.mark.parametrize(
+    ("head", "unit"),
+    [
+        pytest.param(SUBRIP_CUE, "a\n\n", id="text_below_blank_lines"),
+        pytest.param(CUE, "<00:00:01.000>a", id="words_timed_letter_by_letter"),
+    ],
+)
+def test_what_is_joined_piece_by_piece_takes_linear_time(tmp_path, head, unit):
+    seconds = []
+    path = tmp_path / "talk.vtt"
+    for num_units in (100_000, 400_000):
+        path.write_text(head + unit * num_units, newline="")
+        started = time.process_time()
+        read_captions(path)
+        seconds.append(time.process_time() - started)
+    assert seconds[1] < 8 * seconds[0], "four times; sixteen where each piece copies all before it"
+        "four times as long, sixteen times where each piece copies all before it"
+    )
 
 
 def test_hundreds_of_thousands_of_nested_tags_are_parsed():

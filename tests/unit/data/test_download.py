@@ -189,3 +189,48 @@ def test_a_local_name_is_ours_and_keeps_a_harmless_extension(filename, extension
 def test_local_names_differ_where_names_do():
     assert local_name("a.wav") != local_name("A.wav")
     assert local_name("a.wav") == local_name("a.wav")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Last-Modified": "Tue, 03 Mar 2026 12:00:00 +99999999999999"}, id="overflowing_date"),
+        pytest.param({"Date": "Tue, 03 Mar 99999999999 12:00:00", "ETag": "\udcff"}, id="no_date_no_tag"),
+        pytest.param({"Location": "http://xn--aaaaaaaaaa.com/"}, id="redirect_to_a_name_that_idna_refuses"),
+        pytest.param({"Retry-After": "9" * 5000}, id="pause_of_5000_digits"),
+        pytest.param({"Content-Range": "bytes 0-9/" + "9" * 5000}, id="length_of_5000_digits"),
+    ],
+)
+def test_odd_headers_cost_at_most_their_own_file(tmp_path, headers):
+    class Odd(Uploads):
+        def __call__(self, request):
+            response = super().__call__(request)
+            if "odd" in str(request.url):
+                status = 302 if "Location" in headers else 200
+                return httpx.Response(status, headers=headers, content=b"odd")
+            return response
+
+    odd, good = download(
+        Odd({"odd.wav": b"odd", "good.wav": b"good"}), requests_for(tmp_path, "odd.wav", "good.wav")
+    )
+    assert good.path is not None
+    assert (odd.path is None) == bool(odd.error)
+
+
+def test_whatever_a_transfer_raises_is_the_error_of_its_file(tmp_path, caplog):
+    class Broken(httpx.SyncByteStream):
+        def __iter__(self):
+            yield b"x"
+            raise OverflowError("secret")
+
+    class Odd(Uploads):
+        def __call__(self, request):
+            response = super().__call__(request)
+            return httpx.Response(200, stream=Broken()) if "bad" in str(request.url) else response
+
+    backend = Odd({"bad.wav": b"x", "good.wav": b"good"})
+    bad, good = download(backend, requests_for(tmp_path, "bad.wav", "good.wav"))
+    assert good.path is not None
+    assert bad.path is None
+    assert bad.error == "what the backend sent cannot be understood (OverflowError)"
+    assert "bad.wav" in caplog.text

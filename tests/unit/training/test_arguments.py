@@ -50,6 +50,7 @@ def test_flags_json_and_yaml_say_the_same(tmp_path, flags):
         ("num_train_epochs", "-1", "num_train_epochs"),
         ("per_device_train_batch_size", "-2", "per_device_train_batch_size"),
         ("seed", str(2**64), "seed"),
+        ("max_steps", "0", "max_steps: expected -1"),
         ("save_total_limit", "2", "save_total_limit"),
         ("save_strategy", "no", "save_strategy"),
         ("average_tokens_across_devices", "false", "average_tokens_across_devices"),

@@ -140,6 +140,7 @@ def test_accepted(changes: dict[str, Any]) -> None:
         pytest.param({"options": {"self_test": True}}, ["self_test is not an option"], id="a hidden door"),
         pytest.param({"options": {"model_name_or_path": "x"}}, ["is not an option"], id="the model again"),
         pytest.param({"options": {"eval_fraction": 0.9}}, ["eval_fraction", "0.9"], id="out of bounds"),
+        pytest.param({"options": {"max_steps": 0}}, ["max_steps: expected -1", "found 0"], id="no updates"),
         pytest.param({"options": {"seed": True}}, ["seed"], id="a seed that is true"),
         pytest.param({"options": {"publish_to": "/etc"}}, ["publish_to", "/etc"], id="a foreign folder"),
         pytest.param({"options": {"publish_to": "/runs/../etc"}}, ["publish_to"], id="a way out"),

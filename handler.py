@@ -32,7 +32,8 @@ from recipe.run.launch import build_train_command, count_gpus
 from recipe.run.redaction import Redactor
 from recipe.run.settings import OperatorSettings
 from recipe.worker.answer import describe_failure, describe_success, seal_answer, summarise_answer
-from recipe.worker.job import SECRET_FIELDS, AcceptedJob, Job, find_addressee, open_run, read_job
+from recipe.worker.environment import build_environment
+from recipe.worker.job import AcceptedJob, Job, find_addressee, find_secrets, open_run, parse_json, read_job
 from recipe.worker.progress_relay import Event, ProgressRelay
 from recipe.worker.supervisor import JobEvents, Outcome, Supervisor, report_refusal
 
@@ -43,7 +44,10 @@ with mock.patch.object(cpuinfo, "get_cpu_info", dict):
 
 logger = logging.getLogger("handler")
 
-_KEPT_FROM_CHILD = ("RUNPOD_AI_API_KEY", "WHISPERTRAIN_AUTH_TOKEN", "WHISPERTRAIN_WORKER_API_KEY")
+_UNANSWERABLE = (
+    "The worker could not put its answer together; result.json or error.json in the run's folder says how "
+    "the job ended. Send the same job again to get its answer."
+)
 
 
 class Worker:
@@ -73,24 +77,34 @@ class Worker:
         Raises:
             CancelledError: the job was cancelled; its training has ended with a checkpoint.
         """
-        request = event.get("input")
-        redactor = Redactor(_find_secrets(request))
         try:
-            answer = await self._answer(event, request, redactor)
-        except RecipeError as error:
-            answer = describe_failure(str(error), type(error).__name__, _name_job(event, request))
-        except Exception as error:  # noqa: BLE001 - the border: nothing may pass it unredacted
-            logger.error("Unexpected: %s", redactor.redact(traceback.format_exc()))  # noqa: TRY400 - redacted first
-            sentence = f"The worker failed unexpectedly ({error!r}); see its log."
-            answer = describe_failure(sentence, type(error).__name__, _name_job(event, request))
-        sealed = seal_answer(answer, redactor)
-        if self._settings.answer_file:
-            write_json(self._settings.answer_file, sealed)
-        for line in summarise_answer(sealed):
-            logger.info("%s", line)
+            redactor = Redactor(find_secrets(event.get("input")))
+            sealed = seal_answer(await self._answer_or_explain(event, redactor), redactor)
+        except Exception as error:  # noqa: BLE001 - the border: an answer goes out whatever happens
+            sealed = describe_failure(_UNANSWERABLE, type(error).__name__, "")
+        try:
+            if self._settings.answer_file:
+                write_json(self._settings.answer_file, sealed)
+            for line in summarise_answer(sealed):
+                logger.info("%s", line)
+        except Exception as error:  # noqa: BLE001 - the answer stands, shown or not
+            logger.warning("The answer was not shown in full: %s", type(error).__name__)
         return sealed
 
-    async def _answer(self, event: Event, request: object, redactor: Redactor) -> dict[str, Any]:
+    async def _answer_or_explain(self, event: Event, redactor: Redactor) -> dict[str, Any]:
+        try:
+            return await self._answer(event, redactor)
+        except RecipeError as error:
+            return describe_failure(str(error), type(error).__name__, _name_job(event, redactor))
+        except Exception as error:  # noqa: BLE001 - nothing may pass the border unredacted
+            logger.error("Unexpected: %s", redactor.redact(traceback.format_exc()))  # noqa: TRY400 - redacted first
+            sentence = f"The worker failed unexpectedly ({error!r}); see its log."
+            return describe_failure(sentence, type(error).__name__, _name_job(event, redactor))
+
+    async def _answer(self, event: Event, redactor: Redactor) -> dict[str, Any]:
+        request = event.get("input")
+        if isinstance(request, str):
+            request = parse_json(request)
         if isinstance(request, Mapping) and request.get("self_test") is True:
             return await self._test_worker(event, redactor)
         started = time.monotonic()
@@ -126,14 +140,15 @@ class Worker:
             await asyncio.to_thread(events.deliver)
             return Outcome(stored)
         run.write_arguments(job.to_train_arguments(run))
-        return await self._attempt(event, run, events, _build_environment(job), redactor)
+        return await self._attempt(event, run, events, build_environment(job, os.environ), redactor)
 
     async def _test_worker(self, event: Event, redactor: Redactor) -> dict[str, Any]:
         """Train a tiny random model on synthetic sound: shows that image, GPU and launcher work together."""
         with tempfile.TemporaryDirectory(prefix="self-test-") as folder:
             run = RunFolder(Path(folder))
             run.write_arguments({"self_test": True, "output_dir": folder})
-            outcome = await self._attempt(event, run, None, _build_environment(None), redactor)
+            environment = build_environment(None, os.environ)
+            outcome = await self._attempt(event, run, None, environment, redactor)
         if outcome.result is None:
             return describe_failure(outcome.error, outcome.error_type, "self-test")
         return describe_success(outcome.result)
@@ -191,34 +206,20 @@ def _build_default_command(arguments_file: Path) -> list[str]:
     return build_train_command(arguments_file, count_gpus(os.environ))
 
 
-def _build_environment(job: Job | None) -> dict[str, str]:
-    """The training's environment: ours, with the job's own credentials and no others."""
-    environment = {name: value for name, value in os.environ.items() if name not in _KEPT_FROM_CHILD}
-    environment["PYTHONUNBUFFERED"] = "1"
-    if job is not None:
-        environment["WHISPERTRAIN_AUTH_TOKEN"] = job.auth_token.get_secret_value()
-        environment["WHISPERTRAIN_WORKER_API_KEY"] = job.worker_api_key.get_secret_value()
-    return environment
-
-
 def _describe(outcome: Outcome, accepted: AcceptedJob) -> dict[str, Any]:
     if outcome.result is None:
         return describe_failure(outcome.error, outcome.error_type, accepted.job.job_id)
     return describe_success(outcome.result, accepted.warnings)
 
 
-def _find_secrets(request: object) -> list[str]:
-    """The texts in the secret fields, whether or not the rest of the job is valid."""
-    if not isinstance(request, Mapping):
-        return []
-    values = [request.get(name) for name in SECRET_FIELDS]
-    return [part for value in values if isinstance(value, str) for part in (value, value.strip())]
-
-
-def _name_job(event: Event, request: object) -> str:
-    """The job's own name if it has one, else RunPod's."""
+def _name_job(event: Event, redactor: Redactor) -> str:
+    """The job's own name if it has one, valid or not, else RunPod's."""
+    request = event.get("input")
+    if isinstance(request, str):
+        with contextlib.suppress(JobError):
+            request = parse_json(request)
     given = request.get("job_id") if isinstance(request, Mapping) else None
-    return str(given or event.get("id", ""))[:128]
+    return redactor.redact(str(given or event.get("id", "")))[:128]
 
 
 def main(worker: Worker | None = None) -> None:

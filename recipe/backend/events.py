@@ -24,6 +24,7 @@ from recipe.backend.answers import RefusedError, UnavailableError
 from recipe.backend.client import BackendClient
 from recipe.backend.path_segment import check_segment
 from recipe.errors import AuthenticationError, BackendError, MissingFileError
+from recipe.run.redaction import Redactor
 from recipe.run.stages import TERMINAL_STAGES, Stage
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Outbox:
         path: The SQLite file; made if missing.
         job_id: The job that all events belong to.
         clock: The time of day, in UTC.
-        redact: Removes secrets from a text; applied to every text of an event.
+        redactor: Knows the secrets; they are taken out of all that an event tells.
     """
 
     def __init__(
@@ -91,12 +92,12 @@ class Outbox:
         job_id: str,
         *,
         clock: Callable[[], datetime] = _now,
-        redact: Callable[[str], str] = str,
+        redactor: Redactor | None = None,
     ) -> None:
         self._path = path
         self.job_id = job_id
         self._clock = clock
-        self._redact = redact
+        self._redactor = redactor or Redactor([])
         try:
             self._create()
         except sqlite3.DatabaseError as error:
@@ -193,26 +194,13 @@ class Outbox:
             "sequence": last + 1,
             "job_id": self.job_id,
         }
-        event = envelope | self._plain(fields) | envelope  # in front, and not to be overridden
+        told = self._redactor.redact_values(fields)
+        event = envelope | told | envelope  # in front, and not to be overridden
         database.execute(
             "INSERT INTO events (sequence, attempt, status, key, body) VALUES (?, ?, ?, ?, ?)",
             [last + 1, attempt, status, key, json.dumps(event, allow_nan=False)],
         )
         return int(last) + 1
-
-    def _plain(self, value: Any) -> Any:
-        """The value in JSON's own types, finite and redacted."""
-        if value is None or isinstance(value, bool | int):
-            return value
-        if isinstance(value, float):
-            return float(value) if math.isfinite(value) else None
-        if isinstance(value, Mapping):
-            return {self._redact(str(name)): self._plain(item) for name, item in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self._plain(item) for item in value]
-        if callable(getattr(value, "item", None)):  # a number of NumPy or torch
-            return self._plain(value.item())
-        return self._redact(str(value).encode(errors="replace").decode())  # lone surrogates are no JSON
 
     def _mark(self, sequence: int, state: int) -> None:
         with self._transaction() as database:

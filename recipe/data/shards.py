@@ -41,6 +41,7 @@ from recipe.data.quality import measure_window, split_words
 from recipe.data.recording import PreparationSettings, read_recording
 from recipe.data.report import RecordingReport
 from recipe.data.windows import Window
+from recipe.run.credentials import credentials_dropped, drop_credentials
 from recipe.run.files import hash_file, replacing
 from recipe.run.launch import die_with_parent
 
@@ -182,7 +183,7 @@ def _build_each(
     context = multiprocessing.get_context("spawn")
     workers = min(num_workers, len(missing))
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        with _without_main_module():
+        with _without_main_module(), credentials_dropped():
             futures = [pool.submit(_build_shard, *item) for item in missing]
         try:
             for future in as_completed(futures):
@@ -204,6 +205,7 @@ def _without_main_module() -> Iterator[None]:
 
 def _start_worker() -> None:
     die_with_parent()
+    drop_credentials()
     os.environ["OMP_NUM_THREADS"] = "1"  # every core has a worker; read when torch loads, if it does
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from recipe.errors import PublishError
+from recipe.run.credentials import read_credential
 
 
 def read_aws_credentials(environment: Mapping[str, str]) -> dict[str, str | None]:
@@ -14,7 +15,7 @@ def read_aws_credentials(environment: Mapping[str, str]) -> dict[str, str | None
     return {
         "aws_access_key_id": _read(environment, "AWS_ACCESS_KEY_ID"),
         "aws_secret_access_key": _read(environment, "AWS_SECRET_ACCESS_KEY"),
-        "aws_session_token": environment.get("AWS_SESSION_TOKEN", "").strip() or None,
+        "aws_session_token": read_credential(environment.get("AWS_SESSION_TOKEN", "")) or None,
     }
 
 
@@ -28,7 +29,7 @@ def read_hub_token(environment: Mapping[str, str]) -> str:
 
 
 def _read(environment: Mapping[str, str], name: str) -> str:
-    value = environment.get(name, "").strip()
+    value = read_credential(environment.get(name, ""))
     if not value:
         raise PublishError(f"The destination of the model needs {name} in the environment; it is not set.")
     # An HTTP library quotes a header that it refuses, and with it the secret.

@@ -21,18 +21,10 @@ from recipe.publish.release import (
     check_free_space,
     list_files,
 )
+from recipe.run.credentials import SECRET_VARIABLES, read_credential
 
 logger = logging.getLogger(__name__)
 
-SECRET_VARIABLES = (
-    "WHISPERTRAIN_AUTH_TOKEN",
-    "WHISPERTRAIN_WORKER_API_KEY",
-    "HF_TOKEN",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "RUNPOD_API_KEY",
-    "RUNPOD_AI_API_KEY",
-)
 MIN_SECRET_LENGTH = 8  # a shorter value would be found by chance
 ONE_FILE = "1TB"  # over any Whisper, so that the weights are never sharded and the list of files stays closed
 
@@ -139,7 +131,7 @@ def _name_model(metadata: ReleaseMetadata) -> str:
 
 def _check_secrets(staging_dir: Path, environment: Mapping[str, str]) -> None:
     """Refuses text files in which a secret of this process stands; weights cannot hold one."""
-    secrets = {name: environment.get(name, "").strip() for name in SECRET_VARIABLES}
+    secrets = {name: read_credential(environment.get(name, "")) for name in SECRET_VARIABLES}
     for path in sorted(staging_dir.iterdir()):
         if path.name == WEIGHTS_FILE:
             continue

@@ -4,7 +4,6 @@
 at all. Exactly one terminal event ends an attempt; an interrupted one ends without, since it goes on.
 """
 
-import json
 import logging
 import os
 import signal
@@ -26,11 +25,12 @@ from tqdm.auto import tqdm
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
 from recipe.errors import InterruptedTraining, JobConflictError, RecipeError, TrainingError
+from recipe.run.credentials import find_secrets, read_credential
 from recipe.run.files import acquire, read_json, write_json
 from recipe.run.folder import RunFolder
 from recipe.run.launch import die_with_parent
 from recipe.run.machine import system_stats
-from recipe.run.redaction import Redactor
+from recipe.run.redaction import Redactor, redact_output
 from recipe.run.settings import OperatorSettings
 from recipe.run.stages import Stage
 from recipe.training.arguments import Arguments
@@ -68,8 +68,9 @@ class Attempt:
 
     def __init__(self, arguments: Arguments, secrets: MutableMapping[str, str]) -> None:
         settings = OperatorSettings.from_environment(secrets)
-        auth_token = secrets.pop("WHISPERTRAIN_AUTH_TOKEN", "")
-        worker_api_key = secrets.pop("WHISPERTRAIN_WORKER_API_KEY", "")
+        self._redactor = Redactor(find_secrets(secrets))
+        auth_token = read_credential(secrets.pop("WHISPERTRAIN_AUTH_TOKEN", ""))
+        worker_api_key = read_credential(secrets.pop("WHISPERTRAIN_WORKER_API_KEY", ""))
         source, output_dir = arguments.source, Path(arguments.training.output_dir)
         self.arguments = arguments
         self.folder = RunFolder(output_dir)
@@ -78,7 +79,6 @@ class Attempt:
         self.stop = StopSignal(settings.grace_seconds)
         self.is_main = PartialState().is_main_process
         self.backend: BackendClient | None = None
-        self._redactor = Redactor([auth_token, worker_api_key])
         self._sender: EventSender | None = None
         self._flush_seconds = settings.flush_seconds
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -98,9 +98,8 @@ class Attempt:
                 worker_api_key=worker_api_key,
                 allow_private=settings.is_private_backend_allowed,
             )
-        self.outbox = Outbox(
-            self.folder.events, source.job_id or output_dir.name, redact=self._redactor.redact
-        )
+        job_id = source.job_id or output_dir.name
+        self.outbox = Outbox(self.folder.events, job_id, redactor=self._redactor)
 
     def __enter__(self) -> Self:
         if self.is_main:
@@ -190,7 +189,7 @@ class Attempt:
     def finish(self, result: Mapping[str, Any]) -> None:
         """Make the result durable, then report it."""
         if self.is_main:
-            write_json(self.folder.result, json.loads(self._redactor.redact(json.dumps(result))))
+            write_json(self.folder.result, self._redactor.redact_values(result))
             self.outbox.append(Stage.COMPLETED, {"final_result": result})
 
     def _report_error(self, error: BaseException) -> None:
@@ -239,12 +238,13 @@ def refuse(output_dir: Path, error: RecipeError) -> NoReturn:
 
 
 def set_up_process() -> None:
-    """Let the process end with its launcher, and log to stderr, one line each.
+    """Let the process end with its launcher, log to stderr, one line each, and print no secret.
 
     Libraries log only when something is wrong, since some log addresses.
     """
     if "ACCELERATE_MIXED_PRECISION" in os.environ:  # a launcher does not end its processes when it is killed
         die_with_parent(signal.SIGTERM)
+    redact_output(Redactor(find_secrets(os.environ)))
     level = logging.INFO if PartialState().is_main_process else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", force=True)
     logging.getLogger("recipe").setLevel(level)

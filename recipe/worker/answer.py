@@ -27,9 +27,7 @@ def describe_failure(error: str, error_type: str, job_id: str) -> dict[str, Any]
 
 def seal_answer(answer: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     """The answer as it may leave: JSON values only, below the size limit, secrets taken out."""
-    text = json.dumps(answer, allow_nan=False, default=str)
-    sealed: dict[str, Any] = json.loads(redactor.redact(text))
-    return shorten_answer(sealed)
+    return shorten_answer(redactor.redact_values(answer))
 
 
 def summarise_answer(answer: Mapping[str, Any]) -> list[str]:

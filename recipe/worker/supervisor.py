@@ -58,7 +58,7 @@ class JobEvents:
     def __init__(self, job: Job, run: RunFolder, settings: OperatorSettings, redactor: Redactor) -> None:
         self._job = job
         self._settings = settings
-        self._outbox = Outbox(run.events, job.job_id, redact=redactor.redact)
+        self._outbox = Outbox(run.events, job.job_id, redactor=redactor)
         earlier = self._outbox.events()
         self._last_sequence: int = earlier[-1]["sequence"] if earlier else 0
         self._newest: Mapping[str, Any] | None = None

@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 
 from recipe.backend.events import Outbox
+from recipe.run.credentials import find_secrets
 from recipe.run.launch import die_with_parent
+from recipe.run.redaction import Redactor, redact_output
 
 NUM_STEPS = {"finish": 10, "quick": 0, "leak": 3}
 STEP_SECONDS = 0.2
@@ -37,12 +39,14 @@ def main(behaviour: str, arguments_file: Path) -> int:
         return 143
     if behaviour == "self-test" or arguments.get("self_test"):
         return finish(run, arguments, None, 2)
-    outbox = Outbox(run / "events.sqlite", arguments["job_id"])
+    redactor = Redactor(find_secrets(os.environ))
+    outbox = Outbox(run / "events.sqlite", arguments["job_id"], redactor=redactor)
     outbox.begin_attempt()
     outbox.append("initializing", {"epochs": arguments["num_train_epochs"]}, key="initializing")
     print("hello from the training", flush=True)
     if behaviour == "leak":
         print("the token is", os.environ["WHISPERTRAIN_AUTH_TOKEN"], flush=True)
+        (run / "environment.txt").write_text(",".join(os.environ))
     if behaviour == "fail":
         (run / "error.json").write_text(
             json.dumps({"error": "Recording a.wav is odd.", "error_type": "DataError"})
@@ -84,6 +88,8 @@ def start_helper() -> subprocess.Popen:
 
 def finish(run: Path, arguments: dict, outbox: Outbox | None, step: int) -> int:
     result = {"status": "completed", "job_id": arguments.get("job_id", ""), "message": "ok", "warnings": []}
+    if outbox and outbox.job_id.startswith("leak"):
+        result["message"] = f"the token was {os.environ['WHISPERTRAIN_AUTH_TOKEN']}"
     result["artifacts"] = {"training_metrics": [{"step": n} for n in range(step)], "final_loss": float("nan")}
     (run / "result.json").write_text(json.dumps(result))
     if outbox:
@@ -95,5 +101,6 @@ if __name__ == "__main__":
     if "--rank" in sys.argv:
         die_with_parent(signal.SIGTERM)
         signal.signal(signal.SIGTERM, lambda number, frame: stop_requested.set())
+        redact_output(Redactor(find_secrets(os.environ)))
         sys.exit(main(sys.argv[1], Path(sys.argv[2])))
     subprocess.run([sys.executable, *sys.argv, "--rank"], check=True)

@@ -9,7 +9,7 @@ import pytest
 from recipe.errors import JobConflictError, JobError
 from recipe.run.folder import RunFolder
 from recipe.run.settings import OperatorSettings
-from recipe.worker.job import AcceptedJob, Job, open_run, parse_json, read_job
+from recipe.worker.job import AcceptedJob, Job, find_secrets, open_run, parse_json, read_job
 
 SEED = json.loads("""
 {"input": {"model_id": "openai/whisper-tiny", "epochs": 1, "project_id": "uuid-string", "user_id": "uuid-string",
@@ -196,6 +196,41 @@ def test_secrets_are_not_in_the_repr_nor_in_the_settings() -> None:
     assert "s3cret" not in repr(job) + json.dumps(job.settings()) + json.dumps(
         job.to_train_arguments(RunFolder(Path("/r")))
     )
+
+
+@pytest.mark.parametrize("word", ["null", " None ", "undefined", "NIL", " "])
+def test_a_word_for_nothing_is_no_credential(word: str) -> None:
+    job = read({"auth_token": word, "worker_api_key": "k3y"}).job
+    assert job.auth_token.get_secret_value() == ""
+    assert job.secrets() == ["k3y"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param({"auth_token": "s3cret"}, id="an object"),
+        pytest.param({"auth_token": " s3cret\n", "epochs": "wrong"}, id="with spaces, in a wrong job"),
+        pytest.param('{"auth_token": "s3cret"}', id="JSON"),
+        pytest.param('{"auth_token": "s3cret", "auth_token": "other"}', id="twice"),
+        pytest.param('{"auth_token": "other", "auth_token": "s3cret"}', id="twice, the last"),
+        pytest.param('{"auth_\\u0074oken": "s3cret"}', id="with an escaped name"),
+        pytest.param('{"auth_token": "s3c\\u0072et"}', id="with an escaped letter"),
+        pytest.param('{"auth_token": "s3c\\u0072et", ', id="with an escaped letter, cut"),
+        pytest.param('{"epochs": 1, "worker_api_key": "s3cret', id="cut inside"),
+        pytest.param("{'auth_token': 's3cret'}", id="a Python literal"),
+        pytest.param("{auth_token: s3cret, epochs: 1}", id="without quotes"),
+        pytest.param('{"auth_token" :\n"s3cret"', id="on two lines"),
+    ],
+)
+def test_secrets_are_known_whether_or_not_the_job_is_valid(request_: object) -> None:
+    assert "s3cret" in find_secrets(request_)
+
+
+@pytest.mark.parametrize(
+    "request_", [None, 5, [], "", "[]", '"x"', "[" * 100_000, {"auth_token": 5}], ids=type
+)
+def test_a_request_without_secrets(request_: object) -> None:
+    assert find_secrets(request_) == []
 
 
 def test_unknown_fields_are_ignored_and_named_once() -> None:

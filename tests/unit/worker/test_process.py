@@ -50,7 +50,17 @@ def test_the_echo_repeats_whole_lines_once_and_without_secrets(
             echo.echo()
         echo.finish()
     assert caplog.messages == ["first", "second [redacted]", "last"]
-    assert run.log.read_text() == "an earlier attempt\nfirst\nsecond [redacted]\nlast"
+    assert run.log.read_text() == "an earlier attempt\nfirst\nsecond s3cret\nlast", "nothing is rewritten"
+    assert list(run.logs.iterdir()) == [run.log]
+
+
+@pytest.mark.parametrize("is_folder", [False, True], ids=["missing", "a folder"])
+def test_a_log_that_cannot_be_read_hides_no_outcome(run: RunFolder, is_folder: bool) -> None:
+    echo = LogEcho(run, Redactor([]))
+    if is_folder:
+        run.log.mkdir()
+    echo.finish()
+    assert echo.explain_death() == ""
 
 
 def test_a_progress_bar_is_shown_once_as_it_ended(run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,7 +20,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import psutil
 from docker.utils.build import exclude_paths
@@ -30,8 +29,9 @@ from scripts.demo_kit.packages import unpack_debian_packages
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BASE_STEP = (
-    "apt-get update -q && apt-get install -y -q --no-install-recommends ca-certificates python{version}-venv && apt-get clean && "
-    "rm -rf /var/lib/apt/lists/* && python{version} -m venv /usr/local"
+    "apt-get update -q && apt-get install -y -q --no-install-recommends ca-certificates "
+    "python{version}-venv && apt-get clean && rm -rf /var/lib/apt/lists/* && "
+    "python{version} -m venv /usr/local"
 )
 _DAYS_KEPT = 14
 
@@ -218,7 +218,7 @@ class ImageBuilder:
                 self._debootstrap(release, layer)
         with self._layer(f"FROM {name} (python{version})") as layer:
             if layer:
-                self._run_in(layer, _BASE_STEP.format(version=version))
+                self._run_in(layer, _BASE_STEP.format(version=version), {}, ())
 
     def _set_environment(self, arguments: str) -> None:
         self._environment |= dict(word.split("=", 1) for word in shlex.split(arguments))
@@ -257,13 +257,7 @@ class ImageBuilder:
             if layer:
                 self._run_in(layer, arguments, *find_pip_configuration())
 
-    def _run_in(
-        self,
-        layer: Path,
-        script: str,
-        settings: Mapping[str, str] = MappingProxyType({}),
-        bound: Sequence[str] = (),
-    ) -> None:
+    def _run_in(self, layer: Path, script: str, settings: Mapping[str, str], bound: Sequence[str]) -> None:
         """Run a shell script in a container whose files become the layer."""
         proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
         container = Container(
@@ -317,9 +311,9 @@ class ImageBuilder:
     def _forget_old_layers(self) -> None:
         """Remove layers that no build has used for long; a change of requirements leaves gigabytes."""
         for folder in self._cache_dir.iterdir():
-            if re.fullmatch(r"[0-9a-f]{20}", folder.name):
-                if time.time() - folder.stat().st_mtime > _DAYS_KEPT * 86_400:
-                    shutil.rmtree(folder)
+            age_days = (time.time() - folder.stat().st_mtime) / 86_400
+            if re.fullmatch(r"[0-9a-f]{20}", folder.name) and age_days > _DAYS_KEPT:
+                shutil.rmtree(folder)
 
 
 def find_pip_configuration() -> tuple[dict[str, str], tuple[str, ...]]:

@@ -42,6 +42,20 @@ def test_paths_of_the_project_are_there(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_that_are_named_are_there(page):
+    named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", page.read_text())
+    missing = [(path, name) for path, name in named if f"def {name}(" not in (ROOT / path).read_text()]
+    assert missing == []
+
+
+def test_each_promise_of_security_has_its_test():
+    for table in (ROOT / "docs" / "security.md").read_text().split("| promise |")[1:]:
+        rows = [line for line in table.partition("\n\n")[0].splitlines()[2:] if line]
+        assert rows
+        assert [row for row in rows if "::test_" not in row] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_modules_that_are_run_are_there(page):
     modules = re.findall(r"python -m (scripts[\w.]*)", page.read_text())
     paths = [ROOT / module.replace(".", "/") for module in modules]

@@ -13,6 +13,7 @@ from recipe.run.files import acquire
 from recipe.run.folder import RunFolder
 from recipe.run.settings import OperatorSettings
 from recipe.training.arguments import check_arguments, parse_arguments
+from recipe.training.preflight import check_run
 from recipe.worker.job import read_job
 
 REFUSED_BEFORE_LAUNCH = {
@@ -35,8 +36,8 @@ def make_job(address: str, **options: object) -> dict:
     }
 
 
-def refuse_by_handler(options: dict) -> str:
-    settings = OperatorSettings(Path("/nowhere"), is_private_backend_allowed=True)
+def refuse_by_handler(options: dict, runs_dir: Path = Path("/nowhere")) -> str:
+    settings = OperatorSettings(runs_dir, is_private_backend_allowed=True)
     with pytest.raises(JobError) as refusal:
         read_job(make_job("http://127.0.0.1:9", **options), "event", settings)
     return str(refusal.value)
@@ -55,6 +56,18 @@ def test_both_doors_refuse_with_the_same_sentence(tmp_path, options):
     sentence = refuse_by_train(options, tmp_path, tmp_path / "run")
     assert sentence.startswith("The settings cannot be used: ")
     assert refuse_by_handler(options) == sentence
+
+
+@pytest.mark.parametrize("place", ["staging", "checkpoint-3/x", ".", "..", "/", "prepared/../logs"])
+def test_both_doors_keep_models_out_of_the_runs_own_folders(tmp_path, place):
+    run = RunFolder(tmp_path / "runs" / "refused")
+    destination = str(run.path / place)
+    arguments = parse_arguments(
+        ["--self_test", "true", "--output_dir", str(run.path), "--publish_to", destination]
+    )
+    with pytest.raises(JobError, match="the run itself works in") as by_train:
+        check_run(arguments, run)
+    assert refuse_by_handler({"publish_to": destination}, run.path.parent) == str(by_train.value)
 
 
 @pytest.mark.parametrize(

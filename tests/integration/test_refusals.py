@@ -1,6 +1,7 @@
 """A run that is refused says why, in the same sentence at both doors and wherever a user looks."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,20 @@ def test_a_refusal_is_in_the_answer_the_run_folder_and_the_terminal_event(tmp_pa
     assert RunFolder(tmp_path / "runs" / "refused").read_error() == (sentence, "JobError")
     assert (events[-1]["status"], events[-1]["error"]) == ("failed", sentence)
     assert "Traceback" not in handler.stdout + handler.stderr
+
+
+def test_a_run_that_is_refused_for_its_data_leaves_the_report(tmp_path, tones_dir, tiny_dir):
+    data_dir = Path(shutil.copytree(tones_dir, tmp_path / "data"))
+    for number in range(3):
+        (data_dir / f"page-{number}.wav").write_text("<!DOCTYPE html>")
+        shutil.copy(data_dir / "tones.vtt", data_dir / f"page-{number}.vtt")
+    options = {"data_dir": data_dir, "model_name_or_path": tiny_dir, "language": "en"}
+    run = TrainingRun(tmp_path / "run", options)
+    assert run.attempt() == 1
+    assert "3 of 10 windows would stand in for bad data" in run.read("error.json")["error"]
+    report = run.read("prepared/dataset_report.json")
+    assert report["recordings_by_outcome"] == {"speech": 1, "silence": 3}
+    assert "page-2" in (run.folder / "prepared" / "dataset_report.html").read_text()
 
 
 def test_a_folder_in_use_is_refused_and_its_run_keeps_its_own_error(tmp_path, tones_dir):

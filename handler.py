@@ -137,6 +137,7 @@ class Worker:
         stored = run.read_result()
         if stored is not None:
             logger.info("Job %s is finished already; its stored answer is returned", job.job_id)
+            events.complete(stored)
             await asyncio.to_thread(events.deliver)
             return Outcome(stored)
         run.write_arguments(job.to_train_arguments(run))
@@ -207,9 +208,10 @@ def _build_default_command(arguments_file: Path) -> list[str]:
 
 
 def _describe(outcome: Outcome, accepted: AcceptedJob) -> dict[str, Any]:
-    if outcome.result is None:
-        return describe_failure(outcome.error, outcome.error_type, accepted.job.job_id)
-    return describe_success(outcome.result, accepted.warnings)
+    if outcome.result is not None:
+        return describe_success(outcome.result, accepted.warnings)
+    failure = describe_failure(outcome.error, outcome.error_type, accepted.job.job_id)
+    return {**failure, "can_resume": True} if outcome.can_resume else failure
 
 
 def _name_job(event: Event, redactor: Redactor) -> str:

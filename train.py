@@ -1,11 +1,14 @@
 #!/usr/bin/env python
 """Fine-tune Whisper on people's recordings and captions.
 
-    accelerate launch --config_file accelerate_configs/single_gpu.yaml train.py \
+    accelerate launch --quiet --config_file accelerate_configs/single_gpu.yaml train.py \
         --data_dir recordings/ --model_name_or_path openai/whisper-small --language fr --output_dir runs/fr
 
 One GPU: single_gpu.yaml; several: multi_gpu.yaml; none: cpu.yaml. Instead of flags, one .yaml or .json
 file. Run the same command again after any interruption: it goes on from the last whole checkpoint.
+
+Exit codes: 0 finished and published, 3 finished, nothing published (the WER is not lower), 1 refused or
+failed, 143 interrupted. `accelerate launch` makes 1 of all but 0; result.json and error.json tell then.
 """
 
 import os
@@ -13,7 +16,7 @@ from dataclasses import asdict
 
 from transformers import set_seed
 
-from recipe.data.dataset import PreparedDataset, prepare_dataset, write_dataset_report
+from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset, write_dataset_report
 from recipe.data.manifest import Recording
 from recipe.data.sources import fetch_recordings
 from recipe.errors import RecipeError
@@ -43,7 +46,8 @@ def main() -> None:
     except RecipeError as error:
         refuse(find_output_dir(), error)
     with attempt:
-        train_whisper(attempt)
+        if not attempt.is_finished():
+            train_whisper(attempt)
 
 
 def train_whisper(attempt: Attempt) -> None:
@@ -101,7 +105,7 @@ def fetch(attempt: Attempt, whisper: Whisper) -> list[Recording]:
 
 
 def prepare(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> PreparedDataset:
-    """The Arrow dataset, split into what is trained and what is held out."""
+    """The Arrow dataset, split into what is trained and what is held out; refused if too much is bad."""
     folder = attempt.folder.prepared
     with (
         attempt.stage("prepare", main_first=True),
@@ -116,6 +120,7 @@ def prepare(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> 
         )
     if attempt.is_main:
         write_dataset_report(folder, dataset)
+    check_dataset(dataset, attempt.arguments.data)
     return dataset
 
 

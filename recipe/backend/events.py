@@ -39,6 +39,11 @@ POLL_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 120.0
 MIN_FINAL_PAUSE_SECONDS = 0.25
+MAX_REFUSED_PAUSE_SECONDS = 600.0
+"""Longest time until an event that the backend refused is offered again."""
+
+_REPEATING = frozenset({Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS})
+"""Events of which the next one says all that the last one said; any other is lost if it does not arrive."""
 
 _BULKY_FIELDS = frozenset({"traceback", "system_stats"})
 _WAITING, _DELIVERED, _DROPPED = range(3)
@@ -65,7 +70,7 @@ CREATE INDEX IF NOT EXISTS terminal_events
     ON events (attempt) WHERE status IN ({_list_of(*TERMINAL_STAGES)});
 
 CREATE VIEW IF NOT EXISTS superseded AS
-    SELECT * FROM waiting WHERE status IN ({_list_of(Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS)});
+    SELECT * FROM waiting WHERE status IN ({_list_of(*_REPEATING)});
 """  # noqa: S608 - made of constants only
 
 
@@ -235,6 +240,10 @@ def _current_attempt(database: sqlite3.Connection) -> int:
 class EventSender:
     """Delivers the outbox in a background thread; one sender per outbox.
 
+    Only the backend's word that it wants no more of this job ends the delivery (401, 403, 404, 409, 410).
+    While it cannot take any event (no connection, 3xx, 5xx) all wait, in order. An event that it refuses for
+    itself (400, say) lets the others go first and is offered again, later and by the next attempt too.
+
     Args:
         outbox: Where the events wait; other processes may append to it meanwhile.
         client: The backend.
@@ -261,6 +270,9 @@ class EventSender:
         self._stopping = threading.Event()
         self._deadline = math.inf
         self._num_failures = 0
+        self._refused: set[int] = set()
+        self._num_refusals = 0
+        self._retry_refused_at = 0.0
         self._is_given_up = False
         self._thread = threading.Thread(target=self._run, name="event-sender", daemon=True)
 
@@ -304,12 +316,12 @@ class EventSender:
     def _deliver_next(self) -> float | None:
         """The seconds to wait before the next call, or None if no event waits."""
         try:
-            waiting = self._outbox.pending(limit=1)
-            if not waiting:
-                return None
+            event = self._find_next()
+            if event is None:
+                return self._turn_to_refused()
             self._outbox.drop_superseded(MAX_FINAL_BACKLOG if self._stopping.is_set() else MAX_BACKLOG)
             # The oldest may just have been dropped; sending it once more does no harm.
-            self._deliver(waiting[0])
+            self._deliver(event)
         except (AuthenticationError, MissingFileError) as error:
             self._give_up(error)
             return 0.0
@@ -319,6 +331,20 @@ class EventSender:
             logger.info("Progress is delivered again, after %s failures", self._num_failures)
         self._num_failures = 0
         return 0.0
+
+    def _find_next(self) -> Mapping[str, Any] | None:
+        """The oldest event that waits, but for those that were refused a short time ago."""
+        if self._clock() >= self._retry_refused_at:
+            self._refused.clear()
+        waiting = self._outbox.pending(limit=len(self._refused) + 1)
+        return next((event for event in waiting if event["sequence"] not in self._refused), None)
+
+    def _turn_to_refused(self) -> float | None:
+        """The seconds until refused events are offered again, if the end cannot wait for their time."""
+        if not self._refused or not self._stopping.is_set():
+            return None
+        self._refused.clear()
+        return _backoff(self._num_refusals, MAX_PAUSE_SECONDS)
 
     def _deliver(self, event: Mapping[str, Any]) -> None:
         try:
@@ -331,12 +357,25 @@ class EventSender:
         except RefusedError as error:
             if error.status == HTTPStatus.CONFLICT:
                 self._give_up(error)
-                return
-            # It would be refused for ever, and hold up all that come after it.
-            logger.warning("The event %s (%s) is given up: %s", event["sequence"], event["status"], error)
-            self._outbox.mark_dropped(event["sequence"])
+            elif not 400 <= error.status < 500:
+                raise  # of the backend as a whole, such as a redirect to a page about maintenance
+            elif event["status"] in _REPEATING:
+                logger.warning("The event %s (%s) is given up: %s", event["sequence"], event["status"], error)
+                self._outbox.mark_dropped(event["sequence"])
+            else:
+                self._let_wait(event, error)
         else:
             self._outbox.mark_delivered(event["sequence"])
+
+    def _let_wait(self, event: Mapping[str, Any], error: BackendError) -> None:
+        """Offer a refused event later: it must not be lost, nor hold up all that come after it."""
+        if not self._refused:
+            self._num_refusals += 1
+            pause = _backoff(self._num_refusals, MAX_REFUSED_PAUSE_SECONDS)
+            self._retry_refused_at = self._clock() + pause
+        self._refused.add(event["sequence"])
+        level = logging.WARNING if self._num_refusals == 1 else logging.DEBUG
+        logger.log(level, "The event %s (%s) waits: %s", event["sequence"], event["status"], error)
 
     def _give_up(self, error: BackendError) -> None:
         logger.warning("No more progress is sent, the run goes on without: %s", error)
@@ -348,8 +387,13 @@ class EventSender:
         logger.log(level, "Progress waits for a later try: %s", error)
         if isinstance(error, UnavailableError) and error.retry_after_seconds is not None:
             return min(error.retry_after_seconds, MAX_RETRY_AFTER_SECONDS) + random.random()  # noqa: S311 - jitter
-        ceiling = min(MAX_PAUSE_SECONDS, 2.0 ** min(self._num_failures - 1, 10))
-        return random.uniform(0.0, ceiling)  # noqa: S311 - jitter
+        return _backoff(self._num_failures, MAX_PAUSE_SECONDS)
+
+
+def _backoff(num_failures: int, max_seconds: float) -> float:
+    """A random pause, longer with every failure in a row."""
+    ceiling = min(max_seconds, 2.0 ** min(num_failures - 1, 10))
+    return random.uniform(0.0, ceiling)  # noqa: S311 - jitter
 
 
 def shrink_event(event: Mapping[str, Any]) -> dict[str, Any]:

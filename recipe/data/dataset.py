@@ -13,7 +13,13 @@ from recipe.arguments import DataArguments
 from recipe.data.manifest import Recording
 from recipe.data.partition import partition_of_machine
 from recipe.data.recording import PreparationSettings
-from recipe.data.report import build_report, check_fallbacks, describe_windows, report_warnings
+from recipe.data.report import (
+    RecordingReport,
+    build_report,
+    check_fallbacks,
+    describe_windows,
+    report_warnings,
+)
 from recipe.data.report_page import render_page
 from recipe.data.shards import Shard, build_shards, load_rows
 from recipe.data.split import split_examples
@@ -57,13 +63,13 @@ def prepare_dataset(
     Args:
         recordings: What came in.
         settings: What the examples depend on beside the files.
-        arguments: How much is held out and how much may be bad.
+        arguments: How much is held out.
         output_dir: Receives the shards.
         num_workers: Processes; all cores if not given.
         on_recording: Called after each recording.
 
     Raises:
-        DataError: if no recording can be trained on, or too much data is bad.
+        DataError: if a recording without captions is not allowed (`empty_transcript="fail"`).
     """
     shards = build_shards(
         recordings,
@@ -74,7 +80,6 @@ def prepare_dataset(
         on_recording=on_recording,
     )
     reports = [shard.report for shard in shards]
-    check_fallbacks(reports, arguments.max_fallback_fraction)
     split = split_examples(shards, arguments.eval_fraction)
     for recording in reports:
         recording.is_held_out = recording.name in split.held_out_names
@@ -83,6 +88,16 @@ def prepare_dataset(
     report |= describe_windows(rows)
     warnings = report_warnings(reports) + split.warnings
     return PreparedDataset(split.train, split.held_out, rows, report, warnings, _fingerprint(shards, report))
+
+
+def check_dataset(data: PreparedDataset, arguments: DataArguments) -> None:
+    """Refuse a dataset of which too much is bad; once its report is written, which shows what.
+
+    Raises:
+        DataError: if no recording can be trained on, or too many windows stand in for bad data.
+    """
+    reports = [RecordingReport(**recording) for recording in data.report["recordings"]]
+    check_fallbacks(reports, arguments.max_fallback_fraction)
 
 
 def write_dataset_report(output_dir: Path, data: PreparedDataset) -> None:

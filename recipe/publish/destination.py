@@ -1,14 +1,16 @@
-"""Where a finished model may go: the forms of `--publish_to`, read and judged as text.
+"""Where a finished model may go: the forms of `--publish_to`, and the rules for each.
 
-Nothing heavy is imported and no disk or network is touched: the RunPod handler judges a job with it.
+Nothing heavy is imported and no network is touched: the RunPod handler judges a job with it. Of a folder
+the links are followed, so that a place cannot be named in a way that hides what it is.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.errors import JobError
+from recipe.run.folder import RunFolder
+from recipe.run.settings import OperatorSettings
 
 MAX_LENGTH = 1024
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -82,7 +84,7 @@ def parse_destination(text: str) -> Destination:
         )
     scheme = _SCHEME.match(text)
     if scheme is None:
-        return Folder(Path(text).expanduser().absolute())
+        return Folder(_expand_home(text).absolute())
     if text.startswith("s3://"):
         return _parse_bucket(text.removeprefix("s3://"))
     if text.startswith("hub:"):
@@ -93,40 +95,109 @@ def parse_destination(text: str) -> Destination:
     )
 
 
-def check_destination(text: str, allowed_dirs: Iterable[Path] | None = None) -> None:
-    """Accepts a destination that a model can be delivered to, as far as its text tells.
+def check_destination(text: str, run: RunFolder | None, operator: OperatorSettings | None = None) -> None:
+    """Accepts a destination that a model can be delivered to, as far as can be told beforehand.
 
     Args:
         text: What `--publish_to` or a job's `options.publish_to` says.
-        allowed_dirs: The folders below which a folder may lie; None allows any, as an operator's own
-            command line may. A job is untrusted and must not write elsewhere.
+        run: The run that delivers; None for a job that is refused anyway, whose run is not known.
+        operator: Of the worker that the job came to. A job is untrusted: it may deliver to its own run, and
+            to what the operator allows. None allows everything but the run's working folders, as a
+            person's own command line may.
 
     Raises:
-        JobError: the form is not known, or the folder is not allowed.
+        JobError: the form is not known, or the place is not allowed.
     """
     destination = parse_destination(text)
-    if not isinstance(destination, Folder) or allowed_dirs is None:
-        return
-    resolved = destination.path.resolve()
-    if not any(
-        resolved != allowed.resolve() and resolved.is_relative_to(allowed.resolve())
-        for allowed in allowed_dirs
-    ):
-        raise JobError(
-            f"The folder {text!r} is not below a folder that this worker's operator allows for models; use "
-            "s3://bucket/prefix or hub:owner/name, or have WHISPERTRAIN_PUBLISH_DIR set to a folder above it."
-        )
+    if isinstance(destination, Folder) and run is not None:
+        _check_apart(destination.path.resolve(), text, run)
+    if operator is not None:
+        _check_allowed(destination, text, run, operator)
 
 
-def find_destination_problems(publish_to: object, allowed_dirs: Iterable[Path] | None = None) -> list[str]:
-    """Why a model cannot be delivered to what the option `publish_to` says, as far as its text tells."""
+def find_destination_problems(
+    publish_to: object, run: RunFolder | None, operator: OperatorSettings | None = None
+) -> list[str]:
+    """Why a model cannot be delivered to what the option `publish_to` says; as for `check_destination`."""
     if not isinstance(publish_to, str):
         return []
     try:
-        check_destination(publish_to, allowed_dirs)
+        check_destination(publish_to, run, operator)
     except JobError as error:
         return [f"publish_to: {error}"]
     return []
+
+
+def _check_apart(place: Path, text: str, run: RunFolder) -> None:
+    """Refuse a folder in which the run's own files would be taken for the model's, or the reverse.
+
+    Args:
+        place: The folder, without links and dots.
+        text: The folder as it was given.
+        run: The run that delivers.
+    """
+    run_dir = run.path.resolve()
+    is_beside_model = place.is_relative_to(run_dir) and place != run_dir / run.model.name
+    working_dirs = [run_dir, *(folder.resolve() for folder in run.working_dirs())]
+    is_around = any(folder.is_relative_to(place) for folder in working_dirs)
+    is_inside = any(place.is_relative_to(folder) for folder in working_dirs[1:])
+    if is_beside_model or is_around or is_inside:
+        raise JobError(
+            f"The folder {text!r} is, holds or lies in a folder that the run itself works in; give a folder "
+            f"outside the run's own, or leave the option out: the model then goes to its folder "
+            f"{run.model.name!r}."
+        )
+
+
+def _check_allowed(
+    destination: Destination, text: str, run: RunFolder | None, operator: OperatorSettings
+) -> None:
+    """Refuse a place that the operator has not opened to jobs."""
+    match destination:
+        case HubRepository(name):
+            if name.partition("/")[0] not in operator.publish_hub_owners:
+                raise JobError(
+                    f"This worker's operator does not let jobs publish to {destination.uri}; "
+                    "WHISPERTRAIN_PUBLISH_HUB_OWNERS in the worker's environment lists the owners it may be."
+                )
+        case Bucket(name, prefix):
+            place = f"{name}/{prefix}/"
+            if not any(place.startswith(f"{allowed}/") for allowed in operator.publish_buckets):
+                raise JobError(
+                    f"This worker's operator does not let jobs publish to {destination.uri}; "
+                    "WHISPERTRAIN_PUBLISH_BUCKETS in the worker's environment lists the buckets, or "
+                    "bucket/prefix, it may be in."
+                )
+        case Folder(path):
+            _check_allowed_folder(path.resolve(), text, run, operator)
+
+
+def _check_allowed_folder(place: Path, text: str, run: RunFolder | None, operator: OperatorSettings) -> None:
+    if not Path(text).is_absolute():  # it would mean another folder to the training than here
+        raise JobError(f"The folder {text!r} is not absolute; give it from the root on, as /folder/model.")
+    if place.is_relative_to(operator.runs_dir.resolve()):
+        if run is not None and place != run.path.resolve() / run.model.name:
+            raise JobError(
+                f"The folder {text!r} lies in the folder of this worker's runs, where a job may have its own "
+                f"folder {run.model.name!r} only, which is the default; leave the option out."
+            )
+        return
+    allowed_dirs = [folder.resolve() for folder in operator.delivery_dirs]
+    if not any(place != allowed and place.is_relative_to(allowed) for allowed in allowed_dirs):
+        raise JobError(
+            f"The folder {text!r} is not below a folder that this worker's operator allows for models; leave "
+            "the option out, or have WHISPERTRAIN_PUBLISH_DIR set to a folder above it."
+        )
+
+
+def _expand_home(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise JobError(
+            f"The folder {text!r} names the home of a user that this machine does not have; expected a "
+            "folder from the root on."
+        ) from error
 
 
 def _parse_bucket(text: str) -> Bucket:

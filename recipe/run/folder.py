@@ -59,6 +59,11 @@ class RunFolder:
         """Trainer's own name for the checkpoint after an update."""
         return self.path / f"checkpoint-{step}"
 
+    def working_dirs(self) -> list[Path]:
+        """The folders that the run itself fills and empties; no model may be delivered there."""
+        named = [self.logs, self.downloads, self.prepared, self.cached, self.staging, self.self_test]
+        return [*named, *self.path.glob("checkpoint-*")]
+
     def write_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Store what `train.py` is to do; the error of an earlier attempt is forgotten."""
         self.error.unlink(missing_ok=True)

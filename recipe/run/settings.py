@@ -1,6 +1,7 @@
 """What the operator of a worker decides, read from the environment; a job cannot change it."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,9 @@ class OperatorSettings:
     Attributes:
         runs_dir: Parent of the run folders, one per job.
         models_dir: Local base models that a job may name; none are allowed without it.
-        publish_dir: Folder below which a job may have its model delivered, beside `runs_dir` and the volume.
+        publish_dir: Folder below which a job may have its model delivered, beside its own and the volume.
+        publish_hub_owners: Owners on the Hugging Face hub to whose repositories a job may publish.
+        publish_buckets: S3 buckets, or places in one as bucket/prefix, to which a job may publish.
         volume_dir: The network volume, if one is mounted.
         answer_file: Where the answer to the newest job is kept, for whoever started the worker by hand.
         is_private_backend_allowed: Whether a backend may be plain http or at a private address.
@@ -30,6 +33,8 @@ class OperatorSettings:
     runs_dir: Path
     models_dir: Path | None = None
     publish_dir: Path | None = None
+    publish_hub_owners: tuple[str, ...] = ()
+    publish_buckets: tuple[str, ...] = ()
     volume_dir: Path | None = None
     answer_file: Path | None = None
     is_private_backend_allowed: bool = False
@@ -50,6 +55,18 @@ class OperatorSettings:
             runs_dir=_read_path(environment, "WHISPERTRAIN_RUNS_DIR") or default_runs_dir,
             models_dir=_read_path(environment, "WHISPERTRAIN_MODELS_DIR"),
             publish_dir=_read_path(environment, "WHISPERTRAIN_PUBLISH_DIR"),
+            publish_hub_owners=_read_list(
+                environment,
+                "WHISPERTRAIN_PUBLISH_HUB_OWNERS",
+                r"[\w-][\w.-]*",
+                "owners, such as: acme, my-team",
+            ),
+            publish_buckets=_read_list(
+                environment,
+                "WHISPERTRAIN_PUBLISH_BUCKETS",
+                r"[a-z0-9][a-z0-9.-]+(/[\w!.=()-]+)*",
+                "buckets or bucket/prefix, such as: models, shared/whisper",
+            ),
             volume_dir=volume,
             answer_file=_read_path(environment, "WHISPERTRAIN_ANSWER_FILE"),
             is_private_backend_allowed=environment.get("WHISPERTRAIN_ALLOW_PRIVATE_BACKEND") == "1",
@@ -59,13 +76,21 @@ class OperatorSettings:
 
     @property
     def delivery_dirs(self) -> tuple[Path, ...]:
-        """The folders below which a job may have its model delivered."""
-        return tuple(folder for folder in (self.runs_dir, self.publish_dir, self.volume_dir) if folder)
+        """The folders below which any job may have its model delivered, but for the runs in them."""
+        return tuple(folder for folder in (self.publish_dir, self.volume_dir) if folder)
 
 
 def _read_path(environment: Mapping[str, str], name: str) -> Path | None:
     text = environment.get(name, "").strip()
     return Path(text).resolve() if text else None
+
+
+def _read_list(environment: Mapping[str, str], name: str, form: str, expected: str) -> tuple[str, ...]:
+    entries = [entry.strip().rstrip("/") for entry in environment.get(name, "").split(",")]
+    for entry in filter(None, entries):
+        if not re.fullmatch(form, entry, re.ASCII):
+            raise RecipeError(f"{name} holds {entry!r}; expected a comma-separated list of {expected}.")
+    return tuple(filter(None, entries))
 
 
 def _read_seconds(environment: Mapping[str, str], name: str, default: float) -> float:

@@ -35,11 +35,15 @@ from recipe.run.settings import OperatorSettings
 from recipe.run.stages import Stage
 from recipe.training.arguments import Arguments
 from recipe.training.distributed import check_shared, is_lost_process, local_main_first
-from recipe.training.shutdown import EXIT_CODE, StopSignal
+from recipe.training.shutdown import EXIT_CODE as INTERRUPTED
+from recipe.training.shutdown import StopSignal
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+NOTHING_PUBLISHED = 3
+"""Exit code of a run that is finished, and published no model since none would be better."""
 
 WITH_SYSTEM_STATS = frozenset({Stage.INITIALIZING, Stage.MODEL_LOADED, Stage.STARTING_TRAINING})
 """Events that say how busy the machine is."""
@@ -76,10 +80,11 @@ class Attempt:
         self.folder = RunFolder(output_dir)
         self.warnings: list[str] = []
         self.seconds: dict[str, float] = {}
-        self.stop = StopSignal(settings.grace_seconds)
+        self.stop = StopSignal(self.folder, settings.grace_seconds)
         self.is_main = PartialState().is_main_process
         self.backend: BackendClient | None = None
         self._sender: EventSender | None = None
+        self._exit_code = 0
         self._flush_seconds = settings.flush_seconds
         output_dir.mkdir(parents=True, exist_ok=True)
         self._lock = self.folder.train_lock.open("a")
@@ -104,8 +109,7 @@ class Attempt:
     def __enter__(self) -> Self:
         if self.is_main:
             self.folder.error.unlink(missing_ok=True)
-            if not self.folder.result.exists():  # else all is reported already, but for the end
-                self.outbox.begin_attempt()
+            self.outbox.begin_attempt()
             if self.backend:
                 self._sender = EventSender(self.outbox, self.backend)
                 self._sender.start()
@@ -122,7 +126,7 @@ class Attempt:
         flush_seconds = min(2.0, self._flush_seconds) if is_interrupted else self._flush_seconds
         if self._sender and not self._sender.stop(flush_seconds):
             logger.warning("Some progress events could not be delivered; they wait in the run's folder.")
-        exit_now(EXIT_CODE if is_interrupted else int(error is not None))
+        exit_now(INTERRUPTED if is_interrupted else 1 if error else self._exit_code)
 
     def report(self, stage: Stage, fields: Mapping[str, Any] | None = None, *, repeats: bool = False) -> None:
         """Send an event: once in the run's life, however often it resumes, unless the stage repeats."""
@@ -186,9 +190,32 @@ class Attempt:
             )
         return made
 
+    def is_finished(self) -> bool:
+        """Whether an earlier attempt left a result; says so, and reports the end if that one could not.
+
+        A run that published nothing goes on where `publish_if_worse` now asks for its model.
+        """
+        found = [self.folder.read_result() if self.is_main else None]
+        broadcast_object_list(found)
+        result = found[0]
+        model_path = _model_path_of(result or {})
+        if result is None or not (model_path or not self.arguments.publish.publish_if_worse):
+            return False
+        what = f"its model is in {model_path}" if model_path else "it published no model"
+        logger.info(
+            "The run in %s is finished already, %s. Give another output_dir to train anew.",
+            self.folder.path,
+            what,
+        )
+        self._exit_code = 0 if model_path else NOTHING_PUBLISHED
+        if self.is_main and not any(event["status"] == Stage.COMPLETED for event in self.outbox.events()):
+            self.outbox.append(Stage.COMPLETED, {"final_result": result})
+        return True
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Make the result durable, then report it."""
         if self.is_main:
+            self._exit_code = 0 if _model_path_of(result) else NOTHING_PUBLISHED
             write_json(self.folder.result, self._redactor.redact_values(result))
             self.outbox.append(Stage.COMPLETED, {"final_result": result})
 
@@ -207,7 +234,7 @@ class Attempt:
         if not self.is_main:
             return
         if isinstance(error, InterruptedTraining):
-            self.outbox.append(Stage.INTERRUPTED, failure)
+            self.outbox.append(Stage.INTERRUPTED, {**failure, "can_resume": True})
         else:
             fields = {**failure, "system_stats": system_stats(self.folder.path), "traceback": trace}
             self.outbox.append(Stage.FAILED, fields)
@@ -221,6 +248,11 @@ class Attempt:
             f"Another process of this training ended or fell silent: {reason} To go on from the last whole "
             "checkpoint, start the same command again, on every machine."
         )
+
+
+def _model_path_of(result: Mapping[str, Any]) -> str:
+    artifacts = result.get("artifacts")
+    return str(artifacts.get("model_path") or "") if isinstance(artifacts, Mapping) else ""
 
 
 def _read_cached(path: Path, depends_on: Mapping[str, Any]) -> Any:

@@ -64,6 +64,12 @@ def find_checkpoint(output_dir: Path, fingerprint: Mapping[str, Any]) -> Path | 
     return None
 
 
+def find_last_saved(output_dir: Path) -> int | None:
+    """Update of the newest checkpoint that was written to the end, unverified; None without one."""
+    whole = [path for path in list_checkpoints(output_dir) if (path / COMPLETION_FILE).exists()]
+    return int(whole[0].name.removeprefix("checkpoint-")) if whole else None
+
+
 def list_checkpoints(output_dir: Path) -> list[Path]:
     """Folders named checkpoint-N, the newest (largest N) first."""
     matches = [

@@ -28,11 +28,12 @@ def check_run(arguments: Arguments, folder: RunFolder) -> None:
         PublishError: if the model could not be delivered.
     """
     check_arguments(arguments)
-    problems = find_destination_problems(arguments.publish.publish_to) or find_machine_problems(arguments)
+    publish_to = arguments.publish.publish_to
+    problems = find_destination_problems(publish_to, folder) or find_machine_problems(arguments)
     if problems:
         raise JobError(describe_problems(problems))
     default_dir, _ = default_destination(folder.path)
-    check_delivery(arguments.publish.publish_to, default_dir=default_dir)
+    check_delivery(publish_to, default_dir=default_dir)
 
 
 def find_machine_problems(arguments: Arguments) -> list[str]:

@@ -7,6 +7,8 @@ import threading
 from types import FrameType
 
 from recipe.errors import InterruptedTraining
+from recipe.run.folder import RunFolder
+from recipe.training.checkpoints import find_last_saved
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +24,11 @@ class StopSignal:
     A run that is still there after `grace_seconds` (a process waiting for one that is gone) is ended hard.
     """
 
-    def __init__(self, grace_seconds: float) -> None:
-        """Wait for SIGTERM and SIGINT from now on."""
+    def __init__(self, folder: RunFolder, grace_seconds: float) -> None:
+        """Wait for SIGTERM and SIGINT from now on, in the run of this folder."""
         self.is_requested = False
         self._is_deferred = False
+        self._folder = folder
         self._grace_seconds = grace_seconds
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._receive)
@@ -42,7 +45,7 @@ class StopSignal:
         """
         self._is_deferred = False
         if self.is_requested:
-            raise interrupted()
+            raise interrupted(find_last_saved(self._folder.path))
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
@@ -54,12 +57,12 @@ class StopSignal:
         timer.daemon = True
         timer.start()
         if not self._is_deferred:
-            raise interrupted()
+            raise interrupted(find_last_saved(self._folder.path))
 
 
-def interrupted(step: int | None = None) -> InterruptedTraining:
-    """The error of a run that was asked to stop, right after it saved update `step` if one is given."""
-    saved = f"update {step} was saved" if step else "its last checkpoint stands"
+def interrupted(step: int | None) -> InterruptedTraining:
+    """The error of a run that was asked to stop; `step` is the last update saved, None without any."""
+    saved = f"update {step} was saved" if step else "no update was saved yet"
     return InterruptedTraining(
         f"The run was asked to stop before it was done; {saved}. Run the same command again to go on."
     )

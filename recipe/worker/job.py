@@ -39,6 +39,7 @@ from recipe.publish.destination import HUB_NAME, find_destination_problems
 from recipe.run.credentials import read_credential
 from recipe.run.files import acquire, read_json, write_json
 from recipe.run.folder import RunFolder
+from recipe.run.launch import REPOSITORY_DIR
 from recipe.run.settings import OperatorSettings
 
 MAX_MANIFEST_FILES = 100_000
@@ -100,6 +101,8 @@ class Job(BaseModel):
             raise ValueError(
                 "expected a hub id such as openai/whisper-small, or a folder the operator allows"
             )
+        else:
+            _check_hub_id(model_id, _settings_of(info).runs_dir)
         return model_id
 
     @field_validator("project_id", "user_id")
@@ -133,7 +136,7 @@ class Job(BaseModel):
 
     @field_validator("options")
     @classmethod
-    def _check_options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    def _check_options(cls, options: dict[str, Any]) -> dict[str, Any]:
         unknown = _name_unknown(options, option_names())
         problems = [describe_unknown(name, option_names()) for name in unknown]
         for group in OPTION_GROUPS:
@@ -141,8 +144,6 @@ class Job(BaseModel):
             problems += find_problems(group, {name: options[name] for name in options if name in names})
         if not problems:
             problems = find_contradictions(options | _SOURCE)
-        delivery_dirs = _settings_of(info).delivery_dirs
-        problems += find_destination_problems(options.get("publish_to"), delivery_dirs)
         if problems:
             raise _ExplainedError("; ".join(problems))
         return options
@@ -214,14 +215,19 @@ def read_job(request: object, event_id: str, settings: OperatorSettings) -> Acce
         name: value for name, value in request.items() if value is not None or name not in _BLANK_IF_NULL
     }
     problems = _find_manifest_problems(given.get("files_manifest"))
+    options, run = given.get("options"), None
     try:
         job = Job.model_validate(given, context=settings)
     except ValidationError as error:
         problems = [*map(_describe_problem, error.errors(include_url=False)), *problems]
+    else:
+        job = job.model_copy(update={"job_id": derive_job_id(event_id, job)})
+        run = RunFolder(settings.runs_dir / job.job_id)
+    if isinstance(options, Mapping):
+        problems += find_destination_problems(options.get("publish_to"), run, settings)
     if problems:
         raise JobError(describe_problems(problems))
-    named = job.model_copy(update={"job_id": derive_job_id(event_id, job)})
-    return AcceptedJob(named, _describe_ignored(request))
+    return AcceptedJob(job, _describe_ignored(request))
 
 
 def find_addressee(request: object, event_id: str, settings: OperatorSettings) -> Job | None:
@@ -335,6 +341,15 @@ def _check_model_folder(folder: Path, models_dir: Path | None) -> None:
         raise ValueError("expected a folder below the operator's WHISPERTRAIN_MODELS_DIR")
     if not (folder / "config.json").is_file():
         raise ValueError("expected a folder with a Whisper checkpoint, found no config.json in it")
+
+
+def _check_hub_id(model_id: str, runs_dir: Path) -> None:
+    """Refuse an id that transformers would take for a folder, now or once a run has made it."""
+    place = REPOSITORY_DIR / model_id  # where the training works
+    if place.exists() or place.resolve().is_relative_to(runs_dir.resolve()):
+        raise ValueError(
+            "expected a hub id such as openai/whisper-small; a file or folder of the worker has this name"
+        )
 
 
 def _check_name(name: str) -> str:

@@ -196,7 +196,9 @@ class LogEcho:
 
     def _is_of_launcher(self, line: str) -> bool:
         """Whether this line and all that follow only repeat that the training has ended."""
-        if _LAUNCHER_OPENING.match(line) and self._run.error.exists():
+        # Also after a result: launchers take every exit code but 0 for a failure.
+        has_ended = self._run.error.exists() or self._run.result.exists()
+        if _LAUNCHER_OPENING.match(line) and has_ended:
             self._is_launcher_speaking = True
         return self._is_launcher_speaking
 

@@ -44,6 +44,11 @@ class Outcome:
     error: str = ""
     error_type: str = ""
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether the run was stopped and nothing is wrong: the same job again goes on."""
+        return self.result is None and self.error_type == InterruptedTraining.__name__
+
 
 class JobEvents:
     """A job's progress events: what `train.py` told, and how the attempt ended if it could not tell.
@@ -73,6 +78,11 @@ class JobEvents:
         if new:
             self._newest, self._last_sequence = new[-1], new[-1]["sequence"]
         return self._newest
+
+    def complete(self, result: Mapping[str, Any]) -> None:
+        """Append the end of a finished run, unless that was done before its worker ended."""
+        if not any(event["status"] == Stage.COMPLETED for event in self._outbox.events()):
+            self.close(Stage.COMPLETED, {"final_result": result})
 
     def close(self, stage: Stage, fields: Mapping[str, object]) -> None:
         """Append how the attempt ended, unless `train.py` did."""
@@ -199,17 +209,16 @@ class Supervisor:
             return Outcome(None, *error)
         if stop_requested.is_set():
             how = "" if has_ended_in_time else " and the training had to be killed"
-            advice = "run the same job again to go on from its last checkpoint"
-            return Outcome(
-                None, f"The worker was asked to stop{how}; {advice}.", InterruptedTraining.__name__
-            )
+            sentence = f"The worker was asked to stop{how}; run the same job again to go on."
+            return Outcome(None, sentence, InterruptedTraining.__name__)
         return Outcome(None, _describe_death(process.exit_code, echo.explain_death()), TrainingError.__name__)
 
     async def _tell_end(self, outcome: Outcome) -> None:
         if outcome.result is not None:
             await self._tell(Stage.COMPLETED, {"final_result": outcome.result})
-        elif outcome.error_type == InterruptedTraining.__name__:
-            await self._tell(Stage.INTERRUPTED, {"message": outcome.error})
+        elif outcome.can_resume:
+            failure = {"error": outcome.error, "error_type": outcome.error_type}
+            await self._tell(Stage.INTERRUPTED, {**failure, "can_resume": True})
         else:
             stats = system_stats(self._run.path)
             await self._tell(Stage.FAILED, {"error": outcome.error, "system_stats": stats})

@@ -32,7 +32,7 @@ from recipe.arguments import DataArguments
 from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
-from recipe.data.dataset import prepare_dataset
+from recipe.data.dataset import check_dataset, prepare_dataset
 from recipe.data.manifest import list_recordings
 from recipe.data.windows import end_of_words, segments_of, text_of
 from recipe.evaluation.ctranslate import is_ctranslate2_installed
@@ -83,6 +83,7 @@ def read_examples(arguments: argparse.Namespace, whisper: Whisper, folder: Path)
     recordings = list_recordings(arguments.data_dir, arguments.language)
     settings = describe_preparation(whisper, folder)
     data = prepare_dataset(recordings, settings, DataArguments(), folder / "prepared", num_workers=1)
+    check_dataset(data, DataArguments())
     examples = concatenate_datasets([data.train, data.held_out]) if arguments.all else data.held_out
     return examples.select([index for index, text in enumerate(texts_of(examples)) if text])
 

@@ -44,6 +44,20 @@ def test_the_same_job_again_gets_the_stored_answer_without_training(
     assert len(worker.starts()) == 1
 
 
+def test_a_finished_job_whose_end_was_never_told_tells_it_when_it_comes_again(
+    start_worker, plane: ControlPlane
+) -> None:
+    worker = start_worker("quick")
+    plane.submit("event-1", make_request(plane))
+    plane.wait_for_answer()
+    assert statuses(plane).count("completed") == 1
+    (worker.run / "events.sqlite").unlink()  # as if the worker had ended between result and event
+    for _ in range(2):
+        plane.submit("event-1", make_request(plane))
+        assert plane.wait_for_answer()["output"]["success"] is True
+        assert statuses(plane).count("completed") == 2
+
+
 def test_the_same_id_with_other_settings_is_a_conflict(start_worker, plane: ControlPlane) -> None:
     worker = start_worker("quick")
     plane.submit("event-1", make_request(plane))

@@ -20,6 +20,7 @@ def test_an_error_of_the_training_is_answered_with_its_type_and_told_once(
     answer = plane.wait_for_answer()
     assert answer["error"] == "Recording a.wav is odd."
     assert answer["output"]["error_type"] == "DataError"
+    assert "can_resume" not in answer["output"]
     assert statuses(plane).count("failed") == 1
 
 
@@ -72,6 +73,7 @@ def test_sigterm_ends_the_training_with_a_checkpoint_an_answer_and_exit_0(
     worker.process.send_signal(signal.SIGTERM)
     answer = plane.wait_for_answer()
     assert answer["output"]["error_type"] == "InterruptedTraining"
+    assert answer["output"]["can_resume"] is True
     checkpoint = json.loads((worker.run / "checkpoint.json").read_text())
     assert checkpoint["has_helper"], "only the training itself may be told to stop"
     assert worker.process.wait(120) == 0
@@ -116,9 +118,12 @@ def test_a_training_that_does_not_stop_is_killed_with_its_helpers(start_worker, 
     family = [child.pid for child in worker.children()]
     worker.process.send_signal(signal.SIGTERM)
     answer = plane.wait_for_answer()
-    assert "had to be killed" in answer["error"]
+    assert "had to be killed; run the same job again" in answer["error"]
+    assert answer["output"]["can_resume"] is True
     wait_until_gone(family)
-    assert statuses(plane)[-1] == "interrupted"
+    event = plane.backend_posts[-1][1]
+    assert (event["status"], event["error"]) == ("interrupted", answer["error"])
+    assert event["can_resume"] is True
 
 
 @pytest.mark.parametrize("launcher", ["", "@1", "@2"], ids=["stand-in", "one process", "two processes"])

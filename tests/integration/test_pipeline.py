@@ -207,6 +207,14 @@ def test_bad_files_cost_only_themselves_and_are_named(tmp_path, tiny_dir):
     assert events[-1]["status"] == "completed"
 
 
+def test_a_job_whose_model_is_no_better_is_a_success_without_a_model(tmp_path, data_dir, tiny_dir):
+    changes = {"learning_rate": 1e-30, "epochs": 1, "options": {"language": "en"}}
+    answer, events = send_job(tmp_path / "job", data_dir, tiny_dir, **changes)
+    assert answer["success"] is True, answer
+    assert answer["result"]["artifacts"]["model_path"] == ""
+    assert events[-1]["status"] == Stage.COMPLETED
+
+
 def test_a_wrong_token_ends_the_job_before_training(tmp_path, data_dir, tiny_dir):
     answer, events = send_job(tmp_path / "job", data_dir, tiny_dir, auth_token="not-the-token")
     assert answer["success"] is False

@@ -1,6 +1,7 @@
 """A run that is refused says why, in the same sentence at both doors and wherever a user looks."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from recipe.run.files import acquire
 from recipe.run.folder import RunFolder
 from recipe.run.settings import OperatorSettings
 from recipe.training.arguments import check_arguments, parse_arguments
+from recipe.training.preflight import check_run
 from recipe.worker.job import read_job
 
 REFUSED_BEFORE_LAUNCH = {
@@ -35,8 +37,8 @@ def make_job(address: str, **options: object) -> dict:
     }
 
 
-def refuse_by_handler(options: dict) -> str:
-    settings = OperatorSettings(Path("/nowhere"), is_private_backend_allowed=True)
+def refuse_by_handler(options: dict, runs_dir: Path = Path("/nowhere")) -> str:
+    settings = OperatorSettings(runs_dir, is_private_backend_allowed=True)
     with pytest.raises(JobError) as refusal:
         read_job(make_job("http://127.0.0.1:9", **options), "event", settings)
     return str(refusal.value)
@@ -55,6 +57,18 @@ def test_both_doors_refuse_with_the_same_sentence(tmp_path, options):
     sentence = refuse_by_train(options, tmp_path, tmp_path / "run")
     assert sentence.startswith("The settings cannot be used: ")
     assert refuse_by_handler(options) == sentence
+
+
+@pytest.mark.parametrize("place", ["staging", "checkpoint-3/x", ".", "..", "/", "prepared/../logs"])
+def test_both_doors_keep_models_out_of_the_runs_own_folders(tmp_path, place):
+    run = RunFolder(tmp_path / "runs" / "refused")
+    destination = str(run.path / place)
+    arguments = parse_arguments(
+        ["--self_test", "true", "--output_dir", str(run.path), "--publish_to", destination]
+    )
+    with pytest.raises(JobError, match="the run itself works in") as by_train:
+        check_run(arguments, run)
+    assert refuse_by_handler({"publish_to": destination}, run.path.parent) == str(by_train.value)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +105,20 @@ def test_a_refusal_is_in_the_answer_the_run_folder_and_the_terminal_event(tmp_pa
     assert RunFolder(tmp_path / "runs" / "refused").read_error() == (sentence, "JobError")
     assert (events[-1]["status"], events[-1]["error"]) == ("failed", sentence)
     assert "Traceback" not in handler.stdout + handler.stderr
+
+
+def test_a_run_that_is_refused_for_its_data_leaves_the_report(tmp_path, tones_dir, tiny_dir):
+    data_dir = Path(shutil.copytree(tones_dir, tmp_path / "data"))
+    for number in range(3):
+        (data_dir / f"page-{number}.wav").write_text("<!DOCTYPE html>")
+        shutil.copy(data_dir / "tones.vtt", data_dir / f"page-{number}.vtt")
+    options = {"data_dir": data_dir, "model_name_or_path": tiny_dir, "language": "en"}
+    run = TrainingRun(tmp_path / "run", options)
+    assert run.attempt() == 1
+    assert "3 of 10 windows would stand in for bad data" in run.read("error.json")["error"]
+    report = run.read("prepared/dataset_report.json")
+    assert report["recordings_by_outcome"] == {"speech": 1, "silence": 3}
+    assert "page-2" in (run.folder / "prepared" / "dataset_report.html").read_text()
 
 
 def test_a_folder_in_use_is_refused_and_its_run_keeps_its_own_error(tmp_path, tones_dir):

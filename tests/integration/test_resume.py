@@ -234,15 +234,35 @@ def test_sigterm_saves_the_current_update_and_ends_as_interrupted(disturbed) -> 
     assert f"update {traces.num_updates_saved} was saved" in traces.error["error"]
     assert traces.last_event["status"] == Stage.INTERRUPTED
     assert traces.last_event["error"] == traces.error["error"]
+    assert traces.last_event["can_resume"] is True
 
 
-def test_the_same_command_after_the_end_changes_nothing(disturbed, site: Site, quiet) -> None:
-    run, _ = disturbed
-    events = run.events
+def test_the_same_command_after_the_end_says_so_and_changes_nothing(
+    disturbed, site: Site, quiet, tmp_path: Path
+) -> None:
+    done, _ = disturbed
+    run = replace(done, folder=Path(shutil.copytree(done.folder, tmp_path / "disturbed")))
+    events, files = run.events, {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.*")}
     run.finish()
+    [line] = run.output.splitlines()
+    assert "is finished already, its model is in" in line
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.*")} | {
+        run.folder / "events.sqlite": files[run.folder / "events.sqlite"]
+    } == files
     assert run.events == events
     assert read_backend(site.address, "disturbed") == events
     assert run.weights == quiet.weights
+
+
+def test_a_finished_run_that_could_not_report_its_end_does_when_it_is_started_again(
+    quiet: TrainingRun, tmp_path: Path
+) -> None:
+    run = replace(quiet, folder=Path(shutil.copytree(quiet.folder, tmp_path / "unsaid")))
+    (run.folder / "events.sqlite").unlink()
+    for _ in range(2):
+        run.finish()
+        assert [event["status"] for event in run.events] == [Stage.COMPLETED]
+        assert run.events[0]["final_result"] == run.read("result.json")
 
 
 def kill_somewhere(source: random.Random) -> Callable[..., None]:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load, load_file
 from training_runs import TWO_PROCESSES, TrainingRun, send, write_recording
 
+from recipe.training.attempt import NOTHING_PUBLISHED
 from recipe.training.checkpoints import list_checkpoints
 from recipe.training.weight_selection import ALPHAS
 
@@ -91,7 +92,9 @@ def test_a_run_killed_before_and_after_the_selection_publishes_the_same_weights(
 
 @pytest.fixture(scope="module")
 def no_better(make: Make) -> TrainingRun:
-    return make("same", learning_rate=1e-30, num_train_epochs=1).finish()
+    run = make("same", learning_rate=1e-30, num_train_epochs=1)
+    assert run.attempt() == NOTHING_PUBLISHED
+    return run
 
 
 def test_a_model_that_is_no_better_is_not_published(no_better: TrainingRun) -> None:
@@ -109,8 +112,18 @@ def test_a_model_that_is_no_better_is_not_published(no_better: TrainingRun) -> N
     assert statuses[-1] == "completed"
 
 
+def test_the_same_command_again_says_that_nothing_was_published(no_better: TrainingRun) -> None:
+    before, events = no_better.output, no_better.events
+    assert no_better.attempt() == NOTHING_PUBLISHED
+    [line] = no_better.output.removeprefix(before).splitlines()
+    assert "is finished already, it published no model" in line
+    assert no_better.events == events
+
+
 @pytest.mark.slow
 def test_the_same_command_told_to_publish_does(no_better: TrainingRun) -> None:
+    before = no_better.output
     told = TrainingRun(no_better.folder, {**no_better.options, "publish_if_worse": True}).finish()
+    assert "is ignored" not in told.output.removeprefix(before)
     assert told.read("result.json")["artifacts"]["model_path"] == str(told.folder / "model")
     assert NOT_LOWER in (told.folder / "model" / "README.md").read_text()

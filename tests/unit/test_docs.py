@@ -11,6 +11,8 @@ from recipe.arguments import OPTION_GROUPS, SourceArguments
 from recipe.run.folder import RunFolder
 from recipe.run.settings import OperatorSettings
 from recipe.training.arguments import Arguments
+from recipe.training.attempt import NOTHING_PUBLISHED
+from recipe.training.shutdown import EXIT_CODE
 from recipe.worker.job import Job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +69,13 @@ def test_options_in_readme_are_options_of_train():
     of_scripts = {"help", "report", "model", "fix", "config_file", "quiet", "copy_files", "requirement"}
     named = re.findall(r"(?<![\w-])--([a-z_]+)", (ROOT / "README.md").read_text())
     assert set(named) <= known | of_scripts
+
+
+@pytest.mark.parametrize("page", ["README.md", "train.py"])
+def test_the_exit_codes_that_are_told_are_those_of_the_code(page):
+    told = re.sub(r"\s+", " ", (ROOT / page).read_text())
+    assert f"0 finished and published, {NOTHING_PUBLISHED} finished, nothing published" in told
+    assert f"1 refused or failed, {EXIT_CODE} interrupted" in told
 
 
 def test_the_stage_table_names_the_folders_of_the_recipe():

@@ -30,7 +30,7 @@ from transformers import (
 
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import decode_audio
-from recipe.data.dataset import PreparedDataset, prepare_dataset
+from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset
 from recipe.data.manifest import Recording, list_recordings
 from recipe.data.recording import PreparationSettings
 from recipe.errors import DataError
@@ -190,6 +190,7 @@ def prepare_windows(measurement: Measurement, whisper: Whisper) -> PreparedDatas
     arguments = DataArguments(eval_fraction=measurement.settings.eval_fraction)
     recordings = list_recordings(measurement.data_dir, measurement.settings.language)
     data = prepare_dataset(recordings, settings, arguments, folder, num_workers=1)
+    check_dataset(data, arguments)
     if not data.report["held_out"]:
         raise DataError(f"{measurement.data_dir}: at least two recordings are needed to hold one out.")
     return data

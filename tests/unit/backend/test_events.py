@@ -311,13 +311,67 @@ def test_a_refusing_backend_is_left_alone_after_one_warning(outbox, status, capl
     assert sequences(outbox.pending()) == [1, 2]
 
 
-@pytest.mark.parametrize("status", [400, 422, 307])
-def test_an_event_that_is_refused_for_itself_does_not_hold_up_the_rest(outbox, status):
-    fill(outbox, "initializing", "loading_model", "completed")
-    backend = Backend(lambda event, num_calls: status if event["sequence"] == 2 else 200)
+NOT_GONE = [301, 302, 304, 308, 400, 405, 413, 422, 451, 501, 505]
+ONCE_ONLY = ["failed", "cancelled", "interrupted", "epoch_completed", "evaluation_completed"]
+
+
+@pytest.mark.parametrize(
+    ("status", "stage"),
+    [*((status, "completed") for status in NOT_GONE), *((400, stage) for stage in ONCE_ONLY)],
+)
+def test_an_odd_answer_loses_no_event_that_comes_once(outbox, status, stage):
+    """The same attempt delivers it, if the backend comes to its senses in time; else the next one does."""
+    outbox.append(stage)
+    backend = Backend(lambda event, num_calls: status if num_calls <= 4 else 200)
     assert flush(outbox, backend)[0]
-    assert sequences(backend.accepted) == [1, 3]
-    assert not outbox.is_delivered(2)
+    assert [event["status"] for event in backend.accepted] == [stage]
+
+    assert outbox.append("resumed") or outbox.begin_attempt()
+    outbox.append("completed")
+    waiting = outbox.pending()
+    is_delivered, clock = flush(outbox, Backend(lambda event, num_calls: status), seconds=30.0)
+    assert not is_delivered
+    assert 30.0 <= clock.now < 31.0, "it is tried to the end of the time given"
+    assert outbox.pending() == waiting
+    again = Backend()
+    assert flush(outbox, again)[0]
+    assert again.accepted == waiting
+
+
+@pytest.mark.parametrize("status", [302, 501])
+def test_a_backend_that_takes_nothing_gets_all_events_in_order_later(outbox, status):
+    fill(outbox, "initializing", "loading_model", "training_progress", "completed")
+    backend = Backend(lambda event, num_calls: status if num_calls < 4 else 200)
+    assert flush(outbox, backend)[0]
+    assert sequences(backend.calls) == [1, 1, 1, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_an_event_that_is_refused_for_itself_does_not_hold_up_the_rest(outbox, status, caplog):
+    fill(outbox, "initializing", "loading_model", "training_progress", "completed")
+    backend = Backend(lambda event, num_calls: status if event["sequence"] in {2, 3} else 200)
+    assert not flush(outbox, backend)[0]
+    assert sequences(backend.accepted) == [1, 4]
+    assert sequences(outbox.pending()) == [2], "progress that the next event repeats is given up"
+    assert sequences(backend.calls).count(2) > 2
+    assert caplog.text.count("loading_model") == 1
+
+
+def test_refused_events_are_offered_again_while_the_run_lasts_and_rarely(outbox):
+    fill(outbox, "initializing")
+    backend = Backend(lambda event, num_calls: 422 if event["status"] == "initializing" else 200)
+    clock = Time()
+    with backend.client() as client:
+        sender = EventSender(outbox, client, clock=clock)
+        for number in range(40):  # an hour, with an event every 90 seconds; the thread is not started
+            clock.now = 90.0 * number
+            outbox.append("epoch_completed")
+            while sender._deliver_next() is not None:
+                pass
+    offered = sequences(backend.calls).count(1)
+    assert 4 <= offered <= 30
+    assert sequences(backend.accepted) == list(range(2, 42))
+    assert sequences(outbox.pending()) == [1]
 
 
 def test_an_event_that_is_too_large_is_sent_without_its_bulk(outbox):
@@ -332,8 +386,8 @@ def test_an_event_that_is_too_large_is_sent_without_its_bulk(outbox):
     assert event["event_id"] == outbox.events()[0]["event_id"]
 
 
-def test_an_event_that_is_too_large_even_so_is_given_up(outbox, caplog):
-    fill(outbox, "initializing", "completed")
+def test_progress_that_is_too_large_even_so_is_given_up(outbox, caplog):
+    fill(outbox, "training_progress", "completed")
     backend = Backend(lambda event, num_calls: 413 if event["sequence"] == 1 else 200)
     assert flush(outbox, backend)[0]
     assert sequences(backend.calls) == [1, 1, 2]

@@ -9,9 +9,10 @@ from voices import make_noise, make_voice
 
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import encode_flac
-from recipe.data.dataset import prepare_dataset, write_dataset_report
+from recipe.data.dataset import check_dataset, prepare_dataset, write_dataset_report
 from recipe.errors import DataError
 
+VTT = "WEBVTT\n\n00:01.000 --> 00:04.000\nThis one is as it should be.\n"
 SOUNDS = {
     "voice": encode_flac(make_voice(35)),
     "noise": encode_flac(make_noise(50)),
@@ -87,7 +88,27 @@ def test_the_sums_hold_on_broken_datasets(make_recording, write_vtt, tmp_path, p
     )
 
 
-def test_a_dataset_without_speech_is_refused_before_any_report(make_recording, tmp_path, preparation):
-    recording = make_recording("talk", SOUNDS["silence"], None)
-    with pytest.raises(DataError, match="None of the 1 recordings"):
-        prepare_dataset([recording], preparation, DataArguments(), tmp_path / "prepared")
+@pytest.mark.parametrize(
+    ("sounds", "problem"),
+    [
+        pytest.param(["silence"], "None of the 1 recordings can be trained on", id="no speech"),
+        pytest.param(["html", "missing"], "None of the 2 recordings can be trained on", id="no audio"),
+        pytest.param(["voice", "html"], r"1 of \d windows would stand in for bad data", id="too much is bad"),
+    ],
+)
+@pytest.mark.parametrize("empty_transcript", ["auto", "skip"])
+def test_a_dataset_that_is_refused_has_its_report(
+    make_recording, tmp_path, preparation, sounds, problem, empty_transcript
+):
+    recordings = [
+        make_recording(sound, SOUNDS[sound], VTT if sound != "silence" else None) for sound in sounds
+    ]
+    settings_ = replace(preparation, empty_transcript=empty_transcript)
+    data = prepare_dataset(recordings, settings_, DataArguments(), tmp_path / "prepared", num_workers=1)
+    write_dataset_report(tmp_path / "prepared", data)
+    with pytest.raises(DataError, match=problem):
+        check_dataset(data, DataArguments())
+    report = json.loads((tmp_path / "prepared" / "dataset_report.json").read_text())
+    check_sums(report)
+    assert [recording["name"] for recording in report["recordings"]] == sounds
+    assert sounds[-1] in (tmp_path / "prepared" / "dataset_report.html").read_text()

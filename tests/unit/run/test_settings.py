@@ -12,6 +12,7 @@ def test_an_empty_environment_means_the_defaults(tmp_path: Path) -> None:
     settings = OperatorSettings.from_environment({}, volume_dir=tmp_path)
     assert settings.runs_dir == Path("runs").resolve(), "a folder that is no mount is no volume"
     assert settings.models_dir is settings.publish_dir is settings.volume_dir is None
+    assert settings.publish_hub_owners == settings.publish_buckets == ()
     assert not settings.is_private_backend_allowed
     assert (settings.grace_seconds, settings.flush_seconds) == (60.0, 30.0)
 
@@ -19,7 +20,7 @@ def test_an_empty_environment_means_the_defaults(tmp_path: Path) -> None:
 def test_runs_are_kept_on_a_mounted_volume() -> None:
     settings = OperatorSettings.from_environment({}, volume_dir=Path("/proc"))  # a mount on every Linux
     assert settings.runs_dir == Path("/proc/whispertrain/runs")
-    assert settings.delivery_dirs == (Path("/proc/whispertrain/runs"), Path("/proc"))
+    assert settings.delivery_dirs == (Path("/proc"),)
 
 
 def test_every_variable_counts(tmp_path: Path) -> None:
@@ -35,6 +36,31 @@ def test_every_variable_counts(tmp_path: Path) -> None:
     )
     assert settings.is_private_backend_allowed
     assert (settings.grace_seconds, settings.flush_seconds) == (5.0, 0.5)
+
+
+def test_lists_are_read_with_commas() -> None:
+    environment = {
+        "WHISPERTRAIN_PUBLISH_HUB_OWNERS": " acme, my-team ,",
+        "WHISPERTRAIN_PUBLISH_BUCKETS": "models,shared/whisper/",
+    }
+    settings = OperatorSettings.from_environment(environment)
+    assert settings.publish_hub_owners == ("acme", "my-team")
+    assert settings.publish_buckets == ("models", "shared/whisper")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("WHISPERTRAIN_PUBLISH_HUB_OWNERS", "hub:acme"),
+        ("WHISPERTRAIN_PUBLISH_HUB_OWNERS", "acme/model"),
+        ("WHISPERTRAIN_PUBLISH_HUB_OWNERS", "*"),
+        ("WHISPERTRAIN_PUBLISH_BUCKETS", "models, s3://shared"),
+        ("WHISPERTRAIN_PUBLISH_BUCKETS", "shared//x"),
+    ],
+)
+def test_a_list_that_would_match_nothing_is_refused(name: str, text: str) -> None:
+    with pytest.raises(RecipeError, match=f"{name} holds .* expected a comma-separated list"):
+        OperatorSettings.from_environment({name: text})
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf", "3601"])

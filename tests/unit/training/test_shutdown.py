@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from recipe.errors import InterruptedTraining
+from recipe.run.folder import RunFolder
 from recipe.training.shutdown import StopSignal, interrupted
 
 REPOSITORY = Path(__file__).parents[3]
 STUCK = """
 import time
+from pathlib import Path
+from recipe.run.folder import RunFolder
 from recipe.training.shutdown import StopSignal
-stop = StopSignal(grace_seconds=0.3)
+stop = StopSignal(RunFolder(Path("nowhere")), grace_seconds=0.3)
 stop.defer()
 print("ready", flush=True)
 while True:
@@ -23,16 +26,16 @@ while True:
 
 
 @pytest.fixture
-def stop():
+def stop(tmp_path):
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield StopSignal(grace_seconds=3600)
+    yield StopSignal(RunFolder(tmp_path), grace_seconds=3600)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_is_immediate_where_nothing_can_be_saved(stop, number):
-    with pytest.raises(InterruptedTraining, match="its last checkpoint stands"):
+    with pytest.raises(InterruptedTraining):
         os.kill(os.getpid(), number)
     assert stop.is_requested
 
@@ -76,4 +79,26 @@ def test_a_process_that_cannot_stop_is_ended_after_its_grace(stop):
 def test_the_error_says_what_was_saved_and_how_to_go_on():
     assert "update 7 was saved" in str(interrupted(7))
     assert "the same command again" in str(interrupted(7))
-    assert "its last checkpoint stands" in str(interrupted())
+
+
+@pytest.mark.parametrize(
+    ("files", "saved"),
+    [
+        pytest.param([], "no update was saved yet", id="before the first checkpoint"),
+        pytest.param(["checkpoint-2/model.safetensors"], "no update was saved yet", id="in its first save"),
+        pytest.param(["checkpoint-2/complete.json"], "update 2 was saved", id="after it"),
+        pytest.param(
+            ["checkpoint-2/complete.json", "checkpoint-10/complete.json", "checkpoint-11/optimizer.pt"],
+            "update 10 was saved",
+            id="inside a later save",
+        ),
+    ],
+)
+def test_a_stop_speaks_of_a_checkpoint_only_if_there_is_one(stop, tmp_path, files, saved):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(InterruptedTraining) as caught:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert saved in str(caught.value)
+    assert "checkpoint" not in str(caught.value)

@@ -8,6 +8,7 @@ import pytest
 
 from recipe.errors import JobConflictError, JobError
 from recipe.run.folder import RunFolder
+from recipe.run.launch import REPOSITORY_DIR
 from recipe.run.settings import OperatorSettings
 from recipe.worker.job import AcceptedJob, Job, find_secrets, open_run, parse_json, read_job
 
@@ -69,8 +70,7 @@ def test_the_smallest_job_gets_the_contracts_defaults() -> None:
         pytest.param({"files_manifest": [audio("talk [abc].m4a")]}, id="brackets in a name"),
         pytest.param({"files_manifest": [audio("100% très.wav")]}, id="accents and a percent sign"),
         pytest.param({"options": {"language": "fr", "eval_fraction": 0, "save_steps": 5}}, id="options"),
-        pytest.param({"options": {"publish_to": "/runs/models/x"}}, id="a folder below the runs"),
-        pytest.param({"options": {"publish_to": "hub:me/my-whisper"}}, id="a hub repository"),
+        pytest.param({"options": {"publish_to": "/runs/event-1/model"}}, id="its own model folder"),
         pytest.param({"job_id": "A.b_c-9"}, id="a job id with all its characters"),
     ],
 )
@@ -144,6 +144,17 @@ def test_accepted(changes: dict[str, Any]) -> None:
         pytest.param({"options": {"seed": True}}, ["seed"], id="a seed that is true"),
         pytest.param({"options": {"publish_to": "/etc"}}, ["publish_to", "/etc"], id="a foreign folder"),
         pytest.param({"options": {"publish_to": "/runs/../etc"}}, ["publish_to"], id="a way out"),
+        pytest.param({"options": {"publish_to": "/runs/event-2/model"}}, ["publish_to"], id="another run's"),
+        pytest.param({"options": {"publish_to": "hub:me/x"}}, ["PUBLISH_HUB_OWNERS"], id="a foreign owner"),
+        pytest.param({"options": {"publish_to": "s3://b-1/x"}}, ["PUBLISH_BUCKETS"], id="a foreign bucket"),
+        pytest.param(
+            {"epochs": 0, "options": {"publish_to": "hub:me/x", "seed": "a"}},
+            ["epochs", "seed", "PUBLISH_HUB_OWNERS"],
+            id="a destination among other problems",
+        ),
+        pytest.param({"model_id": "recipe/data"}, ["model_id", "of the worker"], id="a folder as a hub id"),
+        pytest.param({"model_id": "tests"}, ["model_id", "of the worker"], id="a folder as a plain id"),
+        pytest.param({"model_id": "train.py"}, ["model_id", "of the worker"], id="a file as a plain id"),
         pytest.param({"options": []}, ["options"], id="options as a list"),
     ],
 )
@@ -311,6 +322,20 @@ def test_a_model_folder_below_the_operators_is_accepted_and_a_link_out_of_it_is_
     for folder in (foreign, models / "link", models / "missing", models):
         with pytest.raises(JobError, match="model_id"):
             read({"model_id": str(folder)}, models_dir=models)
+
+
+def test_a_hub_id_is_never_a_run_of_this_worker(tmp_path: Path) -> None:
+    """By default the runs are in `runs/` of the repository, the folder that a training works in."""
+    runs_dir = REPOSITORY_DIR / "runs"  # whether or not it is there
+    with pytest.raises(JobError, match="model_id"):
+        read_job(SEED | {"model_id": "runs/victim-model"}, "event-1", OperatorSettings(runs_dir))
+    for folder in (tmp_path / "runs", runs_dir):
+        assert read_job(SEED | {"model_id": "running/model"}, "event-1", OperatorSettings(folder))
+
+
+def test_the_operator_opens_owners_and_buckets_to_jobs() -> None:
+    assert read({"options": {"publish_to": "hub:me/x"}}, publish_hub_owners=("me",))
+    assert read({"options": {"publish_to": "s3://b-1/x"}}, publish_buckets=("b-1",))
 
 
 def test_the_operator_may_allow_a_private_backend() -> None:

@@ -71,3 +71,15 @@ def test_a_progress_bar_is_shown_once_as_it_ended(run: RunFolder, caplog: pytest
                 log.write(text)
             echo.echo()
     assert caplog.messages == ["100%", "next"]
+
+
+@pytest.mark.parametrize("left", ["result.json", "error.json"])
+def test_what_a_launcher_says_of_a_training_that_has_its_say_is_not_repeated(
+    run: RunFolder, caplog: pytest.LogCaptureFixture, left: str
+) -> None:
+    echo = LogEcho(run, Redactor([]))
+    (run.path / left).write_text("{}")
+    run.log.write_text(f"No model was published.\nTraceback (most recent call last):\n{LAUNCHER_ERROR}3.\n")
+    with caplog.at_level("INFO"):
+        echo.finish()
+    assert caplog.messages == ["No model was published."]

@@ -73,7 +73,7 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
     """The audio and caption files of a folder, by name; other files are left alone.
 
     Raises:
-        DataError: if there is no such folder or no audio in it.
+        DataError: if there is no such folder, no audio in it, or a file whose name is no text.
     """
     if not folder.is_dir():
         raise DataError(
@@ -82,6 +82,8 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
     entries = []
     for path in sorted(folder.iterdir()):
         extension = path.suffix.lower()
+        if extension in TRANSCRIPT_EXTENSIONS | AUDIO_EXTENSIONS and not _is_text(path.name):
+            raise DataError(f"The name of the file {path.name!a} in {folder} is not UTF-8; rename it.")
         if extension in TRANSCRIPT_EXTENSIONS:
             entries.append(ManifestEntry("transcript", path.name))
         elif extension in AUDIO_EXTENSIONS:
@@ -92,6 +94,15 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
             f"with one of the extensions {' '.join(sorted(AUDIO_EXTENSIONS))}."
         )
     return entries
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is Unicode; bytes that are not stand as lone surrogates in it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def locate_files(folder: Path, entries: Iterable[ManifestEntry]) -> dict[str, LocalFile]:

@@ -79,6 +79,12 @@ def test_a_folder_without_audio_is_refused(tmp_path):
         list_folder(tmp_path / "missing")
 
 
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.wav")).write_bytes(b"")
+    with pytest.raises(DataError, match=r"'caf\\udce9.wav'.*not UTF-8; rename it"):
+        list_folder(tmp_path)
+
+
 def test_what_is_no_file_is_missing_and_named(tmp_path):
     (tmp_path / "folder.wav").mkdir()
     os.mkfifo(tmp_path / "pipe.vtt")

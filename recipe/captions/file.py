@@ -101,6 +101,8 @@ def _can_decode(data: bytes, encoding: str) -> bool:
 
 def _read_bytes(path: Path) -> bytes:
     try:
+        if not path.is_file():
+            raise CaptionError(f"{path.name}: expected a caption file, found nothing or no regular file.")
         num_bytes = path.stat().st_size
         if num_bytes > MAX_BYTES:
             raise CaptionError(

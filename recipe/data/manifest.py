@@ -5,7 +5,9 @@ allowed, as download tools write it (`talk [abc].m4a` with `talk [abc].fr-CA.vtt
 """
 
 import json
+import os
 import re
+import stat
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +23,8 @@ AUDIO_EXTENSIONS = frozenset(
 )
 
 _LANGUAGE_TAG = re.compile(r"(?P<name>.+)\.(?P<tag>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)")
+
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 FileType = Literal["audio", "transcript"]
 
@@ -69,7 +73,7 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
     """The audio and caption files of a folder, by name; other files are left alone.
 
     Raises:
-        DataError: if there is no such folder or no audio in it.
+        DataError: if there is no such folder, no audio in it, or a file whose name is no text.
     """
     if not folder.is_dir():
         raise DataError(
@@ -78,6 +82,8 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
     entries = []
     for path in sorted(folder.iterdir()):
         extension = path.suffix.lower()
+        if extension in TRANSCRIPT_EXTENSIONS | AUDIO_EXTENSIONS and not _is_text(path.name):
+            raise DataError(f"The name of the file {path.name!a} in {folder} is not UTF-8; rename it.")
         if extension in TRANSCRIPT_EXTENSIONS:
             entries.append(ManifestEntry("transcript", path.name))
         elif extension in AUDIO_EXTENSIONS:
@@ -90,9 +96,32 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
     return entries
 
 
+def _is_text(name: str) -> bool:
+    """Whether a file's name is Unicode; bytes that are not stand as lone surrogates in it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def locate_files(folder: Path, entries: Iterable[ManifestEntry]) -> dict[str, LocalFile]:
-    """Where each file of a local folder is."""
-    return {entry.filename: LocalFile(folder / entry.filename) for entry in entries}
+    """Where each file of a local folder is; what is no file, nor a link to one, is missing."""
+    return {entry.filename: _locate(folder / entry.filename) for entry in entries}
+
+
+def _locate(path: Path) -> LocalFile:
+    """The file, judged before it is opened: a named pipe would block its reader, a device may never end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:  # a link that leads nowhere, or in a ring
+        return LocalFile(None, f"{path.name} leads to no file ({error.strerror})")
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "a device")
+        return LocalFile(None, f"{path.name} is {kind}, expected a file")
+    if not os.access(path, os.R_OK):
+        return LocalFile(None, f"{path.name} cannot be read (no permission)")
+    return LocalFile(path)
 
 
 def read_manifest(path: Path) -> list[ManifestEntry]:

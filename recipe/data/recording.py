@@ -35,6 +35,10 @@ NEEDS_VOICE = frozenset({"few words for its time", "little sound under its words
 """Flags of a window that may have no voice in it at all."""
 
 
+RecordingContent = tuple[NDArray[np.int16], Packing, RecordingReport]
+"""Samples (int16, 16 kHz), windows and report of one recording."""
+
+
 @dataclass(frozen=True)
 class PreparationSettings:
     """What the examples depend on beside the files.
@@ -47,6 +51,7 @@ class PreparationSettings:
             `DataArguments`.
         suppressed_symbols: Symbols that the model can never write.
         limits: What an audio file may hold.
+        max_cpu_seconds: Longest time of a processor for one recording. Ten hours take a few minutes.
     """
 
     tokenizer_file: Path
@@ -55,12 +60,13 @@ class PreparationSettings:
     no_speech_fraction: float = 0.1
     suppressed_symbols: frozenset[str] = frozenset()
     limits: AudioLimits = field(default_factory=AudioLimits)
+    max_cpu_seconds: float = 1800.0
 
 
 def read_recording(
     recording: Recording, settings: PreparationSettings, measure_voice: VoiceMeter = voice_ms
-) -> tuple[NDArray[np.int16], Packing, RecordingReport]:
-    """Samples (int16, 16 kHz), windows and report of one recording.
+) -> RecordingContent:
+    """The content of one recording.
 
     Missing or unreadable audio becomes a window of silence, never with the transcript's words. Missing or
     empty captions make audio without a voice an example of silence; speech without its words is skipped,
@@ -78,9 +84,10 @@ def read_recording(
     audio = _read_audio(recording, settings.limits, report)
     captions = _read_transcript(recording, settings, audio, report)
     if audio is None:
-        report.outcome, report.is_fallback = "silence", True
-        report.lose_all_cues(captions.num_cues_in, "the audio is missing or unreadable")
-        return silence(WINDOW_MS), Packing(silent_windows(WINDOW_MS)), report
+        samples, packing, lost = lose_recording(recording, report.reason)
+        lost.add_notes(report.notes)
+        lost.lose_all_cues(captions.num_cues_in, "the audio is missing or unreadable")
+        return samples, packing, lost
     cues = split_long_cues(captions.cues)
     if cues:
         packing = _pack_words(recording.name, cues, captions, audio, settings, measure_voice)
@@ -94,6 +101,12 @@ def read_recording(
     if captions.cues and report.num_cues_kept == 0:
         report.outcome, report.reason = "skipped", "none of its cues can be trained on"
     return audio.samples, packing, report
+
+
+def lose_recording(recording: Recording, reason: str) -> RecordingContent:
+    """The content of a recording that cannot be read, for a reason in a sentence: a window of silence."""
+    report = RecordingReport(recording.name, "silence", reason, is_fallback=True, language=recording.language)
+    return silence(WINDOW_MS), Packing(silent_windows(WINDOW_MS)), report
 
 
 def _pack_words(

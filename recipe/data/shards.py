@@ -19,8 +19,10 @@ import os
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
@@ -38,9 +40,16 @@ from recipe.audio.decoding import encode_flac, slice_samples
 from recipe.data.manifest import Recording
 from recipe.data.partition import Partition
 from recipe.data.quality import measure_window, split_words
-from recipe.data.recording import PreparationSettings, read_recording
+from recipe.data.recording import (
+    PreparationSettings,
+    RecordingContent,
+    lose_recording,
+    read_recording,
+)
 from recipe.data.report import RecordingReport
 from recipe.data.windows import Window
+from recipe.errors import RecipeError, describe_failure
+from recipe.run.cpu_limit import CpuLimitError, limit_cpu
 from recipe.run.credentials import credentials_dropped, drop_credentials
 from recipe.run.files import hash_file, replacing
 from recipe.run.launch import die_with_parent
@@ -73,6 +82,9 @@ FEATURES = Features(
 `flags`, `severity` and `fault` are those of `WindowQuality`; a window with a fault is not used.
 """
 
+_Item = tuple[Recording, PreparationSettings, Path]
+"""What the shard at this path is made of."""
+
 PATIENCE_SECONDS = 600.0
 """Without a sign of other machines for as long, their shards are made here: they died, or share no disk."""
 
@@ -103,7 +115,8 @@ def build_shards(
         recordings: What came in.
         settings: What the examples depend on beside the files.
         output_dir: Folder of the shards.
-        num_workers: Processes; all cores if not given.
+        num_workers: Processes; as many as there are cores if not given. 1 is this process itself, which then
+            dies with a file that crashes FFmpeg.
         partition: Which of them this machine makes.
         patience_seconds: How long to wait without a sign of the others before making theirs too.
         on_recording: Called after each recording.
@@ -115,7 +128,7 @@ def build_shards(
     shards: dict[str, Shard] = {}
 
     def build(part: Sequence[Recording]) -> None:
-        for shard in _build_each(part, settings, output_dir, num_workers or os.cpu_count() or 1):
+        for shard in _build_each(part, settings, output_dir, num_workers):
             shards[shard.report.name] = shard
             on_recording(shard)
 
@@ -167,29 +180,70 @@ def _map_table(path: Path) -> MemoryMappedTable:
 
 
 def _build_each(
-    recordings: Sequence[Recording], settings: PreparationSettings, output_dir: Path, num_workers: int
+    recordings: Sequence[Recording], settings: PreparationSettings, output_dir: Path, num_workers: int | None
 ) -> Iterator[Shard]:
-    missing = []
+    missing: list[_Item] = []
     for recording in recordings:
         path = shard_path(recording, settings, output_dir)
         if path.with_suffix(".json").exists() and path.exists():
             yield Shard(path, RecordingReport(**json.loads(path.with_suffix(".json").read_text())))
         else:
             missing.append((recording, settings, path))
-    if min(num_workers, len(missing)) <= 1:
+    if num_workers == 1:
         yield from itertools.starmap(_build_shard, missing)
-        return
+    else:
+        yield from _build_in_processes(missing, num_workers or os.cpu_count() or 1)
+
+
+def _build_in_processes(items: Sequence[_Item], num_workers: int) -> Iterator[Shard]:
+    """The shards as they come; a process that dies costs at most the recording that it held.
+
+    A dead process breaks its pool, so no more is in work than there are processes: those recordings are
+    tried again one by one, each in a fresh process, the others go on in a fresh pool.
+    """
+    waiting = deque(items)
+    interrupted: list[_Item] = []
+    while waiting:
+        in_work: dict[Future[Shard], _Item] = {}
+        with _start_pool(min(num_workers, len(waiting))) as pool:
+            try:
+                while waiting or in_work:
+                    while waiting and len(in_work) < num_workers:
+                        future = _submit(pool, waiting[0])
+                        in_work[future] = waiting.popleft()
+                    for future in wait(in_work, return_when=FIRST_COMPLETED).done:
+                        yield future.result()
+                        del in_work[future]
+            except BrokenProcessPool:
+                interrupted += in_work.values()
+    for item in interrupted:
+        yield _build_alone(item)
+
+
+def _build_alone(item: _Item) -> Shard:
+    """The shard of a recording that was in work when a process died; without its data if it dies again."""
+    recording, _, path = item
+    logger.warning("A process died, perhaps over %r; it is prepared again, alone.", recording.name)
+    try:
+        with _start_pool(1) as pool:
+            return _submit(pool, item).result()
+    except BrokenProcessPool:
+        reason = (
+            "the process that reads it died twice: the file is damaged, or memory ran out; export the audio "
+            "as FLAC or MP3, in shorter parts if it is long, and upload it again"
+        )
+        return _write_shard(recording, path, lose_recording(recording, reason))
+
+
+def _start_pool(num_workers: int) -> ProcessPoolExecutor:
     # Fresh interpreters: a fork would inherit the locks of torch's threads.
     context = multiprocessing.get_context("spawn")
-    workers = min(num_workers, len(missing))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        with _without_main_module(), credentials_dropped():
-            futures = [pool.submit(_build_shard, *item) for item in missing]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker)
+
+
+def _submit(pool: ProcessPoolExecutor, item: _Item) -> Future[Shard]:
+    with _without_main_module(), credentials_dropped():  # this starts processes
+        return pool.submit(_build_shard, *item)
 
 
 @contextmanager
@@ -210,8 +264,28 @@ def _start_worker() -> None:
 
 
 def _build_shard(recording: Recording, settings: PreparationSettings, path: Path) -> Shard:
+    """Read one recording within its time and write its shard; whatever goes wrong costs this recording only.
+
+    Raises:
+        DataError: if a recording without captions is not allowed (`empty_transcript="fail"`).
+    """
+    try:
+        with limit_cpu(settings.max_cpu_seconds):
+            content = read_recording(recording, settings)
+    except RecipeError:
+        raise
+    except CpuLimitError:
+        reason = f"reading it took more than {settings.max_cpu_seconds:,g} s of a processor; split it"
+        content = lose_recording(recording, reason)
+    except Exception as error:
+        logger.exception("The recording %r cannot be prepared", recording.name)
+        content = lose_recording(recording, describe_failure(error, "it cannot be prepared"))
+    return _write_shard(recording, path, content)
+
+
+def _write_shard(recording: Recording, path: Path, content: RecordingContent) -> Shard:
     """Write the examples of one recording, and its report beside them."""
-    samples, packing, report = read_recording(recording, settings)
+    samples, packing, report = content
     report.num_windows = len(packing.windows)
     report.num_words = sum(len(split_words(window.text)) for window in packing.windows)
     report.speech_ms = sum(
@@ -279,16 +353,20 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
             "no_speech_fraction": settings.no_speech_fraction,
             "suppressed_symbols": sorted(settings.suppressed_symbols),
             "limits": asdict(settings.limits),
+            "max_cpu_seconds": settings.max_cpu_seconds,
         },
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _hash_if_there(path: Path | None) -> str | None:
-    if path is None:
+    try:
+        if path is None or not path.is_file():  # a named pipe would never end
+            return None
+        status = path.stat()
+        return _hash_content(path, status.st_size, status.st_mtime_ns)
+    except OSError:  # whoever reads it will say so
         return None
-    stat = path.stat()
-    return _hash_content(path, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=1024)

@@ -199,8 +199,6 @@ def test_what_is_joined_piece_by_piece_takes_linear_time(tmp_path, head, unit):
         read_captions(path)
         seconds.append(time.process_time() - started)
     assert seconds[1] < 8 * seconds[0], "four times; sixteen where each piece copies all before it"
-        "four times as long, sixteen times where each piece copies all before it"
-    )
 
 
 def test_hundreds_of_thousands_of_nested_tags_are_parsed():

@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from voices import make_noise, make_voice
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import encode_flac
 from recipe.data.dataset import check_dataset, prepare_dataset, write_dataset_report
+from recipe.data.manifest import list_recordings
 from recipe.errors import DataError
 
 VTT = "WEBVTT\n\n00:01.000 --> 00:04.000\nThis one is as it should be.\n"
@@ -36,6 +38,27 @@ def test_the_whole_dataset_adds_up_and_holds_a_recording_out(make_recording, tmp
     assert data.report["speech_ms"] == sum(cue["end_ms"] - cue["start_ms"] for cue in cues) > 0
     assert data.report["num_words"] == sum(len(cue["text"].split()) for cue in cues) > 0
     assert not set(data.train["recording"]) & set(data.held_out["recording"])
+
+
+def test_what_is_no_file_costs_its_recording_only(make_recording, tmp_path, preparation):
+    for name in ("one", "two", "piped", "endless"):
+        make_recording(name)
+    (tmp_path / "piped.vtt").unlink()
+    os.mkfifo(tmp_path / "piped.vtt")
+    (tmp_path / "endless.flac").unlink()
+    (tmp_path / "endless.flac").symlink_to("/dev/zero")
+    (tmp_path / "folder.wav").mkdir()
+    arguments = DataArguments(max_fallback_fraction=1.0)
+    data = prepare_dataset(list_recordings(tmp_path, "en"), preparation, arguments, tmp_path / "prepared")
+    assert data.warnings[:3] == [
+        "endless: silence: endless.flac is a device, expected a file",
+        "folder: silence: folder.wav is a folder, expected a file",
+        "piped: silence: piped.vtt is a named pipe, expected a file",
+    ]
+    assert [item["name"] for item in data.report["recordings"] if item["outcome"] == "speech"] == [
+        "one",
+        "two",
+    ]
 
 
 def check_sums(report) -> None:

@@ -1,8 +1,10 @@
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from recipe.data.manifest import LocalFile, ManifestEntry, list_folder, pair_recordings
+from recipe.data.manifest import LocalFile, ManifestEntry, list_folder, locate_files, pair_recordings
 from recipe.errors import DataError
 
 
@@ -75,6 +77,36 @@ def test_a_folder_without_audio_is_refused(tmp_path):
         list_folder(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         list_folder(tmp_path / "missing")
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.wav")).write_bytes(b"")
+    with pytest.raises(DataError, match=r"'caf\\udce9.wav'.*not UTF-8; rename it"):
+        list_folder(tmp_path)
+
+
+def test_what_is_no_file_is_missing_and_named(tmp_path):
+    (tmp_path / "folder.wav").mkdir()
+    os.mkfifo(tmp_path / "pipe.vtt")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.vtt"))
+    (tmp_path / "endless.wav").symlink_to("/dev/zero")
+    (tmp_path / "dangling.wav").symlink_to(tmp_path / "nowhere.wav")
+    (tmp_path / "ring.wav").symlink_to(tmp_path / "ring.wav")
+    (tmp_path / "talk.wav").write_bytes(b"RIFF")
+    (tmp_path / "link.wav").symlink_to(tmp_path / "talk.wav")
+    files = locate_files(tmp_path, list_folder(tmp_path))
+    assert {name: file.error for name, file in files.items()} == {
+        "folder.wav": "folder.wav is a folder, expected a file",
+        "pipe.vtt": "pipe.vtt is a named pipe, expected a file",
+        "socket.vtt": "socket.vtt is a socket, expected a file",
+        "endless.wav": "endless.wav is a device, expected a file",
+        "dangling.wav": "dangling.wav leads to no file (No such file or directory)",
+        "ring.wav": "ring.wav leads to no file (Too many levels of symbolic links)",
+        "talk.wav": "",
+        "link.wav": "",
+    }
+    assert [name for name, file in files.items() if file.path] == ["link.wav", "talk.wav"]
 
 
 def test_a_folder_lists_audio_and_captions_only(tmp_path):

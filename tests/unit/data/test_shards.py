@@ -1,4 +1,7 @@
+import multiprocessing
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +10,7 @@ from voices import make_noise
 
 from recipe.audio.decoding import encode_flac
 from recipe.data.partition import Partition
+from recipe.data.recording import PreparationSettings
 from recipe.data.shards import Shard, build_shards, load_examples, load_rows
 
 
@@ -36,6 +40,83 @@ def test_a_shard_is_made_once_and_again_when_a_file_changes(make_recording, tmp_
     (other,) = build_shards([changed], preparation, tmp_path / "shards")
     assert other.path != first.path
     assert load_examples([other])[0]["segments"][0]["text"] == "Goodbye there."
+
+
+class Killer:
+    """Kills processes of this one that have a file open, up to so many times."""
+
+    def __init__(self, path: Path, num_kills: int):
+        self._path = path
+        self.num_left = num_kills
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._is_over.set()
+        self._thread.join()
+
+    def _watch(self):
+        while self.num_left and not self._is_over.wait(0.002):
+            for process in multiprocessing.active_children():
+                if self._has_it_open(process.pid):
+                    process.kill()
+                    process.join()
+                    self.num_left -= 1
+
+    def _has_it_open(self, process_id: int) -> bool:
+        with suppress(OSError):
+            return any(link.resolve() == self._path for link in Path(f"/proc/{process_id}/fd").iterdir())
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux only")
+@pytest.mark.parametrize(
+    ("num_names", "num_kills", "outcome"),
+    [
+        pytest.param(3, 1, "speech", id="once"),
+        pytest.param(3, 2, "silence", id="twice"),
+        pytest.param(1, 2, "silence", id="twice_over_the_only_one"),
+    ],
+)
+def test_a_process_that_dies_costs_at_most_its_own_recording(
+    make_recording, tmp_path, preparation, num_names, num_kills, outcome
+):
+    names = ["a deadly one", "good", "good too"][:num_names]
+    recordings = [make_recording(name) for name in names]
+    recordings[0] = make_recording(names[0], encode_flac(make_noise(900)))
+    with Killer(recordings[0].audio.path, num_kills) as killer:
+        shards = build_shards(recordings, preparation, tmp_path / "shards", num_workers=2)
+    assert killer.num_left == 0
+    assert [shard.report.name for shard in shards] == names
+    assert [shard.report.outcome for shard in shards] == [outcome, "speech", "speech"][:num_names]
+    assert ("died twice" in shards[0].report.reason) == (num_kills == 2)
+    assert shards[0].report.is_fallback == (num_kills == 2)
+    assert shards[0].report.audio_hash
+    assert len(load_examples(shards)) == sum(shard.report.num_windows for shard in shards)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_recording_that_takes_too_long_costs_itself_only(
+    make_recording, tmp_path, preparation, num_workers
+):
+    recordings = [make_recording("endless", encode_flac(make_noise(1200))), make_recording("good")]
+    settings = replace(preparation, max_cpu_seconds=0.3)
+    shards = build_shards(recordings, settings, tmp_path / "shards", num_workers=num_workers)
+    assert [shard.report.outcome for shard in shards] == ["silence", "speech"]
+    assert "more than 0.3 s of a processor" in shards[0].report.reason
+
+
+def test_a_fault_of_the_preparation_costs_its_recording_only(make_recording, tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{}")  # asked for where there are words
+    recordings = [make_recording("told"), make_recording("untold", captions=None)]
+    settings = PreparationSettings(tmp_path / "tokenizer.json")
+    shards = build_shards(recordings, settings, tmp_path / "shards", num_workers=1)
+    reasons = [shard.report.reason for shard in shards]
+    assert reasons == ["it cannot be prepared (Exception)", "there is no vtt"]
 
 
 def test_several_processes_make_the_same_shards_in_order(make_recording, tmp_path, preparation):

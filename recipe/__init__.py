@@ -1,9 +1,10 @@
 """WhisperTrain: people's recordings and captions in, a Whisper model that recognises their speech better out.
 
-One folder per stage; each imports only those above it here, and `errors`:
+One folder per stage; each imports only those above it here:
 
     arguments, errors   every option with its bounds and rules; the sentences that users see
     run                 one run, as the handler and `train.py` both know it: folder, files, stages, launch
+    backend             files come from the platform, progress goes to it
     captions, audio     caption file -> cues; audio or video file -> 16 kHz mono samples
     data                recordings -> Arrow dataset of windows of at most 30 s, split, reported
     model               the checkpoint, its inputs, its adapters, inference on all processes
@@ -12,6 +13,6 @@ One folder per stage; each imports only those above it here, and `errors`:
     publish             model -> verified folder with its card -> folder, S3 or hub
     training            arguments, one attempt's life, the exact trainer, checkpoints, weight selection
 
-`train.py` calls the stages in order. The handler has a tower of its own on `run`: `backend` (files come from
-the platform, progress goes to it) and `worker` (the job, the supervisor of `train.py`, the answer).
+`train.py` calls the stages. The handler has a branch of its own on `run`, `backend` and `publish`: `worker`,
+with the job, the supervisor of `train.py` and the answer.
 """

@@ -107,8 +107,8 @@ class DataArguments:
     max_fallback_fraction: Fraction = field(
         default=0.1,
         metadata={
-            "help": "Fraction of the recordings that may be replaced by silence or lose their captions "
-            "before the run is refused."
+            "help": "Fraction of the windows that may be silence standing in for bad data before the run is "
+            "refused; recordings that are skipped have no windows."
         },
     )
     empty_transcript: Literal["auto", "minimal", "skip", "fail"] = field(
@@ -149,8 +149,8 @@ class DataArguments:
     no_speech_fraction: Fraction = field(
         default=0.1,
         metadata={
-            "help": "Fraction of the gaps between captions, at most so many for each window with speech, "
-            "that is trained as silence, provided that a voice detector finds none in them."
+            "help": "Fraction of the gaps of at least 5 s between captions that is trained as silence, where "
+            "a voice detector finds no voice; at most this fraction of the windows with speech."
         },
     )
     label_check: Literal["auto", "on", "off"] = field(

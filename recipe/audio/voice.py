@@ -1,4 +1,4 @@
-"""How much voice there is in a stretch of audio: silero-vad's network, run over the whole stretch at once.
+"""How much voice there is in a stretch of audio: silero-vad's network, run over up to 30 s at once.
 
 The library steps through the audio 32 ms at a time, at about 80 times real time. All but its recurrent
 layer sees one step alone, so the steps of a stretch pass through those layers together, which gives the

@@ -25,7 +25,7 @@ class UnavailableError(BackendError):
 
 
 class RefusedError(BackendError):
-    """The backend refuses this very request; sending it again is of no use.
+    """The backend does not take this request as it is now.
 
     Attributes:
         status: The HTTP status.

@@ -22,7 +22,7 @@ from recipe.errors import BackendError, JobError, RecipeError
 
 MAX_REDIRECTS = 4
 MAX_ANSWER_BYTES = 64 << 10
-"""Read of an answer that is of no interest, so that its connection can be used again."""
+"""Bytes read of an answer that nobody needs, so that its connection can be used again."""
 
 _RANGE_NOT_SATISFIABLE = 416
 

@@ -1,7 +1,8 @@
 """Progress events: an outbox on disk, and the thread that delivers from it.
 
 Progress is never worth a training run. Whoever has something to tell appends it to the outbox and goes
-on; the sender delivers in order, one event at a time, at least once, for as long as the run lasts. A
+on; the sender delivers the oldest first, one event at a time, at least once, for as long as the run lasts;
+an event that is refused lets later ones pass, and superseded progress may be dropped. A
 backend that is slow, down or refusing costs neither time nor result.
 """
 

@@ -1,8 +1,8 @@
 """Caption files as training sees them: the public door of the caption reader.
 
     file ─► lines ─► cues ─► in order ─► each word once ─► reading form ─► apart, in time
-     caption_file  lenient    timing         rolling          cleaning         timing
-                 webvtt, cue_text                          marks, capitals
+       file       repair     timing         rolling          cleaning         timing
+                 webvtt, cue_text                       annotations, capitals
 
 `webvtt` and `cue_text` follow the W3C to the letter and repair nothing. Every repair is a stage of its
 own, and leaves a note. A cue that was found is kept, merged or dropped, so the counts of a file add up.

@@ -113,7 +113,8 @@ def _set_apart(cues: Iterable[Cue], notes: list[Note]) -> list[Cue]:
 
     Most overlaps are captions left standing while the next is spoken: the earlier one ends where the later
     starts, provided that it can be said in that time. Else two people talk at once; both texts are spoken in
-    the time of both cues, so they become one.
+    the time of both cues, so they become one. Cues that cannot be one (over 30 s, or too much text) lose the
+    later one.
     """
     kept: list[Cue] = []
     for cue in cues:

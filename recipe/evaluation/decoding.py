@@ -3,7 +3,7 @@
 A pass may stop before the end of its window: the model wrote that a phrase begins which it cannot finish,
 or it ran out of tokens. As in any long-form decoder (openai/whisper, `generate`) the window is then
 transcribed again from the last time that the model wrote (whisper-base on 70 French windows: 23.9 % WER with
-one pass each, 20.9 % so). A pass that only repeats itself is cut.
+one pass each, 20.9 % this way). A pass that only repeats itself is cut.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ MAX_NEW_TOKENS = 224
 """Longest transcript of a pass, as in openai/whisper: half the decoder."""
 
 MAX_PASSES = 10
-"""Passes over a window: a model that went wrong may come on by 20 ms each time, or not at all."""
+"""Passes over a window: a model that went wrong may advance by 20 ms each time, or not at all."""
 
 NUM_FRAMES = 3000
 """Frames of a window: 30 s at 10 ms."""

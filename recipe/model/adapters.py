@@ -43,7 +43,7 @@ class KeptLayer(NamedTuple):
 def add_adapters(model: nn.Module, arguments: ModelArguments, seed: int) -> None:
     """Freeze the model and give it adapters to train, if `lora_rank` asks for them.
 
-    At first they change nothing. They begin the same wherever and whenever the run is started.
+    At first they leave the output as it is; the same seed gives the same adapters.
     """
     if not arguments.lora_rank:
         return

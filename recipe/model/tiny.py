@@ -54,7 +54,7 @@ def build_tiny_whisper(
         num_mel_bins: 80, or 128 as in large-v3 and turbo.
         d_model: Width, a multiple of 2.
         num_layers: Layers of the encoder.
-        num_decoder_layers: Layers of the decoder, if not as many; turbo has fewer.
+        num_decoder_layers: Layers of the decoder; as many as the encoder's by default (turbo has fewer).
 
     Returns:
         `output_dir`.

@@ -29,7 +29,7 @@ class RunFolder:
         report: Error rates before and after, and every held-out window.
         staging: The model, while it is made ready for delivery.
         model: The published model, unless it is delivered elsewhere.
-        result: The contract's `result`; its presence says that the run is finished.
+        result: The `result` of the answer (docs/runpod.md); its presence says that the run is finished.
         error: Why the last attempt ended without a result.
         self_test: Model and recordings of a self-test.
     """

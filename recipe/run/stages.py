@@ -6,8 +6,8 @@ from enum import StrEnum
 class Stage(StrEnum):
     """The `status` of a progress event; the order of the members is the pipeline.
 
-    All but the last two come in this order; `DOWNLOAD_PROGRESS`, `EPOCH_STARTED` to `CHECKPOINT_SAVED`
-    repeat. `RESUMED`, `DOWNLOAD_PROGRESS`, `TRAINING_PROGRESS`, `EVALUATION_COMPLETED`, `CANCELLED` and
+    The last four are alternative endings; all others come in this order. `DOWNLOAD_PROGRESS` and
+    `EPOCH_STARTED` to `CHECKPOINT_SAVED` repeat. `RESUMED`, `DOWNLOAD_PROGRESS`, `TRAINING_PROGRESS`, `EVALUATION_COMPLETED`, `CANCELLED` and
     `INTERRUPTED` are additions to the platform's first contract.
     """
 
@@ -34,4 +34,4 @@ class Stage(StrEnum):
 
 
 TERMINAL_STAGES = frozenset({Stage.COMPLETED, Stage.FAILED, Stage.CANCELLED})
-"""The last event of an attempt is one of these; an interrupted job is expected to go on."""
+"""These end a run's attempt for good; `INTERRUPTED` is the last event of one that will be resumed."""

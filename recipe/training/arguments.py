@@ -43,7 +43,7 @@ OPTIMISATION = (
 AUTO = -1
 
 LABEL_BUCKET = 64
-"""Tokens; seven lengths of the decoder's input and of labels: kernels and compiled code meet few shapes."""
+"""Label lengths are rounded up to multiples of so many tokens: kernels and compiled code see seven shapes."""
 
 
 @dataclass
@@ -81,7 +81,7 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
         default=False, metadata={"help": "Leave off: it would hide a loss that is not a number."}
     )
     report_to: None | str | list[str] = field(  # noqa: RUF036 - the argument parser wants None first
-        default="tensorboard", metadata={"help": "Where metrics go beside."}
+        default="tensorboard", metadata={"help": "Trackers that also get the metrics."}
     )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Leave off: features are made on the fly."}
@@ -141,7 +141,7 @@ class Arguments(NamedTuple):
 
 
 def fingerprint(arguments: Arguments, dataset: str, task: str | None) -> dict[str, Any]:
-    """What must stay the same for a checkpoint to be gone on from; ready for JSON.
+    """What must stay the same for a checkpoint to be resumed; ready for JSON.
 
     Args:
         arguments: Of the run.
@@ -152,6 +152,7 @@ def fingerprint(arguments: Arguments, dataset: str, task: str | None) -> dict[st
     return {
         "dataset": dataset,
         "model": model.model_name_or_path,
+        "revision": model.model_revision,
         "task": task,
         "training_engine": engine_name(),
         "num_processes": training.world_size,

@@ -24,7 +24,7 @@ def check_run(arguments: Arguments, folder: RunFolder) -> None:
     """Refuse what cannot work: values, rules between them, this machine, the destination of the model.
 
     Raises:
-        JobError: with every problem of the first kind that is found.
+        JobError: with all problems of the first check that fails: bounds, rules, destination, machine.
         PublishError: if the model could not be delivered.
     """
     check_arguments(arguments)

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from recipe.arguments import (
+    JOB_FIELDS,
     OPTION_GROUPS,
     describe_problems,
     describe_unknown,
@@ -136,14 +137,14 @@ class Job(BaseModel):
 
     @field_validator("options")
     @classmethod
-    def _check_options(cls, options: dict[str, Any]) -> dict[str, Any]:
+    def _check_options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         unknown = _name_unknown(options, option_names())
         problems = [describe_unknown(name, option_names()) for name in unknown]
         for group in OPTION_GROUPS:
             names = {field.name for field in fields(group)}
             problems += find_problems(group, {name: options[name] for name in options if name in names})
         if not problems:
-            problems = find_contradictions(options | _SOURCE)
+            problems = find_contradictions(options | _SOURCE | _own_fields(info))
         if problems:
             raise _ExplainedError("; ".join(problems))
         return options
@@ -358,6 +359,11 @@ def _check_name(name: str) -> str:
     except JobError as error:
         raise _ExplainedError(str(error)) from error
     return name
+
+
+def _own_fields(info: ValidationInfo) -> dict[str, Any]:
+    """The options that the job gives by fields of its own, by their names among the options."""
+    return {option: info.data[name] for name, option in JOB_FIELDS.items() if name in info.data}
 
 
 def _settings_of(info: ValidationInfo) -> OperatorSettings:

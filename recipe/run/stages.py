@@ -7,8 +7,8 @@ class Stage(StrEnum):
     """The `status` of a progress event; the order of the members is the pipeline.
 
     The last four are alternative endings; all others come in this order. `DOWNLOAD_PROGRESS` and
-    `EPOCH_STARTED` to `CHECKPOINT_SAVED` repeat. `RESUMED`, `DOWNLOAD_PROGRESS`, `TRAINING_PROGRESS`, `EVALUATION_COMPLETED`, `CANCELLED` and
-    `INTERRUPTED` are additions to the platform's first contract.
+    `EPOCH_STARTED` to `CHECKPOINT_SAVED` repeat. `RESUMED`, `DOWNLOAD_PROGRESS`, `TRAINING_PROGRESS`,
+    `EVALUATION_COMPLETED`, `CANCELLED` and `INTERRUPTED` are additions to the platform's first contract.
     """
 
     INITIALIZING = "initializing"

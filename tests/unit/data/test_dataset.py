@@ -31,6 +31,9 @@ def test_the_whole_dataset_adds_up_and_holds_a_recording_out(make_recording, tmp
     assert data.report["recordings_by_outcome"] == {"speech": 4, "skipped": 1}
     assert data.report["audio_ms"] == data.report["kept_ms"] + sum(data.report["lost_ms"].values())
     assert data.warnings == ["untold: skipped: there is no vtt"]
+    cues = [cue for row in data.rows.remove_columns("audio") for cue in row["segments"]]
+    assert data.report["speech_ms"] == sum(cue["end_ms"] - cue["start_ms"] for cue in cues) > 0
+    assert data.report["num_words"] == sum(len(cue["text"].split()) for cue in cues) > 0
     assert not set(data.train["recording"]) & set(data.held_out["recording"])
 
 
@@ -40,7 +43,8 @@ def check_sums(report) -> None:
         assert part["audio_ms"] == part["kept_ms"] + sum(part["lost_ms"].values())
         assert part["num_cues"] == part["num_cues_kept"] + sum(part["lost_cues"].values())
         assert min(part["kept_ms"], part["num_cues_kept"], *part["lost_ms"].values(), 0) == 0
-    for name in ("audio_ms", "kept_ms", "num_cues", "num_cues_kept", "num_windows", "num_no_speech_windows"):
+    summed = ("audio_ms", "kept_ms", "num_cues", "num_cues_kept", "speech_ms", "num_words", "num_windows")
+    for name in (*summed, "num_no_speech_windows"):
         assert report[name] == sum(recording[name] for recording in report["recordings"])
     assert report["num_recordings"] == sum(report["recordings_by_outcome"].values())
     num_split = report["num_train_windows"] + report["num_held_out_windows"]

@@ -62,13 +62,13 @@ def test_the_held_out_speech_is_within_one_recording_of_what_was_asked(reports, 
     held_out = hold_out(reports, fraction)
     asked_ms = min(fraction * speech_ms(reports, reports), 10 * HOUR_MS)
     assert held_out
-    needed = min(1_500, num_words(reports, reports) - 3_000)
     off_ms = speech_ms(reports, held_out) - asked_ms
     longest_ms = max(report.speech_ms for report in reports.values())
     assert off_ms >= -longest_ms
     # Without the last one in rank, it is too little to learn an error rate from: in time, or in words.
-    others = sorted(held_out, key=position_of)[:-1]
-    is_enough = num_words(reports, others) >= max(needed, fraction * num_words(reports, reports) / 4)
+    others, total = sorted(held_out, key=position_of)[:-1], num_words(reports, reports)
+    needed = max(min(1_500, total - 3_000), asked_ms / speech_ms(reports, reports) / 4 * total)
+    is_enough = num_words(reports, others) >= needed
     assert off_ms <= longest_ms or not is_enough
 
 
@@ -91,22 +91,72 @@ def test_of_equally_long_recordings_an_added_one_moves_at_most_one(recordings, a
     assert len((before ^ after) - {added}) <= 1
 
 
-@given(st.dictionaries(names, minutes, min_size=60, max_size=90), names, minutes, st.floats(0.1, 0.5))
-def test_an_added_recording_moves_only_the_last_in_rank_and_few(lengths, added, length, fraction):
+@given(st.lists(minutes, min_size=10, max_size=40), names, minutes, st.floats(0.1, 0.5))
+def test_an_added_recording_moves_only_the_last_in_rank_and_few(lengths, salt, length, fraction):
     """Where none is longer than a third, or twice what is asked: no more speech than its own and two more."""
-    reports = {name: say(name, 60_000 * minutes) for name, minutes in lengths.items() if name != added}
-    longest_ms = 60_000 * max(*lengths.values(), length)
+    reports = {f"{salt} {i}": say(f"{salt} {i}", 60_000 * length) for i, length in enumerate(lengths)}
+    longest_ms = 60_000 * max(*lengths, length)
     assume(longest_ms <= min(2 * fraction, 1 / 3) * speech_ms(reports, reports))
-    grown = reports | {added: say(added, 60_000 * length)}
-    before, after = hold_out(reports, fraction), hold_out(grown, fraction) - {added}
+    grown = reports | {f"{salt} added": say(f"{salt} added", 60_000 * length)}
+    before, after = hold_out(reports, fraction), hold_out(grown, fraction) & reports.keys()
     assert before <= after or after <= before
     moved, kept = before ^ after, before & after
     assert max(map(position_of, kept), default=0) <= min(map(position_of, moved), default=1)
     assert speech_ms(reports, moved) <= 60_000 * length + 2 * longest_ms
 
 
-@given(folders(), folders(), st.integers(1, 3), fractions)
-def test_recordings_without_speech_change_nothing(reports, others, number, fraction):
+@given(st.lists(st.integers(1, 3), min_size=3, max_size=80), names, st.floats(0.02, 0.1))
+def test_training_gets_3000_words_and_then_the_measurement_1500(lengths, salt, fraction):
+    reports = {f"{salt} {i}": say(f"{salt} {i}", 60_000 * length) for i, length in enumerate(lengths)}
+    total, held_out = num_words(reports, reports), num_words(reports, hold_out(reports, fraction))
+    wanted, longest = (
+        max(fraction * total, min(1_500, total - 3_000)),
+        max(r.num_words for r in reports.values()),
+    )
+    assert wanted - longest <= held_out <= wanted + longest
+
+
+MINUTES = [4, 12, 1, 25, 7, 3, 40, 2, 15, 9] * 4
+"""Of the recordings "talk-00", "talk-01", ...; the hash ranks 23 32 02 27 26 11 28 13 18 01 21 16 09 08."""
+
+
+@pytest.mark.parametrize(
+    ("num_recordings", "fraction", "expected", "percent", "words", "after_one_more", "after_three_more"),
+    [
+        (2, 0.10, "00", 25, 600, "02", "02 01"),
+        (3, 0.10, "02", 6, 150, "02 01", "02 01"),
+        (3, 0.25, "02 00", 29, 750, "02 01", "02 01"),
+        (5, 0.10, "02 01", 27, 1_950, "02 01", "02 01"),
+        (5, 0.25, "02 01", 27, 1_950, "02 01", "02 01"),
+        (9, 0.10, "02 01", 12, 1_950, "02 01", "02 11"),
+        (9, 0.25, "02 01 08", 26, 4_200, "02 01 09", "02 11 01 09"),
+        (12, 0.10, "02 11", 10, 1_950, "02 11", "02 11"),
+        (12, 0.25, "02 11 01 09", 25, 5_100, "02 11 01 09", "02 11 13"),
+        (20, 0.10, "02 11", 6, 1_950, "02 11", "02 11"),
+        (20, 0.25, "02 11 13 18", 22, 7_950, "02 11 13 18 01", "02 11 13 18 01"),
+        (30, 0.10, "23 02 27", 8, 4_200, "23 02 27", "23 32 02 27"),
+        (30, 0.25, "23 02 27 26 11 28", 27, 14_250, "23 02 27 26 11 28", "23 32 02 27 26 11 28"),
+    ],
+    ids=str,
+)
+def test_folders_of_mixed_lengths(
+    num_recordings, fraction, expected, percent, words, after_one_more, after_three_more
+):
+    def choose(number: int) -> tuple[str, int, int]:
+        lengths = {f"talk-{i:02}": MINUTES[i] for i in range(number)}
+        reports = {name: say(name, 60_000 * length) for name, length in lengths.items()}
+        held_out = sorted(hold_out(reports, fraction), key=position_of)
+        fraction_of_speech = speech_ms(reports, held_out) / speech_ms(reports, reports)
+        in_rank = " ".join(name.removeprefix("talk-") for name in held_out)
+        return in_rank, round(100 * fraction_of_speech), num_words(reports, held_out)
+
+    assert choose(num_recordings) == (expected, percent, words)
+    assert choose(num_recordings + 1)[0] == after_one_more
+    assert choose(num_recordings + 3)[0] == after_three_more
+
+
+@given(folders(), st.integers(1, 3), fractions)
+def test_recordings_without_speech_change_nothing(reports, number, fraction):
     silent = {f"silent {index}": RecordingReport(f"silent {index}") for index in range(number)}
     assert hold_out(reports | silent, fraction) == hold_out(reports, fraction)
 
@@ -119,10 +169,17 @@ def test_recordings_without_speech_change_nothing(reports, others, number, fract
         pytest.param([30, 10], 0.1, "b", id="two: the shorter"),
         pytest.param([10, 30], 0.5, "a", id="two: the shorter, whatever the rank"),
         pytest.param([90, 20, 30, 10], 0.5, "bcd", id="over half is trained"),
+        pytest.param([10, 10, 10, 30, 10, 10, 10, 10], 0.1, "f", id="over twice what is asked is trained"),
+        pytest.param([60, 60, 60, 1, 60], 0.1, "cd", id="one minute is not enough of an hour's words"),
+        pytest.param([4, 4, 4, 0.1, 4], 0.1, "cd", id="six seconds are not a quarter of what is asked"),
+        pytest.param([600] * 8, 0.5, "d", id="ten hours are enough"),
     ],
 )
-def test_small_folders(lengths, fraction, expected):
-    reports = {name: say(name, 60_000 * length) for name, length in zip("abcd", lengths, strict=False)}
+def test_folders_with_lengths_at_a_bound(lengths, fraction, expected):
+    """By the hash they rank d f c b e h a g."""
+    reports = {
+        name: say(name, int(60_000 * length)) for name, length in zip("abcdefgh", lengths, strict=False)
+    }
     assert hold_out(reports, fraction) == frozenset(expected)
 
 
@@ -256,6 +313,14 @@ def test_the_end_of_the_only_recording_in_a_language_is_held_out(tmp_path):
     assert split.num_unused == {GUARD: 1}
     (warning,) = split.warnings
     assert warning.startswith("en-0 is the single recording in language en: its end is held out")
+    check_all_windows_are_somewhere(split, shards)
+
+
+def test_a_recording_without_words_is_no_second_one(tmp_path):
+    shards = [*make_language(tmp_path, "fr", 1), make_shard(tmp_path, "mute", ["", ""])]
+    split = split_examples(shards, 0.1)
+    assert split.held_out["recording"][:] == ["fr-0"]
+    assert split.train["recording"][:].count("mute") == 2
     check_all_windows_are_somewhere(split, shards)
 
 

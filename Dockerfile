@@ -1,6 +1,6 @@
 # The RunPod worker, for linux/amd64:
 #   docker build --platform linux/amd64 --tag whispertrain:1 .
-#   docker run --rm --gpus all whispertrain:1 python -u handler.py --test_input '{"input": {"self_test": true}}'
+#   docker run --rm --gpus all --shm-size 4g whispertrain:1 python -u handler.py --test_input '{"input": {"self_test": true}}'
 
 # torch's wheels bring CUDA 13.0 and cuDNN; a CUDA base image would be a second copy that nothing loads.
 FROM python:3.11.14-slim-bookworm

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -44,6 +45,10 @@ AUTO = -1
 
 LABEL_BUCKET = 64
 """Label lengths are rounded up to multiples of so many tokens: kernels and compiled code see seven shapes."""
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - no temporary file: torch hands batches over there
+_WINDOW_BYTES = 128 * 3000 * 4  # features of the largest models, in float32
+_BATCHES_PER_WORKER = 4  # two wait, one is being made, one is in use
 
 
 @dataclass
@@ -112,7 +117,8 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
             is_native = has_bfloat16(torch.device("cuda" if has_gpu else "cpu"))
             self.bf16 = is_native and not self.fp16
         if self.dataloader_num_workers == AUTO:
-            self.dataloader_num_workers = min(8, os.cpu_count() or 1) if has_gpu else 0
+            batch_size = max(self.per_device_train_batch_size, EvaluationArguments.eval_batch_size)
+            self.dataloader_num_workers = choose_num_workers(batch_size) if has_gpu else 0
         if self.label_multiple == AUTO:
             self.label_multiple = LABEL_BUCKET if has_gpu else 1
         self.dataloader_pin_memory = self.dataloader_pin_memory and has_gpu
@@ -127,6 +133,20 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
     def windows_per_update(self) -> int:
         """Windows that one update works through, over all processes and accumulated batches."""
         return int(self.train_batch_size * self.gradient_accumulation_steps * self.world_size)
+
+
+def choose_num_workers(batch_size: int) -> int:
+    """The number of processes that make features on a machine with GPUs: one per core, at most 8.
+
+    Batches wait in /dev/shm, of which container engines give 64 MB; where it is full, training would die.
+
+    Args:
+        batch_size: The most windows of a batch, on one device.
+    """
+    num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    room = shutil.disk_usage(_SHARED_MEMORY).free if _SHARED_MEMORY.is_dir() else sys.maxsize
+    batches = room // (batch_size * _WINDOW_BYTES * num_processes)
+    return min(8, os.cpu_count() or 1, batches // _BATCHES_PER_WORKER)
 
 
 class Arguments(NamedTuple):

@@ -73,6 +73,30 @@ def test_every_module_imports_with_the_packages_of_the_worker(start) -> None:
     assert int(container.output.read_text().split()[-2]) > 50
 
 
+FEED = """
+import sys, time, torch
+from torch.utils.data import DataLoader
+from recipe.training.arguments import choose_num_workers
+batch_size = int(sys.argv[1])
+windows = [torch.zeros(128, 3000) for _ in range(4)] * 60
+num_workers = choose_num_workers(batch_size)
+for _ in DataLoader(windows, batch_size=batch_size, num_workers=num_workers):
+    time.sleep(0.1)
+print(num_workers)
+"""
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "has_workers"), [pytest.param(4, True, id="small"), pytest.param(16, False, id="large")]
+)
+def test_batches_fit_into_the_shared_memory_that_engines_give(
+    start, batch_size: int, has_workers: bool
+) -> None:
+    container = start("python", "-c", FEED, str(batch_size))
+    assert container.wait(300) == 0, container.output.read_text()
+    assert (int(container.output.read_text()) > 0) == has_workers
+
+
 def test_an_idle_worker_ends_when_it_is_told_to(image: Image, start, plane: ControlPlane) -> None:
     container = start(*image.command, **plane.environment())
     plane.submit("event-1", {"self_test": True})
@@ -106,7 +130,7 @@ def test_a_training_that_is_told_to_stop_leaves_a_checkpoint_an_answer_and_nothi
             "user_id": USER,
             "backend_base_url": backend,
             "model_id": "/models/tiny",
-            "epochs": 10_000,
+            "epochs": 1000,
             "files_manifest": [
                 {"file_type": "audio", "filename": "tones.flac"},
                 {"file_type": "transcript", "filename": "tones.vtt"},

@@ -82,7 +82,7 @@ def parse_destination(text: str) -> Destination:
         )
     scheme = _SCHEME.match(text)
     if scheme is None:
-        return Folder(Path(text).expanduser().absolute())
+        return Folder(_expand(text))
     if text.startswith("s3://"):
         return _parse_bucket(text.removeprefix("s3://"))
     if text.startswith("hub:"):
@@ -91,6 +91,13 @@ def parse_destination(text: str) -> Destination:
         f"The destination starts with {scheme[0]!r}, which is not known; expected a folder, "
         "s3://bucket/prefix or hub:owner/name."
     )
+
+
+def _expand(text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:  # `~name` of nobody
+        raise JobError(f"The folder {text[:80]!r} begins with ~ and a user that is not known here.") from None
 
 
 def check_destination(text: str, allowed_dirs: Iterable[Path] | None = None) -> None:
@@ -107,7 +114,10 @@ def check_destination(text: str, allowed_dirs: Iterable[Path] | None = None) -> 
     destination = parse_destination(text)
     if not isinstance(destination, Folder) or allowed_dirs is None:
         return
-    resolved = destination.path.resolve()
+    try:
+        resolved = destination.path.resolve()
+    except (OSError, RuntimeError) as error:  # links in a ring
+        raise JobError(f"The folder {text[:80]!r} leads nowhere ({type(error).__name__}).") from error
     if not any(
         resolved != allowed.resolve() and resolved.is_relative_to(allowed.resolve())
         for allowed in allowed_dirs

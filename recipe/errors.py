@@ -22,7 +22,7 @@ class RecipeError(Exception):
     """Base of all errors whose message is meant for the user, without a traceback."""
 
 
-def describe_failure(error: Exception, problem: str) -> str:
+def explain_error(error: Exception, problem: str) -> str:
     """The sentence for one file's error: our own, or `problem` with the name of what a library raised.
 
     A library's own text is left out: it may quote a header, and with it a credential.

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from recipe.audio.mp4 import check_mp4_tables, is_mp4
 from recipe.audio.resampling import SAMPLE_RATE, SAMPLES_PER_MS, Timeline
-from recipe.errors import AudioError, describe_failure
+from recipe.errors import AudioError, explain_error
 
 __all__ = [
     "SAMPLE_RATE",
@@ -211,7 +211,7 @@ def _errors_named(path: Path) -> Iterator[None]:
     except (av.FFmpegError, OSError) as error:
         raise AudioError(f"{path.name}: it cannot be read ({error.strerror}); upload it again") from error
     except Exception as error:  # PyAV raises more than its own errors where a file's numbers are odd
-        problem = describe_failure(error, "it cannot be read")
+        problem = explain_error(error, "it cannot be read")
         raise AudioError(f"{path.name}: {problem}; upload it again") from error
 
 

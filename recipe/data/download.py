@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.backend.client import BackendClient
-from recipe.errors import AuthenticationError, DataError, RecipeError, describe_failure
+from recipe.errors import AuthenticationError, DataError, RecipeError, explain_error
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class _Batch:
         except (AuthenticationError, DataError):
             raise
         except Exception as error:  # whatever a library makes of hostile bytes costs this file only
-            reason = describe_failure(error, "what the backend sent cannot be understood")
+            reason = explain_error(error, "what the backend sent cannot be understood")
             is_ours = isinstance(error, RecipeError)
             logger.warning("%r could not be downloaded: %s", request.filename, reason, exc_info=not is_ours)
             return Download(request.filename, None, error=reason)

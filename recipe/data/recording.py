@@ -27,7 +27,7 @@ from recipe.data.windows import (
     silent_windows,
     split_long_cues,
 )
-from recipe.errors import AudioError, CaptionError, DataError, describe_failure
+from recipe.errors import AudioError, CaptionError, DataError, explain_error
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ def _read_transcript(
             problem = _without_name(error, recording.transcript.path)
         except Exception as error:
             logger.exception("The captions of %r cannot be read", recording.name)
-            problem = describe_failure(error, "the caption file cannot be read")
+            problem = explain_error(error, "the caption file cannot be read")
     report.add_notes(_describe_note(note) for note in captions.notes)
     if not captions.cues and not report.reason:
         report.reason = problem

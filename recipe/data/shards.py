@@ -48,7 +48,7 @@ from recipe.data.recording import (
 )
 from recipe.data.report import RecordingReport
 from recipe.data.windows import Window
-from recipe.errors import RecipeError, describe_failure
+from recipe.errors import RecipeError, explain_error
 from recipe.run.cpu_limit import CpuLimitError, limit_cpu
 from recipe.run.credentials import credentials_dropped, drop_credentials
 from recipe.run.files import hash_file, replacing
@@ -279,7 +279,7 @@ def _build_shard(recording: Recording, settings: PreparationSettings, path: Path
         content = lose_recording(recording, reason)
     except Exception as error:
         logger.exception("The recording %r cannot be prepared", recording.name)
-        content = lose_recording(recording, describe_failure(error, "it cannot be prepared"))
+        content = lose_recording(recording, explain_error(error, "it cannot be prepared"))
     return _write_shard(recording, path, content)
 
 

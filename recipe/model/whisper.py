@@ -1,5 +1,7 @@
 """A Whisper checkpoint: loaded in float32 whatever its file holds, and what its files say of it."""
 
+import os
+import socket
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -13,6 +15,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from recipe.arguments import ModelArguments
 from recipe.errors import TrainingError
+from recipe.model.checkpoint_files import find_checkpoint_folder
 from recipe.run.files import replacing
 
 
@@ -89,7 +92,8 @@ class Whisper:
         """The tokenizer as one file in `folder`: the preparation counts tokens with it, without the model."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "tokenizer.json"
-        with replacing(path) as partial:
+        # Machines that share the folder may write it at the same time.
+        with replacing(path, writer=f"{socket.gethostname()}.{os.getpid()}") as partial:
             self.processor.tokenizer.backend_tokenizer.save(str(partial))
         return path
 
@@ -103,17 +107,16 @@ def load_whisper(arguments: ModelArguments) -> Whisper:
     Raises:
         TrainingError: if it cannot be had or is no Whisper checkpoint.
     """
-    name, revision = arguments.model_name_or_path, arguments.model_revision or "main"
     try:
-        processor = WhisperProcessor.from_pretrained(name, revision=revision)
-        model = WhisperForConditionalGeneration.from_pretrained(
-            name, revision=revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        where = "the folder" if Path(name).is_dir() else "the model hub"
+        folder = find_checkpoint_folder(arguments.model_name_or_path, arguments.model_revision or "main")
+        processor = WhisperProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = _load_model(folder)
+        _check_vocabulary(processor.tokenizer, model)
+    except Exception as error:  # a checkpoint is a stranger's: its files may make a library raise anything
+        problem = " ".join((str(error) or type(error).__name__).split())[:400].rstrip(".")
         raise TrainingError(
-            f"The model {name!r} could not be loaded from {where}: {error}. Expected a Whisper checkpoint "
-            "with safetensors weights, such as openai/whisper-tiny."
+            f"The model {arguments.model_name_or_path!r} cannot be loaded: {problem}. Expected a Whisper "
+            "checkpoint with safetensors weights, such as openai/whisper-tiny, or a folder with one."
         ) from error
     # Its masks hide padding too, hold no silence, and differ between layouts; the recipe makes its own.
     model.config.apply_spec_augment = False
@@ -121,3 +124,33 @@ def load_whisper(arguments: ModelArguments) -> Whisper:
         model.freeze_encoder()  # type: ignore[no-untyped-call]
     whisper = Whisper(model, processor, arguments.task)
     return whisper if whisper.is_multilingual else Whisper(model, processor, task=None)
+
+
+def _load_model(folder: Path) -> WhisperForConditionalGeneration:
+    """The model with all of its weights from the folder's files, and nothing else in them."""
+    loaded: Any = WhisperForConditionalGeneration.from_pretrained(
+        folder,
+        dtype=torch.float32,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    model, found = loaded  # a pair, with output_loading_info
+    for problem in ("missing", "unexpected"):
+        names = sorted(found[f"{problem}_keys"])
+        if names:
+            raise TrainingError(f"{len(names)} tensors are {problem} in its weights, the first is {names[0]}")
+    assert isinstance(model, WhisperForConditionalGeneration)
+    return model
+
+
+def _check_vocabulary(tokenizer: Any, model: WhisperForConditionalGeneration) -> None:
+    """Refuse a tokenizer that is another checkpoint's: its numbers would mean other tokens."""
+    size, start = model.config.vocab_size, model.config.decoder_start_token_id
+    no_timestamps = model.generation_config.no_timestamps_token_id  # type: ignore[attr-defined]  # Whisper's own
+    expected = {"<|startoftranscript|>": start, "<|notimestamps|>": no_timestamps}
+    if len(tokenizer) > size or any(
+        tokenizer.convert_tokens_to_ids(token) != number for token, number in expected.items()
+    ):
+        raise TrainingError(f"its tokenizer, of {len(tokenizer):,} tokens, is not that of its weights")

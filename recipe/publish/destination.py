@@ -109,10 +109,13 @@ def check_destination(text: str, run: RunFolder | None, operator: OperatorSettin
         JobError: the form is not known, or the place is not allowed.
     """
     destination = parse_destination(text)
-    if isinstance(destination, Folder) and run is not None:
-        _check_apart(destination.path.resolve(), text, run)
-    if operator is not None:
-        _check_allowed(destination, text, run, operator)
+    try:
+        if isinstance(destination, Folder) and run is not None:
+            _check_apart(destination.path.resolve(), text, run)
+        if operator is not None:
+            _check_allowed(destination, text, run, operator)
+    except (OSError, RuntimeError) as error:  # links in a ring
+        raise JobError(f"The folder {text[:80]!r} leads nowhere ({type(error).__name__}).") from error
 
 
 def find_destination_problems(

@@ -31,7 +31,9 @@ def verify_release(staging_dir: Path, reference_model: WhisperForConditionalGene
         PublishError: the folder cannot be loaded, or is not the model that was trained.
     """
     try:
-        recogniser: Any = pipeline("automatic-speech-recognition", model=str(staging_dir), device="cpu")
+        recogniser: Any = pipeline(
+            "automatic-speech-recognition", model=str(staging_dir), device="cpu", trust_remote_code=False
+        )
         answer = recogniser(_make_tone(), generate_kwargs={"max_new_tokens": NUM_PROBE_TOKENS})
     except Exception as error:  # whatever a library raises here, the folder is not fit for release
         raise PublishError(

@@ -44,6 +44,11 @@ from recipe.run.launch import REPOSITORY_DIR
 from recipe.run.settings import OperatorSettings
 
 MAX_MANIFEST_FILES = 100_000
+MAX_DEPTH = 16
+"""Levels of lists and objects in a request; a job has three."""
+
+MAX_BITS = 512
+"""Of a whole number in a request; Python prints up to 4,300 digits."""
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _MODEL_ID = re.compile(rf"(?:{HUB_NAME}/)?{HUB_NAME}")
@@ -212,6 +217,7 @@ def read_job(request: object, event_id: str, settings: OperatorSettings) -> Acce
         request = parse_json(request)
     if not isinstance(request, Mapping):
         raise JobError(f"The job's input is {type(request).__name__}; expected an object with its settings.")
+    _check_shape(request)
     given = {
         name: value for name, value in request.items() if value is not None or name not in _BLANK_IF_NULL
     }
@@ -323,6 +329,19 @@ def parse_json(text: str) -> Any:
         raise JobError(f"The job's input is not valid JSON: {error}.") from None
 
 
+def _check_shape(request: object) -> None:
+    """Refuse what Python can neither print nor walk: values nested without end, numbers of 5,000 digits."""
+    level: list[object] = [request]
+    for _ in range(MAX_DEPTH):
+        if any(isinstance(value, int) and value.bit_length() > MAX_BITS for value in level):
+            raise JobError("The job's input holds a whole number of hundreds of digits; no setting does.")
+        lists = [value for value in level if isinstance(value, (list, tuple))]
+        objects = [value.values() for value in level if isinstance(value, Mapping)]
+        level = [item for values in (*lists, *objects) for item in values]
+    if level:
+        raise JobError(f"The job's input is nested deeper than {MAX_DEPTH} levels; no setting is.")
+
+
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     repeated = _find_repeated(name for name, _ in pairs)
     if repeated:
@@ -337,10 +356,15 @@ def _refuse_constant(constant: str) -> NoReturn:
 def _check_model_folder(folder: Path, models_dir: Path | None) -> None:
     if models_dir is None:
         raise ValueError("folders are not allowed on this worker (WHISPERTRAIN_MODELS_DIR is not set)")
-    # Resolved first: a link below the folder must not lead out of it.
-    if not folder.resolve().is_relative_to(models_dir.resolve()):
+    try:
+        # Resolved first: a link below the folder must not lead out of it.
+        is_below = folder.resolve().is_relative_to(models_dir.resolve())
+        has_config = is_below and (folder / "config.json").is_file()
+    except (OSError, RuntimeError) as error:  # links in a ring, names that are too long
+        raise ValueError(f"expected a folder, found what leads nowhere ({type(error).__name__})") from error
+    if not is_below:
         raise ValueError("expected a folder below the operator's WHISPERTRAIN_MODELS_DIR")
-    if not (folder / "config.json").is_file():
+    if not has_config:
         raise ValueError("expected a folder with a Whisper checkpoint, found no config.json in it")
 
 

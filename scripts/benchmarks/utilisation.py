@@ -152,7 +152,7 @@ class Shape(NamedTuple):
 def any_processor() -> WhisperProcessor:
     """A processor to go with the models; noise needs none."""
     with tempfile.TemporaryDirectory() as folder:
-        return WhisperProcessor.from_pretrained(build_tiny_whisper(Path(folder)))
+        return WhisperProcessor.from_pretrained(build_tiny_whisper(Path(folder)), trust_remote_code=False)
 
 
 class Figures(NamedTuple):

@@ -161,7 +161,7 @@ def save_processor(tokenizer: dict[str, Any], spelling: bytes, output_dir: Path)
     settings = {"tokenizer_class": "WhisperTokenizer", "extra_special_tokens": special[1:], **end_of_text}
     settings |= {"model_max_length": 1024, "clean_up_tokenization_spaces": False}
     write_json(output_dir / "tokenizer_config.json", settings)
-    saved: WhisperTokenizer = WhisperTokenizer.from_pretrained(output_dir)
+    saved: WhisperTokenizer = WhisperTokenizer.from_pretrained(output_dir, trust_remote_code=False)
     features = WhisperFeatureExtractor()
     WhisperProcessor(features, saved).save_pretrained(output_dir)
     features.save_pretrained(output_dir)  # other runtimes look for preprocessor_config.json

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from scripts.reference_backend.progress_event import ProgressEvent
+from scripts.reference_backend.progress_event import ProgressEvent, parse_event
 
 MAX_JOBS_LISTED = 200
 
@@ -37,7 +37,7 @@ WHERE true
 ON CONFLICT (job_id, event_id) DO NOTHING
 """
 
-SELECT_AFTER = "SELECT body FROM events WHERE job_id = ? AND arrival > ? ORDER BY place, arrival"
+SELECT_AFTER = "SELECT status, body FROM events WHERE job_id = ? AND arrival > ? ORDER BY place, arrival"
 
 SELECT_JOBS = """
 SELECT job_id, MAX(arrival) AS num_events,
@@ -46,7 +46,8 @@ SELECT job_id, MAX(arrival) AS num_events,
     (SELECT body FROM events WHERE job_id = job.job_id
      AND status IN ('epoch_started', 'epoch_completed', 'training_progress')
      ORDER BY place DESC, arrival DESC LIMIT 1) AS progress,
-    (SELECT body FROM events WHERE job_id = job.job_id ORDER BY place DESC, arrival DESC LIMIT 1) AS latest
+    (SELECT body FROM events WHERE job_id = job.job_id ORDER BY place DESC, arrival DESC LIMIT 1) AS latest,
+    (SELECT status FROM events WHERE job_id = job.job_id ORDER BY place DESC, arrival DESC LIMIT 1) AS status
 FROM events AS job GROUP BY job_id ORDER BY MAX(received_ms) DESC LIMIT ?
 """
 
@@ -80,7 +81,7 @@ class EventStore:
         """A job's events as sent, in sequence, without the first `num_known` that arrived."""
         with self._connect() as connection:
             rows = connection.execute(SELECT_AFTER, (job_id, num_known)).fetchall()
-        return [json.loads(row["body"]) for row in rows]
+        return [load_body(row["body"], row["status"]) for row in rows]
 
     def list_jobs(self) -> list[dict[str, Any]]:
         """What a list of jobs shows of each, the one with the latest event first."""
@@ -92,17 +93,26 @@ class EventStore:
         # One connection a call: opening costs less than the disk's flush, and threads share nothing.
         with closing(sqlite3.connect(self._path, timeout=10.0)) as connection, connection:
             connection.row_factory = sqlite3.Row
+            connection.text_factory = lambda data: data.decode(errors="replace")
             yield connection
 
 
 def summarize(row: sqlite3.Row) -> dict[str, Any]:
     """A job's summary: its newest status, and what earlier events say of its model and progress."""
-    latest = json.loads(row["latest"])
+    latest = load_body(row["latest"], row["status"])
     return {
         "job_id": row["job_id"],
         "num_events": row["num_events"],
         "status": latest["status"],
         "timestamp": latest["timestamp"],
-        "base_model": json.loads(row["opening"] or "{}").get("base_model"),
-        "progress_percent": json.loads(row["progress"] or "{}").get("progress_percent"),
+        "base_model": load_body(row["opening"] or "{}").get("base_model"),
+        "progress_percent": load_body(row["progress"] or "{}").get("progress_percent"),
     }
+
+
+def load_body(body: str, status: str = "") -> dict[str, Any]:
+    """The event as it was sent; its status alone where what is stored cannot be given back."""
+    try:
+        return parse_event(body.encode()).model_dump(exclude_unset=True)
+    except ValueError as error:
+        return {"status": status, "timestamp": "1970-01-01T00:00:00+00:00", "error": f"Damaged: {error}"}

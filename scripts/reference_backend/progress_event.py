@@ -80,6 +80,9 @@ STATUS_FIELDS: dict[str, tuple[str, ...]] = {
 
 ABSENT = object()
 
+MAX_DEPTH = 32
+"""Levels of lists and objects in an event; those of the contract have four."""
+
 
 class EventError(ValueError):
     """The body is not a progress event; the message names the field."""
@@ -134,10 +137,38 @@ def parse_event(body: bytes) -> ProgressEvent:
         raise EventError(f"The progress event is not valid JSON: {error}.") from error
     if not isinstance(fields, dict):
         raise EventError(f"The progress event is a JSON {type(fields).__name__}, expected an object.")
+    check_answerable(fields)
     try:
         return ProgressEvent.model_validate(fields)
     except ValidationError as error:
         raise EventError(describe(error)) from error
+
+
+def check_answerable(fields: Mapping[str, Any]) -> None:
+    """Refuse what no answer could carry: a JSON text may escape half of a surrogate pair, UTF-8 has none."""
+    if is_deeper(fields, MAX_DEPTH):
+        raise EventError(f"The progress event is nested deeper than {MAX_DEPTH} levels.")
+    for name, value in fields.items():
+        try:
+            json.dumps({name: value}, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise EventError(
+                f"The progress event's field {name!a:.80} holds half of a surrogate pair, expected whole "
+                "characters."
+            ) from error
+
+
+def is_deeper(value: object, num_levels: int) -> bool:
+    """Whether lists and objects in the value, itself included, are nested deeper than so many levels."""
+    level = [value]
+    for _ in range(num_levels):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, (list, dict))
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return any(isinstance(value, (list, dict)) for value in level)
 
 
 def refuse_constant(name: str) -> NoReturn:
@@ -157,7 +188,7 @@ def describe(error: ValidationError) -> str:
 
 def find_missing_fields(event: Mapping[str, Any]) -> list[str]:
     """The fields that the platform reads in an event of this status and does not find, dotted."""
-    required = STATUS_FIELDS[event["status"]]
+    required = STATUS_FIELDS.get(event["status"], ())
     if SYSTEM_STATS[0] in required and find_field(event, "system_stats.gpu_available") is True:
         required += GPU_STATS
     return [name for name in required if find_field(event, name) is ABSENT]

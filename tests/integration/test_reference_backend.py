@@ -3,11 +3,14 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -94,6 +97,13 @@ def make_event(sequence: int, status: str = "loading_model", **fields: Any) -> d
         "sequence": sequence,
         **fields,
     }
+
+
+def nest(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 def post(backend: httpx.Client, job_id: str, event: Any) -> httpx.Response:
@@ -305,6 +315,11 @@ def test_every_stage_of_the_worker_is_a_status_of_the_contract(
         pytest.param(make_event(1) | {"sequence": True}, "'sequence'", id="sequence true"),
         pytest.param(make_event(1) | {"sequence": 0}, "'sequence'", id="sequence 0"),
         pytest.param(make_event(1) | {"sequence": 2**64}, "'sequence'", id="sequence huge"),
+        pytest.param(make_event(1) | {"base_model": "\ud800"}, "'base_model' holds", id="half a character"),
+        pytest.param(make_event(1) | {"a": [{"\udfff": 1}]}, "'a' holds half", id="half a character within"),
+        pytest.param(make_event(1) | {"\ud800": 1}, "'\\ud800' holds half", id="a name of half a character"),
+        pytest.param(make_event(1) | {"metrics": nest(900)}, "nested deeper", id="900 levels"),
+        pytest.param(make_event(1) | {"metrics": nest(32)}, "nested deeper", id="a level too many"),
     ],
 )
 def test_a_malformed_event_is_refused_with_a_sentence_that_names_the_fault(
@@ -389,6 +404,34 @@ def test_jobs_are_listed_with_their_state_the_newest_first(backend: httpx.Client
         "base_model": "openai/whisper-tiny",
         "progress_percent": 50.0,
     }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(json.dumps(make_event(1, status="initializing", base_model="\ud800")), id="half"),
+        pytest.param(json.dumps(make_event(1, status="initializing", base_model=nest(900))), id="900_levels"),
+        pytest.param(json.dumps(make_event(1, loss=float("nan"))), id="nan"),
+        pytest.param('{"status": "initializing"', id="torn"),
+        pytest.param("[]", id="list"),
+        pytest.param(b"\xff\xfe", id="no_text"),
+    ],
+)
+def test_a_poisoned_event_in_the_store_hides_no_other_job(
+    backend: httpx.Client, root: Path, job_id: str, body: str | bytes
+) -> None:
+    post(backend, f"{job_id}-sound", make_event(1))
+    row = (job_id, 1, 1, "event-0", "initializing", time.time_ns() // 1_000_000, body)
+    with closing(sqlite3.connect(root / "events.sqlite")) as database, database:
+        database.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT))", row)
+    post(backend, job_id, make_event(2, status="training_progress", progress_percent=50.0))
+    jobs = {job["job_id"]: job for job in backend.get("/api/training/jobs").json()["jobs"]}
+    assert jobs[f"{job_id}-sound"]["status"] == "loading_model"
+    assert jobs[job_id]["progress_percent"] == 50.0
+    poisoned, sound = read(backend, job_id)["events"]
+    assert poisoned["status"] == "initializing"
+    assert "Damaged" in poisoned["error"]
+    assert sound == make_event(2, status="training_progress", progress_percent=50.0)
 
 
 # Credentials

@@ -148,9 +148,9 @@ def take(measurement: Measurement) -> dict[str, Any]:
 def describe_checkpoint(model: str) -> Whisper:
     """The checkpoint without its weights, which a preparation does not need."""
     with torch.device("meta"):
-        empty = WhisperForConditionalGeneration(WhisperConfig.from_pretrained(model))
+        empty = WhisperForConditionalGeneration(WhisperConfig.from_pretrained(model, trust_remote_code=False))
     empty.generation_config = GenerationConfig.from_pretrained(model)
-    whisper = Whisper(empty, WhisperProcessor.from_pretrained(model))
+    whisper = Whisper(empty, WhisperProcessor.from_pretrained(model, trust_remote_code=False))
     return whisper if whisper.is_multilingual else Whisper(empty, whisper.processor, task=None)
 
 

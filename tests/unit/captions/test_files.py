@@ -45,7 +45,7 @@ def test_a_file_that_is_no_captions_is_refused_with_one_sentence_of_what_it_is(t
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(CaptionError, match=r"gone.vtt: the caption file cannot be read: No such file"):
+    with pytest.raises(CaptionError, match=r"gone.vtt: expected a caption file, found nothing"):
         read_captions(tmp_path / "gone.vtt")
 
 

@@ -31,14 +31,17 @@ def make_job(**options: Any) -> Job:
         "files_manifest": [{"file_type": "audio", "filename": "a.wav"}],
         "options": options,
     }
-    return read_job(request, "event-1", OperatorSettings(Path("/runs"))).job
+    operator = OperatorSettings(
+        Path("/runs"), publish_dir=Path("/models"), publish_hub_owners=("owner",), publish_buckets=("bucket",)
+    )
+    return read_job(request, "event-1", operator).job
 
 
 @pytest.mark.parametrize(
     ("options", "beside"),
     [
         pytest.param({}, [], id="nothing beside"),
-        pytest.param({"publish_to": "/runs/x/model"}, [], id="a folder"),
+        pytest.param({"publish_to": "/models/x"}, [], id="a folder"),
         pytest.param({"publish_to": "hub:owner/name"}, [], id="the hub"),
         pytest.param(
             {"publish_to": "s3://bucket/x"},

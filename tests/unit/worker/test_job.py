@@ -1,16 +1,20 @@
 """The platform's requests: what is accepted, and with which words the rest is refused."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from recipe.arguments import option_names
 from recipe.errors import JobConflictError, JobError
 from recipe.run.folder import RunFolder
 from recipe.run.launch import REPOSITORY_DIR
 from recipe.run.settings import OperatorSettings
-from recipe.worker.job import AcceptedJob, Job, find_secrets, open_run, parse_json, read_job
+from recipe.worker.job import AcceptedJob, Job, find_addressee, find_secrets, open_run, parse_json, read_job
 
 SEED = json.loads("""
 {"input": {"model_id": "openai/whisper-tiny", "epochs": 1, "project_id": "uuid-string", "user_id": "uuid-string",
@@ -24,9 +28,15 @@ def audio(filename: object) -> dict[str, object]:
     return {"file_type": "audio", "filename": filename}
 
 
-def read(changes: dict[str, Any] | None = None, event_id: str = "event-1", **settings: Any) -> AcceptedJob:
-    operator = OperatorSettings(runs_dir=Path("/runs"), **settings)
-    return read_job(SEED | (changes or {}), event_id, operator)
+def nest(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"a": [value]}
+    return value
+
+
+def read(changes: dict[str, Any] | None = None, event_id: str = "event-1", **operator: Any) -> AcceptedJob:
+    return read_job(SEED | (changes or {}), event_id, OperatorSettings(runs_dir=Path("/runs"), **operator))
 
 
 def test_the_seed_job_is_accepted_as_it_is() -> None:
@@ -155,6 +165,13 @@ def test_accepted(changes: dict[str, Any]) -> None:
         pytest.param({"model_id": "recipe/data"}, ["model_id", "of the worker"], id="a folder as a hub id"),
         pytest.param({"model_id": "tests"}, ["model_id", "of the worker"], id="a folder as a plain id"),
         pytest.param({"model_id": "train.py"}, ["model_id", "of the worker"], id="a file as a plain id"),
+        pytest.param({"options": {"publish_to": "~nobodyxyz"}}, ["~nobodyxyz"], id="no one's home"),
+        pytest.param({"options": {"seed": 10**5000}}, ["hundreds of digits"], id="an option of 5000 digits"),
+        pytest.param({"epochs": -(10**5000)}, ["hundreds of digits"], id="minus 5000 digits"),
+        pytest.param({"unknown": {"a": [10**5000]}}, ["hundreds of digits"], id="5000 digits somewhere"),
+        pytest.param({"options": nest(10_000)}, ["nested deeper"], id="deep options"),
+        pytest.param({"unknown": nest(900)}, ["nested deeper"], id="a deep unknown field"),
+        pytest.param({"model_id": "/models/" + "x" * 5000}, ["model_id"], id="a long folder"),
         pytest.param({"options": []}, ["options"], id="options as a list"),
     ],
 )
@@ -383,3 +400,39 @@ def test_a_damaged_description_is_written_anew(tmp_path: Path) -> None:
         (run.path / "job.json").write_text('{"finger')
     with open_run(tmp_path, make_job()) as run:
         assert json.loads((run.path / "job.json").read_text())["fingerprint"] == make_job().fingerprint()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=8), values, max_size=3),
+    max_leaves=6,
+)
+odd_values = json_values | st.sampled_from(
+    ["~nobodyxyz", "/models/../../x", "\ud800", "a\0b", "https://[::1", "hub:a/b", "s3://b", "9" * 5000]
+    + [10**5000, nest(5000), "x" * 100_000, "/" * 5000, "/models/" + "x" * 300, -(2**63), 1e308]
+)
+names = st.sampled_from(sorted(Job.model_fields)) | st.text(st.characters(), max_size=8)
+options = st.sampled_from(sorted(option_names())) | st.text(st.characters(), max_size=8)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    changes=st.dictionaries(names, odd_values, max_size=4),
+    given_options=st.none() | st.dictionaries(options, odd_values, max_size=4),
+    event_id=st.text(st.characters(), max_size=20),
+    is_text=st.booleans(),
+)
+def test_any_request_is_accepted_or_refused_in_a_sentence(changes, given_options, event_id, is_text) -> None:
+    request: object = SEED | changes | ({} if given_options is None else {"options": given_options})
+    operator = OperatorSettings(runs_dir=Path("/runs"), models_dir=Path("/models"))
+    with suppress(ValueError, RecursionError):  # what has no JSON text
+        request = json.dumps(request) if is_text else request
+    try:
+        accepted = read_job(request, event_id, operator)
+    except JobError as error:
+        str(error).encode()
+    else:
+        assert accepted.job.job_id
+        assert json.loads(json.dumps(accepted.job.to_train_arguments(RunFolder(Path("/runs/x")))))
+        assert accepted.job.fingerprint()
+    find_addressee(request, event_id, operator)

@@ -4,7 +4,6 @@ Names pair when they agree without the extension; a language tag before the capt
 allowed, as download tools write it (`talk [abc].m4a` with `talk [abc].fr-CA.vtt`).
 """
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from recipe.errors import DataError
+from recipe.run.files import parse_state
 
 TRANSCRIPT_EXTENSIONS = frozenset({".vtt", ".srt"})
 AUDIO_EXTENSIONS = frozenset(
@@ -96,8 +96,18 @@ def locate_files(folder: Path, entries: Iterable[ManifestEntry]) -> dict[str, Lo
 
 
 def read_manifest(path: Path) -> list[ManifestEntry]:
-    """The files that a manifest file lists."""
-    return [ManifestEntry(**entry) for entry in json.loads(path.read_bytes())]
+    """The files that a manifest file lists.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        return parse_state(path, list[ManifestEntry])
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"The manifest {path} cannot be read: {error}. Expected a JSON list of objects with file_type "
+            "(audio or transcript) and filename."
+        ) from error
 
 
 def list_recordings(folder: Path, language: str = "") -> list[Recording]:

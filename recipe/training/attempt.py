@@ -15,18 +15,18 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
 import transformers
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from tqdm.auto import tqdm
 
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
 from recipe.errors import InterruptedTraining, JobConflictError, RecipeError, TrainingError
-from recipe.run.files import acquire, read_json, write_json
+from recipe.run.files import acquire, read_state, write_state
 from recipe.run.folder import RunFolder
 from recipe.run.launch import die_with_parent
 from recipe.run.machine import system_stats
@@ -43,6 +43,13 @@ T = TypeVar("T")
 
 WITH_SYSTEM_STATS = frozenset({Stage.INITIALIZING, Stage.MODEL_LOADED, Stage.STARTING_TRAINING})
 """Events that say how busy the machine is."""
+
+
+class _Cached(BaseModel, Generic[T]):
+    """What an earlier attempt left: the content, and what it was made of."""
+
+    depends_on: dict[str, Any]
+    content: T
 
 
 class Attempt:
@@ -104,8 +111,8 @@ class Attempt:
 
     def __enter__(self) -> Self:
         if self.is_main:
-            self.folder.error.unlink(missing_ok=True)
-            if not self.folder.result.exists():  # else all is reported already, but for the end
+            self.folder.forget_error()
+            if self.folder.read_result() is None:  # else all is reported already, but for the end
                 self.outbox.begin_attempt()
             if self.backend:
                 self._sender = EventSender(self.outbox, self.backend)
@@ -174,23 +181,22 @@ class Attempt:
             make: Makes it; called by every process or by none.
         """
         path = self.folder.cached / f"{name}.json"
-        adapter = TypeAdapter(kind)
-        found: list[Any] = [_read_cached(path, depends_on) if self.is_main else None]
+        saved = read_state(path, _Cached[kind]) if self.is_main else None  # type: ignore[valid-type] # a type
+        found = [(saved.content,) if saved and saved.depends_on == dict(depends_on) else None]
         broadcast_object_list(found)
         if found[0] is not None:
-            return adapter.validate_python(found[0])
+            return found[0][0]
         made = make()
         if self.is_main:
             path.parent.mkdir(exist_ok=True)
-            write_json(
-                path, {"depends_on": dict(depends_on), "content": adapter.dump_python(made, mode="json")}
-            )
+            content = TypeAdapter(kind).dump_python(made, mode="json")
+            write_state(path, {"depends_on": dict(depends_on), "content": content})
         return made
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Make the result durable, then report it."""
         if self.is_main:
-            write_json(self.folder.result, json.loads(self._redactor.redact(json.dumps(result))))
+            self.folder.write_result(json.loads(self._redactor.redact(json.dumps(result))))
             self.outbox.append(Stage.COMPLETED, {"final_result": result})
 
     def _report_error(self, error: BaseException) -> None:
@@ -222,11 +228,6 @@ class Attempt:
             f"Another process of this training ended or fell silent: {reason} To go on from the last whole "
             "checkpoint, start the same command again, on every machine."
         )
-
-
-def _read_cached(path: Path, depends_on: Mapping[str, Any]) -> Any:
-    saved = read_json(path) or {}
-    return saved.get("content") if saved.get("depends_on") == dict(depends_on) else None
 
 
 def refuse(output_dir: Path, error: RecipeError) -> NoReturn:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from recipe.arguments import DataArguments
 from recipe.audio.decoding import encode_flac
 from recipe.data.dataset import prepare_dataset, write_dataset_report
 from recipe.errors import DataError
+from recipe.run.files import read_state, write_state
 
 SOUNDS = {
     "voice": encode_flac(make_voice(35)),
@@ -91,3 +93,21 @@ def test_a_dataset_without_speech_is_refused_before_any_report(make_recording, t
     recording = make_recording("talk", SOUNDS["silence"], None)
     with pytest.raises(DataError, match="None of the 1 recordings"):
         prepare_dataset([recording], preparation, DataArguments(), tmp_path / "prepared")
+
+
+def test_the_fingerprint_is_of_the_shards_content_not_of_their_names(make_recording, tmp_path, preparation):
+    def prepare() -> tuple[str, list[str]]:
+        recordings = [make_recording(f"talk-{number}") for number in range(2)]
+        data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
+        return data.fingerprint, [path.name for path in (tmp_path / "prepared" / "shards").glob("*.arrow")]
+
+    fingerprint, names = prepare()
+    assert prepare() == (fingerprint, names)
+    path = next((tmp_path / "prepared" / "shards").glob("*.arrow"))
+    changed = path.read_bytes().replace(b"Hello there", b"Hollo there")
+    path.write_bytes(changed)
+    state = read_state(path.with_suffix(".json"), dict)
+    write_state(path.with_suffix(".json"), state | {"content_hash": hashlib.sha256(changed).hexdigest()})
+    other, same_names = prepare()
+    assert sorted(same_names) == sorted(names)
+    assert other != fingerprint

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
 from recipe.errors import InterruptedTraining, JobConflictError, RecipeError, TrainingError
+from recipe.run.disk import explain_disk
 from recipe.run.files import acquire, read_state, write_state
 from recipe.run.folder import RunFolder
 from recipe.run.launch import die_with_parent
@@ -83,6 +84,7 @@ class Attempt:
         self.warnings: list[str] = []
         self.seconds: dict[str, float] = {}
         self.stop = StopSignal(settings.grace_seconds)
+        self._is_finished = False
         self.is_main = PartialState().is_main_process
         self.backend: BackendClient | None = None
         self._redactor = Redactor([auth_token, worker_api_key])
@@ -106,7 +108,10 @@ class Attempt:
                 allow_private=settings.is_private_backend_allowed,
             )
         self.outbox = Outbox(
-            self.folder.events, source.job_id or output_dir.name, redact=self._redactor.redact
+            self.folder.events,
+            source.job_id or output_dir.name,
+            redact=self._redactor.redact,
+            attempt_id=secrets.get("WHISPERTRAIN_ATTEMPT_ID", ""),
         )
 
     def __enter__(self) -> Self:
@@ -123,6 +128,9 @@ class Attempt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> NoReturn:
         """Report how the attempt ended, deliver what still waits, and end the process."""
+        if error is not None and self._is_finished:
+            logger.warning("After the end of the run: %s", self._redactor.redact(repr(error)))
+            error = None  # what was reached stays, whatever failed around it
         if error is not None:
             self._report_error(error)
         is_interrupted = isinstance(error, InterruptedTraining)
@@ -197,20 +205,25 @@ class Attempt:
         """Make the result durable, then report it."""
         if self.is_main:
             self.folder.write_result(json.loads(self._redactor.redact(json.dumps(result))))
+            self._is_finished = True
             self.outbox.append(Stage.COMPLETED, {"final_result": result})
 
     def _report_error(self, error: BaseException) -> None:
         if is_lost_process(error):
             error = self._explain_loss(error)
+        error = explain_disk(self.folder.path, error) or error
         is_expected = isinstance(error, RecipeError)
         message = str(error) if is_expected else f"An unexpected {type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
         logger.error("%s", self._redactor.redact(message if is_expected else trace))
         failure = {"error": self._redactor.redact(message), "error_type": type(error).__name__}
-        earlier = self.folder.read_error()
-        # The first process to fail knows why; a process that was refused the folder knows nothing of it.
-        if earlier is None or earlier[1] == JobConflictError.__name__:
-            self.folder.write_error(failure["error"], failure["error_type"])
+        try:
+            earlier = self.folder.read_error()
+            # The first process to fail knows why; one that was refused the folder knows nothing of it.
+            if earlier is None or earlier[1] == JobConflictError.__name__:
+                self.folder.write_error(failure["error"], failure["error_type"])
+        except OSError as problem:
+            logger.warning("The error could not be left in the run's folder: %s", problem)
         if not self.is_main:
             return
         if isinstance(error, InterruptedTraining):
@@ -230,12 +243,16 @@ class Attempt:
         )
 
 
-def refuse(output_dir: Path, error: RecipeError) -> NoReturn:
+def refuse(output_dir: Path, error: RecipeError | OSError) -> NoReturn:
     """End a process that cannot begin: the sentence in the run's folder and on the console, no traceback."""
+    problem = explain_disk(output_dir, error) or error
+    if not isinstance(problem, RecipeError):
+        raise problem
     if PartialState().is_main_process:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        RunFolder(output_dir).write_error(str(error), type(error).__name__)
-        logger.error("%s", error)
+        with suppress(OSError):  # the folder may be what is refused
+            output_dir.mkdir(parents=True, exist_ok=True)
+            RunFolder(output_dir).write_error(str(problem), type(problem).__name__)
+        logger.error("%s", problem)
     exit_now(1)
 
 
@@ -256,6 +273,7 @@ def set_up_process() -> None:
 def exit_now(code: int) -> NoReturn:
     """End the process without the shutdown of libraries: gloo can abort after the result is durable."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the log may be on a full disk
+            stream.flush()
     os._exit(code)

@@ -279,7 +279,9 @@ def _claim(run: RunFolder, job: Job) -> None:
             f"Job id {job.job_id} belongs to a run with other settings ({_name_changes(stored, job)}). "
             "Send the same settings to resume it, or another job_id for a new run."
         )
-    write_json(run.manifest, [file.model_dump() for file in job.files_manifest])
+    manifest = [file.model_dump() for file in job.files_manifest]
+    if read_state(run.manifest, list[Any]) != manifest:
+        write_json(run.manifest, manifest)
     if stored is None:
         write_state(run.job, asdict(_Claim(job.fingerprint(), job.settings())))
 

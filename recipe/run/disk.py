@@ -30,15 +30,13 @@ def explain_disk(folder: Path, error: BaseException | None = None) -> DiskError 
     for cause in _causes(error):
         number, place = _read_cause(cause, folder)
         if number in _FULL:
-            return _describe_full(place, os.strerror(number))
+            return _describe_full(_find_full(place) or place, os.strerror(number))
         if number == errno.EROFS or (number in _READ_ONLY and place.is_relative_to(folder)):
             return _describe_read_only(place, os.strerror(number))
     if error is None and not os.access(find_existing(folder), os.W_OK):
         return _describe_read_only(folder, "no permission to write")
-    for place in (folder, Path(tempfile.gettempdir())):
-        if free_bytes(place) < MIN_FREE_BYTES:
-            return _describe_full(place, os.strerror(errno.ENOSPC))
-    return None
+    full = _find_full(folder)
+    return _describe_full(full, os.strerror(errno.ENOSPC)) if full else None
 
 
 def free_bytes(folder: Path) -> int:
@@ -49,6 +47,12 @@ def free_bytes(folder: Path) -> int:
 def find_existing(folder: Path) -> Path:
     """The folder itself, or the nearest above it that exists."""
     return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+
+
+def _find_full(folder: Path) -> Path | None:
+    """The folder, or that of temporary files, if it has no room."""
+    places = (folder, Path(tempfile.gettempdir()))
+    return next((place for place in places if free_bytes(place) < MIN_FREE_BYTES), None)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

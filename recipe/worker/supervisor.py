@@ -169,7 +169,10 @@ class Supervisor:
             raise
         finally:
             process.kill()
-            echo.finish()
+            try:
+                echo.finish()
+            except OSError as error:  # the log may be on a full disk; the outcome stands
+                logger.warning("The end of the training's log could not be handled: %s", error)
         outcome = self._judge(process, echo, stop_requested, has_ended_in_time=has_ended_in_time)
         await self._tell_end(outcome)
         return outcome

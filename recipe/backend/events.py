@@ -271,6 +271,9 @@ class Outbox:
         """One more than any that was given, also by an outbox that is lost or could not be written."""
         (last,) = database.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()
         self._newest = max(int(last), self._newest, self._sequence_file.read())
+        if not self._newest and self._sequence_file.is_damaged():
+            # Seconds are more than any count of events comes to.
+            self._newest = int(self._clock().timestamp())
         return self._newest + 1
 
     def _keep_in_memory(self, event: dict[str, Any]) -> int | None:
@@ -349,6 +352,8 @@ class Outbox:
             if _identify(self._path) != seen:
                 return  # another process was faster
             rows = [] if self._path.is_dir() else read_rows(self._path)
+            if not rows and not self._sequence_file.path.exists():
+                self._sequence_file.path.touch()  # there were events, though nobody knows how many
             set_aside(self._path, f"{error}; {len(rows)} events could be read")
             # SQLite would play a left-over journal back into whatever bears its name.
             journal = self._path.with_name(f"{self._path.name}-journal")

@@ -12,6 +12,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from recipe.run.files import clear_folder
+
 _WIDTH = 20
 _MAX_SEQUENCE = 2**53
 """What a browser counts exactly."""
@@ -89,11 +91,16 @@ class SequenceFile:
             return 0
         return number if 0 < number < _MAX_SEQUENCE else 0
 
+    def is_damaged(self) -> bool:
+        """Whether there was a number, which is lost."""
+        return self.path.exists() and not self.read()
+
     def write(self, number: int) -> None:
         """Note a number, unless a higher one is there; best effort, since the outbox knows it too."""
         if number <= self.read():
             return
         with suppress(OSError):
+            clear_folder(self.path)
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(b"%*d\n" % (_WIDTH, number))

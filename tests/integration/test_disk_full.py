@@ -151,7 +151,7 @@ def quiet(site: Site) -> TrainingRun:
 def test_a_real_training_on_a_disk_that_fills_up_says_so_and_goes_on_to_the_same_weights(
     site: Site, quiet: TrainingRun, tmp_path: Path
 ) -> None:
-    with mount_disk(tmp_path / "disk", 96) as disk:
+    with mount_disk(tmp_path / "disk", 400) as disk:
         run = site.run(disk / "crowded")
 
         def fill_up(run: TrainingRun, process: Process) -> None:
@@ -186,7 +186,9 @@ STATE_FILES = (
 )
 
 
-@pytest.mark.parametrize("first", range(0, len(DAMAGES), 3))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, len(DAMAGES)))]
+)
 def test_a_run_whose_every_state_file_is_damaged_ends_as_if_none_were(
     site: Site, quiet: TrainingRun, first: int
 ) -> None:

@@ -1,9 +1,8 @@
 """Small disks of their own: they need root, and tests that want one are skipped without."""
 
-import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -32,9 +31,8 @@ def fill(disk: Path) -> Path:
     """The file that takes what room there is."""
     ballast = disk / "ballast"
     with ballast.open("ab", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            os.fsync(file.fileno())
+        for num_bytes in (1 << 20, 1 << 12):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(num_bytes))
     return ballast

@@ -280,6 +280,18 @@ def test_whatever_becomes_of_the_file_the_job_goes_on_with_new_ids_and_a_rising_
     assert flush(outbox, Backend())[0]
 
 
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_the_sequence_rises_though_the_outbox_and_its_number_are_lost(tmp_path, outbox, damage):
+    fill(outbox, *["loading_model"] * 9)
+    for name in ("events.sqlite", "events.sqlite.sequence"):
+        damage(tmp_path / name)
+    sequence = 9
+    for _ in range(2):
+        later = Outbox(tmp_path / "events.sqlite", "job-1").append("resumed")
+        assert later > sequence
+        sequence = later
+
+
 def test_what_can_be_read_of_a_damaged_outbox_is_kept_with_its_state_and_keys(tmp_path, outbox):
     fill(outbox, "initializing", "loading_model", "model_loaded")
     outbox.append("dataset_ready", key="dataset_ready")

@@ -11,14 +11,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from unittest import mock
 
@@ -26,16 +25,23 @@ import cpuinfo  # type: ignore[import-untyped] # has none
 import psutil
 
 from recipe.errors import JobError, RecipeError
+from recipe.run.disk import explain_disk
 from recipe.run.files import write_json
 from recipe.run.folder import RunFolder
-from recipe.run.launch import build_train_command, count_gpus
 from recipe.run.redaction import Redactor
 from recipe.run.settings import OperatorSettings
 from recipe.worker.answer import describe_failure, describe_success, seal_answer, summarise_answer
 from recipe.worker.environment import build_environment
 from recipe.worker.job import AcceptedJob, Job, find_addressee, find_secrets, open_run, parse_json, read_job
 from recipe.worker.progress_relay import Event, ProgressRelay
-from recipe.worker.supervisor import JobEvents, Outcome, Supervisor, report_refusal
+from recipe.worker.supervisor import (
+    JobEvents,
+    Outcome,
+    Supervisor,
+    notice_sigterm,
+    report_failure,
+    report_refusal,
+)
 
 # The SDK measures the processor for a debugger that is off, 1.1 s of a cold start; no answer will do.
 with mock.patch.object(cpuinfo, "get_cpu_info", dict):
@@ -112,7 +118,9 @@ class Worker:
         try:
             accepted = read_job(request, event_id, self._settings)
         except JobError as error:
-            await self._report_refusal(error, find_addressee(request, event_id, self._settings), redactor)
+            addressee = find_addressee(request, event_id, self._settings)
+            if addressee is not None:
+                await _tell(partial(report_refusal, error, addressee, self._settings, redactor), redactor)
             raise
         logger.info(
             "Job %s accepted in %.2f s, %.2f s after the start of the worker",
@@ -120,17 +128,17 @@ class Worker:
             time.monotonic() - started,
             time.time() - psutil.Process().create_time(),
         )
-        with open_run(self._settings.runs_dir, accepted.job) as run:
-            outcome = await self._run_job(event, accepted.job, run, redactor)
-        return _describe(outcome, accepted)
-
-    async def _report_refusal(self, error: JobError, addressee: Job | None, redactor: Redactor) -> None:
-        if addressee is None:
-            return
         try:
-            await asyncio.to_thread(report_refusal, error, addressee, self._settings, redactor)
-        except Exception:  # noqa: BLE001 - the answer says it all, whatever becomes of the event
-            logger.warning("The refusal was not reported: %s", redactor.redact(traceback.format_exc()))
+            with open_run(self._settings.runs_dir, accepted.job) as run:
+                outcome = await self._run_job(event, accepted.job, run, redactor)
+        except OSError as error:
+            problem = explain_disk(self._settings.runs_dir, error)
+            if problem is None:
+                raise
+            tell = partial(report_failure, problem, accepted.job, self._settings, redactor)
+            await _tell(tell, redactor)
+            raise problem from error
+        return _describe(outcome, accepted)
 
     async def _run_job(self, event: Event, job: Job, run: RunFolder, redactor: Redactor) -> Outcome:
         events = JobEvents(job, run, self._settings, redactor)
@@ -138,10 +146,18 @@ class Worker:
         if stored is not None:
             logger.info("Job %s is finished already; its stored answer is returned", job.job_id)
             events.complete(stored)
-            await asyncio.to_thread(events.deliver)
+            await _tell(events.deliver, redactor)
             return Outcome(stored)
         run.write_arguments(job.to_train_arguments(run))
-        return await self._attempt(event, run, events, build_environment(job, os.environ), redactor)
+        environment = build_environment(job, os.environ) | {"WHISPERTRAIN_ATTEMPT_ID": events.attempt_id}
+        try:
+            return await self._attempt(event, run, events, environment, redactor)
+        except Exception:  # a run that is finished is a success, whatever failed around it
+            stored = run.read_result()
+            if stored is None:
+                raise
+            logger.warning("After the run: %s", redactor.redact(traceback.format_exc()))
+            return Outcome(stored)
 
     async def _test_worker(self, event: Event, redactor: Redactor) -> dict[str, Any]:
         """Train a tiny random model on synthetic sound: shows that image, GPU and launcher work together."""
@@ -172,7 +188,7 @@ class Worker:
         )
         relay = ProgressRelay(event, self._send_progress)
         try:
-            with _notice_sigterm() as stop_requested:
+            with notice_sigterm() as stop_requested:
                 outcome = await supervisor.run(stop_requested, relay.offer)
             await relay.wait()
             relay.send_newest()
@@ -181,30 +197,12 @@ class Worker:
         return outcome
 
 
-@contextlib.contextmanager
-def _notice_sigterm() -> Iterator[asyncio.Event]:
-    """An event that is set on SIGTERM; the SDK's own handler, which lets the worker end, is called too.
-
-    Installed only while a training runs: RunPod's heartbeat process would inherit it, and never end.
-    """
-    loop = asyncio.get_running_loop()
-    noticed = asyncio.Event()
-    previous = signal.getsignal(signal.SIGTERM)
-
-    def notice(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(noticed.set)
-        if callable(previous):
-            previous(number, frame)
-
-    signal.signal(signal.SIGTERM, notice)
+async def _tell(tell: Callable[[], None], redactor: Redactor) -> None:
+    """Tell the backend; the answer says it all, whatever becomes of the event."""
     try:
-        yield noticed
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _build_default_command(arguments_file: Path) -> list[str]:
-    return build_train_command(arguments_file, count_gpus(os.environ))
+        await asyncio.to_thread(tell)
+    except Exception:  # noqa: BLE001 - progress is never worth an answer
+        logger.warning("The backend was not told: %s", redactor.redact(traceback.format_exc()))
 
 
 def _describe(outcome: Outcome, accepted: AcceptedJob) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def main() -> None:
     set_up_process()
     try:
         attempt = Attempt(parse_arguments(), os.environ)
-    except RecipeError as error:
+    except (RecipeError, OSError) as error:
         refuse(find_output_dir(), error)
     with attempt:
         if not attempt.is_finished():

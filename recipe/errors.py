@@ -11,6 +11,7 @@
     │   └── AudioError           one audio file
     ├── TrainingError            the model, the device, the optimisation
     │   └── CheckpointError      a checkpoint that cannot be trusted or does not fit
+    ├── DiskError                the disk of the run is full or cannot be written
     ├── PublishError             the finished model could not be released or delivered
     └── InterruptedTraining      the worker was asked to stop; the work done is on disk
 
@@ -68,6 +69,10 @@ class TrainingError(RecipeError):
 
 class CheckpointError(TrainingError):
     """A checkpoint is damaged, or was made with another layout or dataset."""
+
+
+class DiskError(RecipeError):
+    """The disk of the run is full, or cannot be written."""
 
 
 class PublishError(RecipeError):

@@ -15,20 +15,24 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from recipe.backend.answers import RefusedError, UnavailableError
 from recipe.backend.client import BackendClient
 from recipe.backend.path_segment import check_segment
-from recipe.errors import AuthenticationError, BackendError, MissingFileError
+from recipe.backend.salvage import SequenceFile, is_damage, newest_attempt, parse_event, read_rows
+from recipe.errors import AuthenticationError, BackendError, JobConflictError, MissingFileError
+from recipe.run.files import acquire, set_aside
 from recipe.run.redaction import Redactor
 from recipe.run.stages import TERMINAL_STAGES, Stage
 
 logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 MAX_BACKLOG = 1000
 """Superseded progress beyond this many waiting events is dropped, oldest first."""
@@ -82,6 +86,10 @@ def _now() -> datetime:
 class Outbox:
     """The progress events of one job, in order, on disk; shared by threads and processes, kept across kills.
 
+    No fault of the file is the run's: a damaged one is set aside, and what can be read of it goes on in a new
+    one; the end of an attempt that cannot be written waits in memory. Events keep unique ids and a rising
+    sequence through all of this.
+
     Every operation opens the database anew: nothing is shared with a forked process, nothing is left open
     by a killed one, and a write with its sync takes about 0.8 ms on a local disk, every few seconds.
 
@@ -90,6 +98,7 @@ class Outbox:
         job_id: The job that all events belong to.
         clock: The time of day, in UTC.
         redactor: Knows the secrets; they are taken out of all that an event tells.
+        attempt_id: Known to all processes of one attempt; chosen here if not given.
     """
 
     def __init__(
@@ -99,31 +108,37 @@ class Outbox:
         *,
         clock: Callable[[], datetime] = _now,
         redactor: Redactor | None = None,
+        attempt_id: str = "",
     ) -> None:
         self._path = path
         self.job_id = job_id
         self._clock = clock
         self._redactor = redactor or Redactor([])
+        self._sequence_file = SequenceFile(path.with_name(f"{path.name}.sequence"))
+        self._attempt_id = attempt_id or uuid.uuid4().hex
+        self._newest = 0  # sequence number
+        self._is_begin_due = False
+        self._has_unwritten_end = False
+        self._unwritten: list[dict[str, Any]] = []
+        self._marked: set[int] = set()
         try:
-            self._create()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise  # no such folder, no permission: the run cannot work there at all
-            damaged = path.with_name(path.name + ".damaged")
-            logger.warning("%s is damaged (%s): set aside as %s", path, error, damaged.name)
-            path.replace(damaged)
-            # SQLite would play a left-over journal back into whatever bears its name.
-            path.with_name(path.name + "-journal").unlink(missing_ok=True)
-            self._create()
+            self._do(_current_attempt)
+        except sqlite3.Error as error:
+            logger.warning("The outbox %s cannot be written now: %s", path, error)
 
     def begin_attempt(self) -> int:
-        """The number of the attempt that begins now: 1, then one more for every resume of the job."""
-        with self._transaction() as database:
-            number = _current_attempt(database)
-            if database.execute("SELECT max(sequence) FROM events WHERE attempt = ?", [number]).fetchone()[0]:
-                number += 1  # an attempt that has told nothing yet is not over
-                database.execute("INSERT INTO attempts VALUES (?)", [number])
-            return number
+        """The number of the attempt that begins now: 1, then one more for every resume of the job.
+
+        0 if the outbox cannot be written now; the next event that can is the first of the new attempt.
+        """
+        self._is_begin_due = True
+        try:
+            number = self._write(self._begin_if_due)
+        except sqlite3.Error as error:
+            logger.warning("The attempt could not be noted in the outbox: %s", error)
+            return 0
+        self._is_begin_due = False
+        return number
 
     def append(
         self, status: str, fields: Mapping[str, object] | None = None, *, key: str | None = None
@@ -136,25 +151,66 @@ class Outbox:
             key: Makes the event unique in the job: a resumed run that appends it again is ignored.
         """
         try:
-            with self._transaction() as database:
-                return self._append(database, str(status), fields or {}, key)
-        except (sqlite3.Error, OSError, ValueError, TypeError, RuntimeError) as error:
-            logger.warning("The event %s is lost, it could not be written: %s", status, error)
+            event = self._build_event(str(status), fields or {})
+        except (ValueError, TypeError, RuntimeError) as error:
+            logger.warning("The event %s is lost, it cannot be told: %s", status, error)
             return None
+        try:
+            sequence = self._write(lambda database: self._append(database, event, key))
+        except (sqlite3.Error, OSError) as error:
+            is_end = status in TERMINAL_STAGES
+            fate = "is only sent" if is_end else "is lost"
+            logger.warning("The event %s %s, it could not be written: %s", status, fate, error)
+            sequence = self._keep_in_memory(event) if is_end else None
+        else:
+            self._is_begin_due = False
+        if sequence is not None:
+            self._newest = max(self._newest, sequence)
+            self._sequence_file.write(sequence)
+        return sequence
 
     def events(self, after: int = 0) -> list[dict[str, Any]]:
-        """All events with a higher sequence number than `after`, in order, delivered or not."""
-        with self._connection() as database:
-            rows = database.execute(
-                "SELECT body FROM events WHERE sequence > ? ORDER BY sequence", [after]
-            ).fetchall()
-        return [json.loads(body) for (body,) in rows]
+        """All events with a higher sequence number than `after`, in order, delivered or not.
+
+        None are known while the outbox cannot be read.
+        """
+
+        def read(database: sqlite3.Connection) -> list[dict[str, Any]]:
+            query = "SELECT body FROM events WHERE sequence > ? ORDER BY sequence"
+            return [parse_event(body) for (body,) in database.execute(query, [after])]
+
+        try:
+            found = self._do(read)
+        except sqlite3.Error as error:
+            logger.debug("The events cannot be read now: %s", error)
+            found = []
+        return found + [event for event in self._unwritten if event["sequence"] > after]
+
+    def newest_sequence(self) -> int:
+        """The highest sequence number that was given so far; 0 before the first."""
+        with suppress(sqlite3.Error):
+            self._do(self._next_sequence)
+        return max(self._newest, self._sequence_file.read())
 
     def pending(self, limit: int = 100) -> list[dict[str, Any]]:
-        """The oldest events that wait for delivery."""
-        with self._connection() as database:
-            rows = database.execute("SELECT body FROM waiting ORDER BY sequence LIMIT ?", [limit]).fetchall()
-        return [json.loads(body) for (body,) in rows]
+        """The oldest events that wait for delivery.
+
+        Raises:
+            sqlite3.Error: they cannot be read now.
+        """
+
+        def read(database: sqlite3.Connection) -> list[dict[str, Any]]:
+            query = "SELECT body FROM waiting ORDER BY sequence LIMIT ?"
+            return [parse_event(body) for (body,) in database.execute(query, [limit + len(self._marked)])]
+
+        try:
+            found = self._do(read)
+        except sqlite3.Error:
+            if not self._unwritten:
+                raise
+            found = []
+        waiting = [event for event in found + self._unwritten if event["sequence"] not in self._marked]
+        return waiting[:limit]
 
     def mark_delivered(self, sequence: int) -> None:
         """Note that the backend has this event."""
@@ -166,8 +222,8 @@ class Outbox:
 
     def is_delivered(self, sequence: int) -> bool:
         """Whether the backend is known to have this event."""
-        with self._connection() as database:
-            row = database.execute("SELECT state FROM events WHERE sequence = ?", [sequence]).fetchone()
+        query = "SELECT state FROM events WHERE sequence = ?"
+        row = self._do(lambda database: database.execute(query, [sequence]).fetchone())
         return row is not None and row[0] == _DELIVERED
 
     def drop_superseded(self, num_kept: int) -> int:
@@ -175,46 +231,140 @@ class Outbox:
 
         Only frequent progress is: a later event says all that it said. The backend sees gaps in `sequence`.
         """
-        with self._transaction() as database:
-            return database.execute(
-                "UPDATE events SET state = ? WHERE sequence IN "
-                "(SELECT sequence FROM superseded ORDER BY sequence DESC LIMIT -1 OFFSET ?)",
-                [_DROPPED, num_kept],
-            ).rowcount
+        query = (
+            "UPDATE events SET state = ? WHERE sequence IN "
+            "(SELECT sequence FROM superseded ORDER BY sequence DESC LIMIT -1 OFFSET ?)"
+        )
+        try:
+            return self._write(lambda database: database.execute(query, [_DROPPED, num_kept]).rowcount)
+        except sqlite3.Error as error:
+            logger.debug("No event is dropped now: %s", error)
+            return 0
 
-    def _append(
-        self, database: sqlite3.Connection, status: str, fields: Mapping[str, object], key: str | None
-    ) -> int | None:
+    def _build_event(self, status: str, fields: Mapping[str, object]) -> dict[str, Any]:
+        envelope: dict[str, Any] = {
+            "status": status,
+            "timestamp": self._clock().isoformat(timespec="milliseconds"),
+            "event_id": str(uuid.uuid4()),
+            "sequence": 0,
+            "job_id": self.job_id,
+        }
+        return {
+            **envelope,
+            **self._redactor.redact_values(fields),
+            **envelope,
+        }  # in front, and not to be overridden
+
+    def _begin_if_due(self, database: sqlite3.Connection) -> int:
+        number = _current_attempt(database)
+        query = "SELECT max(sequence) FROM events WHERE attempt = ?"
+        if self._is_begin_due and database.execute(query, [number]).fetchone()[0]:
+            number += 1  # an attempt that has told nothing yet is not over
+            database.execute("INSERT INTO attempts VALUES (?)", [number])
+        return number
+
+    def _append(self, database: sqlite3.Connection, event: dict[str, Any], key: str | None) -> int | None:
         if key is not None and database.execute("SELECT 1 FROM events WHERE key = ?", [key]).fetchone():
             return None
-        attempt = _current_attempt(database)
+        attempt, status = self._begin_if_due(database), event["status"]
         ended = database.execute("SELECT status FROM terminal WHERE attempt = ?", [attempt]).fetchone()
         if ended:
             logger.warning("The event %s is ignored: the attempt has already ended as %s", status, ended[0])
             return None
-        (last,) = database.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()
-        envelope = {
-            "status": status,
-            "timestamp": self._clock().isoformat(timespec="milliseconds"),
-            "event_id": str(uuid.uuid4()),
-            "sequence": last + 1,
-            "job_id": self.job_id,
-        }
-        told = self._redactor.redact_values(fields)
-        event = envelope | told | envelope  # in front, and not to be overridden
+        event["sequence"] = sequence = self._next_sequence(database)
         database.execute(
             "INSERT INTO events (sequence, attempt, status, key, body) VALUES (?, ?, ?, ?, ?)",
-            [last + 1, attempt, status, key, json.dumps(event, allow_nan=False)],
+            [sequence, attempt, status, key, json.dumps(event, allow_nan=False)],
         )
-        return int(last) + 1
+        return sequence
+
+    def _next_sequence(self, database: sqlite3.Connection) -> int:
+        """One more than any that was given, also by an outbox that is lost or could not be written."""
+        (last,) = database.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()
+        self._newest = max(int(last), self._newest, self._sequence_file.read())
+        if not self._newest and self._sequence_file.is_damaged():
+            # Seconds are more than any count of events comes to.
+            self._newest = int(self._clock().timestamp())
+        return self._newest + 1
+
+    def _keep_in_memory(self, event: dict[str, Any]) -> int | None:
+        """The sequence number of an attempt's end that waits for this process's sender; None but once.
+
+        Another process that tells the same end of the attempt gives it the same id: the backend has it once.
+        """
+        if self._has_unwritten_end:
+            return None
+        self._has_unwritten_end = True
+        end = f"{self.job_id}/{self._attempt_id}/{event['status']}"
+        sequence = self.newest_sequence() + 1
+        event |= {"event_id": str(uuid.uuid5(uuid.NAMESPACE_OID, end)), "sequence": sequence}
+        self._unwritten.append(event)
+        return sequence
 
     def _mark(self, sequence: int, state: int) -> None:
-        with self._transaction() as database:
-            database.execute("UPDATE events SET state = ? WHERE sequence = ?", [state, sequence])
+        kept = [event for event in self._unwritten if event["sequence"] != sequence]
+        if len(kept) < len(self._unwritten):
+            self._unwritten = kept
+            return
+        query = "UPDATE events SET state = ? WHERE sequence = ?"
+        try:
+            self._write(lambda database: database.execute(query, [state, sequence]).rowcount)
+        except sqlite3.Error as error:
+            logger.debug("Only this process knows what became of event %s: %s", sequence, error)
+            self._marked.add(sequence)
 
-    def _create(self) -> None:
+    def _write(self, operation: Callable[[sqlite3.Connection], R]) -> R:
+        """The value of an operation that writes; all of it is on disk or nothing."""
+
+        def write(database: sqlite3.Connection) -> R:
+            database.execute("BEGIN IMMEDIATE")  # a deferred one could fail halfway, when two writers meet
+            value = operation(database)
+            database.execute("COMMIT")
+            return value
+
+        return self._do(write)
+
+    def _do(self, operation: Callable[[sqlite3.Connection], R]) -> R:
+        """The value of an operation; a damaged outbox is mended first.
+
+        Raises:
+            sqlite3.Error: the outbox cannot be had now: it is locked, or the disk is full.
+        """
+        seen = _identify(self._path)
+        try:
+            with self._connection() as database:
+                return operation(database)
+        except sqlite3.Error as error:
+            if not is_damage(error) and not self._path.is_dir():
+                raise
+            self._mend(seen, error)
         with self._connection() as database:
-            database.executescript(_SCHEMA)
+            return operation(database)
+
+    def _mend(self, seen: int | None, error: sqlite3.Error) -> None:
+        """Set the damaged outbox aside, and go on with what can be read of it."""
+        lock_path = self._path.with_name(f"{self._path.name}.lock")
+        with suppress(OSError, JobConflictError), lock_path.open("a") as lock:
+            acquire(lock, "the outbox is being mended", wait_seconds=10.0)
+            if _identify(self._path) != seen:
+                return  # another process was faster
+            rows = [] if self._path.is_dir() else read_rows(self._path)
+            if not rows and not self._sequence_file.path.exists():
+                self._sequence_file.path.touch()  # there were events, though nobody knows how many
+            set_aside(self._path, f"{error}; {len(rows)} events could be read")
+            # SQLite would play a left-over journal back into whatever bears its name.
+            journal = self._path.with_name(f"{self._path.name}-journal")
+            if journal.exists():
+                set_aside(journal, "it belongs to a damaged outbox")
+            with self._connection() as database:
+                database.execute("BEGIN IMMEDIATE")
+                database.execute("INSERT OR IGNORE INTO attempts VALUES (?)", [newest_attempt(rows)])
+                database.executemany(
+                    "INSERT OR IGNORE INTO events (sequence, attempt, status, key, body, state) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    rows,
+                )
+                database.execute("COMMIT")
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -224,18 +374,21 @@ class Outbox:
             # and 0.2 (WAL) on ext4.
             database.execute("PRAGMA journal_mode = TRUNCATE")
             database.execute("PRAGMA synchronous = NORMAL")
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'superseded'").fetchone():
+                database.executescript(_SCHEMA)
             yield database
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._connection() as database:
-            database.execute("BEGIN IMMEDIATE")  # a deferred one could fail halfway, when two writers meet
-            yield database
-            database.execute("COMMIT")
+
+def _identify(path: Path) -> int | None:
+    """What tells a file from another one that took its place."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _current_attempt(database: sqlite3.Connection) -> int:
-    return int(database.execute("SELECT max(number) FROM attempts").fetchone()[0])
+    return int(database.execute("SELECT coalesce(max(number), 1) FROM attempts").fetchone()[0])
 
 
 class EventSender:

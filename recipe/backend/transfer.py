@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +16,17 @@ from recipe.backend.address import set_io_deadline
 from recipe.backend.answers import UnavailableError
 from recipe.backend.limits import Clock, Limits, RateGuard
 from recipe.errors import BackendError, DataError
-from recipe.run.files import read_json, sync, write_json
+from recipe.run.disk import explain_disk
+from recipe.run.files import (
+    clear_folder,
+    hash_file,
+    hash_once,
+    read_state,
+    remove_file,
+    set_aside,
+    sync,
+    write_state,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +34,21 @@ RESERVED_DISK_BYTES = 256 << 20
 """Left free beside a download, since a full disk fails later and elsewhere, with an odd message."""
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is known of the bytes on disk.
+
+    Attributes:
+        validator: What the backend said identifies the version that they belong to.
+        num_bytes: Size of the whole file; None while it is not finished.
+        sha256: Of the whole file's content; "" likewise.
+    """
+
+    validator: str | None
+    num_bytes: int | None
+    sha256: str
 
 
 class PartialFile:
@@ -41,30 +66,38 @@ class PartialFile:
     @property
     def num_bytes(self) -> int:
         """Bytes on disk of a download that is not finished."""
-        return self._part.stat().st_size if self._part.exists() else 0
+        return self._part.stat().st_size if self._part.is_file() else 0
 
     @property
     def validator(self) -> str | None:
         """What the backend said identifies the version that the bytes on disk belong to."""
-        validator = self._read_source().get("validator")
-        return validator if isinstance(validator, str) else None
+        return self._read_source().validator
 
     def whole_size(self) -> int | None:
-        """The number of bytes, if the file was finished earlier and is still as it was left."""
-        size = self._read_source().get("num_bytes")
-        is_whole = self.destination.is_file() and self.destination.stat().st_size == size
-        return size if is_whole and isinstance(size, int) else None
+        """The number of bytes, if the file was finished earlier and is still, to the bit, as it was left."""
+        source = self._read_source()
+        if source.num_bytes is None or not os.path.lexists(self.destination):
+            return None
+        try:
+            if hash_once(self.destination) == source.sha256:
+                return source.num_bytes
+            reason = "it has changed since it was downloaded"
+        except OSError as error:
+            reason = str(error)
+        set_aside(self.destination, reason)
+        self.discard()
+        return None
 
     def discard(self) -> None:
         """Forget the bytes on disk: they belong to another version, or cannot be trusted."""
-        self._part.unlink(missing_ok=True)
-        self._source.unlink(missing_ok=True)
+        remove_file(self._part)
+        remove_file(self._source)
 
     def open(self, offset: int, validator: str | None) -> BinaryIO:
         """The part, open for writing at `offset`; what was behind it is gone."""
         if offset == 0:
             self.discard()  # first: killed in between, old bytes must not pass for the new version's
-            self._write_source({"validator": validator})
+            self._write_source(_Source(validator, None, ""))
         file = self._part.open("r+b" if offset else "wb")
         file.seek(offset)
         file.truncate()
@@ -73,20 +106,17 @@ class PartialFile:
     def finish(self) -> int:
         """Give the whole, synced part its final name; the number of bytes."""
         num_bytes = self.num_bytes
-        self._write_source({"validator": self.validator, "num_bytes": num_bytes})
+        self._write_source(_Source(self.validator, num_bytes, hash_file(self._part)))
+        clear_folder(self.destination)
         self._part.replace(self.destination)
         sync(self.destination.parent)
         return num_bytes
 
-    def _read_source(self) -> dict[str, object]:
-        try:
-            source = read_json(self._source)
-        except OSError:
-            return {}
-        return source if isinstance(source, dict) else {}
+    def _read_source(self) -> _Source:
+        return read_state(self._source, _Source) or _Source(None, None, "")
 
-    def _write_source(self, source: dict[str, object]) -> None:
-        write_json(self._source, source)
+    def _write_source(self, source: _Source) -> None:
+        write_state(self._source, asdict(source))
 
 
 @dataclass(frozen=True)
@@ -128,6 +158,7 @@ def receive(
         UnavailableError: The body was cut off, too slow, or does not fit what is on disk; worth a retry.
         BackendError: This is not the file, or it is too large.
         DataError: The disk has no room for it.
+        DiskError: The disk is full or cannot be written.
     """
     _refuse_foreign_body(response)
     offset = _find_offset(response, part, asked)
@@ -149,7 +180,7 @@ def receive(
             os.fsync(file.fileno())
         return part.finish()
     except OSError as error:
-        raise DataError(
+        raise explain_disk(part.destination.parent, error) or DataError(
             f"A recording cannot be written to {part.destination.parent}: {error.strerror}."
         ) from error
 

@@ -107,6 +107,6 @@ def write_dataset_report(output_dir: Path, data: PreparedDataset) -> None:
 
 
 def _fingerprint(shards: Sequence[Shard], report: dict[str, Any]) -> str:
-    content = [shard.path.stem for shard in shards]
+    content = [shard.content_hash for shard in shards]
     content += report["held_out"] + [str(report["num_train_windows"]), str(report["num_held_out_windows"])]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]

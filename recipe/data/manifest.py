@@ -4,7 +4,6 @@ Names pair when they agree without the extension; a language tag before the capt
 allowed, as download tools write it (`talk [abc].m4a` with `talk [abc].fr-CA.vtt`).
 """
 
-import json
 import os
 import re
 import stat
@@ -15,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from recipe.errors import DataError
+from recipe.run.files import parse_state
 
 TRANSCRIPT_EXTENSIONS = frozenset({".vtt", ".srt"})
 AUDIO_EXTENSIONS = frozenset(
@@ -125,8 +125,18 @@ def _locate(path: Path) -> LocalFile:
 
 
 def read_manifest(path: Path) -> list[ManifestEntry]:
-    """The files that a manifest file lists."""
-    return [ManifestEntry(**entry) for entry in json.loads(path.read_bytes())]
+    """The files that a manifest file lists.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        return parse_state(path, list[ManifestEntry])
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"The manifest {path} cannot be read: {error}. Expected a JSON list of objects with file_type "
+            "(audio or transcript) and filename."
+        ) from error
 
 
 def list_recordings(folder: Path, language: str = "") -> list[Recording]:

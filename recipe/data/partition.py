@@ -31,3 +31,8 @@ def partition_of_machine(environment: Mapping[str, str]) -> Partition:
     """This machine's part, as torchrun and `accelerate launch` number the machines; all without them."""
     index, count = int(environment.get("GROUP_RANK", 0)), int(environment.get("GROUP_WORLD_SIZE", 1))
     return Partition(index, count)
+
+
+def is_first_of_machine(environment: Mapping[str, str]) -> bool:
+    """Whether this process is the first of its machine, which does what the others need not do again."""
+    return int(environment.get("LOCAL_RANK", 0)) == 0

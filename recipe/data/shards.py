@@ -25,7 +25,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,7 +38,7 @@ from datasets.table import MemoryMappedTable, concat_tables
 
 from recipe.audio.decoding import encode_flac, slice_samples
 from recipe.data.manifest import Recording
-from recipe.data.partition import Partition
+from recipe.data.partition import Partition, is_first_of_machine
 from recipe.data.quality import measure_window, split_words
 from recipe.data.recording import (
     PreparationSettings,
@@ -51,7 +51,7 @@ from recipe.data.windows import Window
 from recipe.errors import RecipeError, explain_error
 from recipe.run.cpu_limit import CpuLimitError, limit_cpu
 from recipe.run.credentials import credentials_dropped, drop_credentials
-from recipe.run.files import hash_file, replacing
+from recipe.run.files import hash_file, hash_once, read_state, replacing, set_aside, write_state
 from recipe.run.launch import die_with_parent
 
 logger = logging.getLogger(__name__)
@@ -93,10 +93,19 @@ POLL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Shard:
-    """The examples of one recording, on disk, and what became of its data."""
+    """The examples of one recording, on disk, what became of its data, and the SHA-256 of the file."""
 
     path: Path
     report: RecordingReport
+    content_hash: str = ""
+
+
+@dataclass(frozen=True)
+class _ShardState:
+    """What lies beside a shard: its report, and the SHA-256 of its file."""
+
+    report: RecordingReport
+    content_hash: str
 
 
 def build_shards(
@@ -170,11 +179,11 @@ def load_rows(shards: Sequence[Shard]) -> Dataset:
     if not filled:
         return Dataset.from_dict({name: [] for name in FEATURES}, features=FEATURES)
     # Tables are joined, not datasets: a Dataset costs 4 ms each to make, a mapped table 0.05.
-    return Dataset(concat_tables([_map_table(path) for path in filled]))
+    return Dataset(concat_tables([_map_table(path, path.stat().st_ino) for path in filled]))
 
 
 @cache
-def _map_table(path: Path) -> MemoryMappedTable:
+def _map_table(path: Path, inode: int) -> MemoryMappedTable:  # noqa: ARG001 - one made anew has another
     """The rows of a shard; mapped once, since Linux gives a process 65,530 mapped files in all."""
     return MemoryMappedTable.from_file(str(path))
 
@@ -185,8 +194,8 @@ def _build_each(
     missing: list[_Item] = []
     for recording in recordings:
         path = shard_path(recording, settings, output_dir)
-        if path.with_suffix(".json").exists() and path.exists():
-            yield Shard(path, RecordingReport(**json.loads(path.with_suffix(".json").read_text())))
+        if found := _find_shard(path):
+            yield found
         else:
             missing.append((recording, settings, path))
     if num_workers == 1:
@@ -246,6 +255,24 @@ def _submit(pool: ProcessPoolExecutor, item: _Item) -> Future[Shard]:
         return pool.submit(_build_shard, *item)
 
 
+def _find_shard(path: Path) -> Shard | None:
+    """The shard on disk, if it is as it was made; a damaged one is set aside.
+
+    A machine's first process reads all of it to know; the others come after it and take its word.
+    """
+    state = read_state(path.with_suffix(".json"), _ShardState)
+    if state is None or not os.path.lexists(path):
+        return None
+    try:
+        if not is_first_of_machine(os.environ) or hash_once(path) == state.content_hash:
+            return Shard(path, state.report, state.content_hash)
+        reason = "it has changed since it was made"
+    except OSError as error:
+        reason = str(error)
+    set_aside(path, reason)
+    return None
+
+
 @contextmanager
 def _without_main_module() -> Iterator[None]:
     """In the body, spawned processes do not import `__main__`: with `train.py`, torch and all (4 s each)."""
@@ -298,17 +325,16 @@ def _write_shard(recording: Recording, path: Path, content: RecordingContent) ->
     rows = [(window, "") for window in packing.windows]
     rows += [(faulty.window, faulty.reason) for faulty in packing.faulty]
     # Two machines may make the same shard at the same time.
-    with (
-        replacing(path, writer=f"{socket.gethostname()}.{os.getpid()}") as partial,
-        ArrowWriter(features=FEATURES, path=str(partial)) as writer,
-    ):
-        for window, fault in sorted(rows, key=lambda row: row[0].start_ms):
-            writer.write(_make_example(recording, samples, window, fault))
-        writer.finalize()
+    me = f"{socket.gethostname()}.{os.getpid()}"
+    with replacing(path, writer=me) as partial:
+        with ArrowWriter(features=FEATURES, path=str(partial)) as writer:
+            for window, fault in sorted(rows, key=lambda row: row[0].start_ms):
+                writer.write(_make_example(recording, samples, window, fault))
+            writer.finalize()
+        content_hash = hash_file(partial)
     # Last: a shard counts once its report is there.
-    with replacing(path.with_suffix(".json"), writer=f"{socket.gethostname()}.{os.getpid()}") as partial:
-        partial.write_text(json.dumps(asdict(report)))
-    return Shard(path, report)
+    write_state(path.with_suffix(".json"), asdict(_ShardState(report, content_hash)), writer=me)
+    return Shard(path, report, content_hash)
 
 
 def _make_example(
@@ -361,14 +387,7 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
 
 def _hash_if_there(path: Path | None) -> str | None:
     try:
-        if path is None or not path.is_file():  # a named pipe would never end
-            return None
-        status = path.stat()
-        return _hash_content(path, status.st_size, status.st_mtime_ns)
+        # A named pipe would never end.
+        return hash_once(path) if path is not None and path.is_file() else None
     except OSError:  # whoever reads it will say so
         return None
-
-
-@lru_cache(maxsize=1024)
-def _hash_content(path: Path, num_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - parts of the cache's key
-    return hash_file(path)

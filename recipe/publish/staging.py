@@ -22,6 +22,7 @@ from recipe.publish.release import (
     list_files,
 )
 from recipe.run.credentials import SECRET_VARIABLES, read_credential
+from recipe.run.disk import explain_disk
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,8 @@ def stage_model(
         model.save_pretrained(staging_dir, max_shard_size=ONE_FILE)
         _save_processor(whisper, metadata, staging_dir)
     except (OSError, ValueError) as error:
-        raise PublishError(f"The model could not be written to {staging_dir}: {error}.") from error
+        problem = PublishError(f"The model could not be written to {staging_dir}: {error}.")
+        raise explain_disk(staging_dir, error) or problem from error
     (staging_dir / "training_metadata.json").write_text(format_metadata(metadata), encoding="utf-8")
     (staging_dir / "README.md").write_text(
         format_model_card(metadata, _name_model(metadata)), encoding="utf-8"

@@ -1,20 +1,33 @@
-"""Files that are whole or absent, also after a power cut, and locks between processes."""
+"""Files that are whole or absent, also after a power cut, and locks between processes.
+
+What a run reads again is a state file: JSON with a checksum of itself. One that is damaged counts as absent
+and is set aside, so that it is made anew: no file of a run can make the run fail for ever.
+"""
 
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from recipe.errors import JobConflictError
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CHECKSUM = "checksum"
+"""Key of a state file's own SHA-256; a file without one is judged by its form alone."""
 
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
@@ -28,35 +41,100 @@ def replacing(path: Path, writer: str = "") -> Iterator[Path]:
         writer: Tells apart processes that may write the same file at the same time.
     """
     partial = path.with_name(".".join(filter(None, (path.name, writer, "part"))))
-    yield partial
-    sync(partial)
-    partial.replace(path)
+    clear_folder(partial)
+    clear_folder(path)
+    try:
+        yield partial
+        sync(partial)
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):  # half a file only fills a disk that may be full
+            partial.unlink()
+        raise
     sync(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file that is there in full or not at all."""
-    with replacing(path) as partial:
+def write_text(path: Path, text: str, writer: str = "") -> None:
+    """Write a text file that is there in full or not at all; `writer` as in `replacing`."""
+    with replacing(path, writer) as partial:
         # Half a surrogate pair becomes the escape that JSON has for it.
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a value as a JSON file that is there in full or not at all."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+def write_json(path: Path, value: object, writer: str = "") -> None:
+    """Write a value as a JSON file that is there in full or not at all; `writer` as in `replacing`."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False), writer)
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file, None for NaN and infinities in it, and None if there is no such file."""
+def write_state(path: Path, content: Mapping[str, Any], writer: str = "") -> None:
+    """Write a state file, for `read_state`: the content, ready for JSON, with its checksum."""
+    write_json(path, {**content, CHECKSUM: _checksum(content)}, writer)
+
+
+def read_state(path: Path, kind: type[T]) -> T | None:
+    """The content of a state file; None if there is none, or a damaged one, which is set aside.
+
+    Args:
+        path: The file.
+        kind: What it must hold; any type that pydantic can validate.
+    """
     try:
-        content = path.read_bytes()
+        return parse_state(path, kind)
     except FileNotFoundError:
         return None
-    try:
-        return json.loads(content, parse_constant=lambda _: None)
-    except ValueError:
-        logger.warning("%s is damaged and was ignored", path)
+    except (OSError, ValueError) as error:
+        set_aside(path, str(error))
         return None
+
+
+def parse_state(path: Path, kind: type[T]) -> T:
+    """The content of a state file, which is left where it is.
+
+    NaN and infinities, as other programs write them, are None.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it cannot be read.
+        ValueError: it is damaged; the message says how.
+    """
+    try:
+        content = json.loads(path.read_bytes(), parse_constant=lambda _: None)
+        if isinstance(content, dict) and CHECKSUM in content and content.pop(CHECKSUM) != _checksum(content):
+            raise ValueError("its content is not what was written")
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"it has another form ({place}: {first['msg']})") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def set_aside(path: Path, reason: str) -> None:
+    """Rename a damaged file or folder, so that it is made anew and can still be looked at."""
+    names = (f"{path.name}.damaged{f'-{number}' if number > 1 else ''}" for number in itertools.count(1))
+    place = next(place for place in map(path.with_name, names) if not os.path.lexists(place))
+    with suppress(FileNotFoundError):  # another process was faster
+        path.rename(place)
+    logger.warning(
+        "%s is damaged and was set aside as %s; what it held is made anew (%s)", path, place.name, reason
+    )
+
+
+def clear_folder(path: Path) -> None:
+    """Set aside a folder in the place of a file that is to be written or removed."""
+    if path.is_dir():
+        set_aside(path, "it is a folder")
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there."""
+    clear_folder(path)
+    path.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:
@@ -74,6 +152,17 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file's content, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_once(path: Path) -> str:
+    """As `hash_file`, but read only once by this process, as long as size and time of change are the same."""
+    stat = path.stat()
+    return _hash_version(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1 << 16)
+def _hash_version(path: Path, num_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - parts of the cache's key
+    return hash_file(path)
 
 
 def acquire(lock: IO[str], conflict: str, wait_seconds: float = 0.0) -> None:

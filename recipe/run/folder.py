@@ -2,9 +2,23 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from recipe.run.files import read_json, write_json
+from pydantic import BaseModel, Field
+
+from recipe.run.files import read_state, remove_file, write_json, write_state
+
+
+class _Result(BaseModel, extra="allow"):
+    """What every `result` has; the rest is the contract's."""
+
+    status: Literal["completed"]
+    job_id: str
+
+
+class _Failure(BaseModel):
+    error: Annotated[str, Field(min_length=1)]
+    error_type: str
 
 
 class RunFolder:
@@ -66,21 +80,27 @@ class RunFolder:
 
     def write_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Store what `train.py` is to do; the error of an earlier attempt is forgotten."""
-        self.error.unlink(missing_ok=True)
+        self.forget_error()
         write_json(self.arguments, arguments)
+
+    def forget_error(self) -> None:
+        """Take away the error of an earlier attempt."""
+        remove_file(self.error)
 
     def write_error(self, message: str, error_type: str) -> None:
         """Store why an attempt ended without a result."""
-        write_json(self.error, {"error": message, "error_type": error_type})
+        write_state(self.error, {"error": message, "error_type": error_type})
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Store the contract's `result`: from here on the run is finished, whatever fails afterwards."""
+        write_state(self.result, result)
 
     def read_result(self) -> dict[str, Any] | None:
         """The `result` of a finished run, whatever its processes' exit codes were; None if it is not done."""
-        result = read_json(self.result)
-        return result if isinstance(result, dict) else None
+        result = read_state(self.result, _Result)
+        return result.model_dump() if result else None
 
     def read_error(self) -> tuple[str, str] | None:
         """The error and its type with which the last attempt ended; None if it left none."""
-        error = read_json(self.error)
-        if not isinstance(error, dict) or not error.get("error"):
-            return None
-        return str(error["error"]), str(error.get("error_type", "TrainingError"))
+        failure = read_state(self.error, _Failure)
+        return (failure.error, failure.error_type) if failure else None

@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from recipe.run.disk import find_existing
+
 logger = logging.getLogger(__name__)
 
 MIB = 2**20
@@ -22,12 +24,12 @@ def system_stats(folder: Path) -> dict[str, Any]:
     tells what all GPUs hold together.
 
     Args:
-        folder: A place on the disk to report on.
+        folder: A place on the disk to report on; need not exist.
     """
     stats: dict[str, Any] = {
         "cpu_percent": psutil.cpu_percent(),
         "memory_percent": psutil.virtual_memory().percent,
-        "disk_usage_percent": psutil.disk_usage(str(folder)).percent,
+        "disk_usage_percent": psutil.disk_usage(str(find_existing(folder))).percent,
         "gpu_available": False,
     }
     torch = sys.modules.get("torch")

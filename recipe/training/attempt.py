@@ -11,22 +11,23 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
 import transformers
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from tqdm.auto import tqdm
 
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
 from recipe.errors import InterruptedTraining, JobConflictError, RecipeError, TrainingError
 from recipe.run.credentials import find_secrets, read_credential
-from recipe.run.files import acquire, read_json, write_json
+from recipe.run.disk import explain_disk
+from recipe.run.files import acquire, read_state, write_state
 from recipe.run.folder import RunFolder
 from recipe.run.launch import die_with_parent
 from recipe.run.machine import system_stats
@@ -47,6 +48,13 @@ NOTHING_PUBLISHED = 3
 
 WITH_SYSTEM_STATS = frozenset({Stage.INITIALIZING, Stage.MODEL_LOADED, Stage.STARTING_TRAINING})
 """Events that say how busy the machine is."""
+
+
+class _Cached(BaseModel, Generic[T]):
+    """What an earlier attempt left: the content, and what it was made of."""
+
+    depends_on: dict[str, Any]
+    content: T
 
 
 class Attempt:
@@ -81,6 +89,7 @@ class Attempt:
         self.warnings: list[str] = []
         self.seconds: dict[str, float] = {}
         self.stop = StopSignal(self.folder, settings.grace_seconds)
+        self._is_finished = False
         self.is_main = PartialState().is_main_process
         self.backend: BackendClient | None = None
         self._sender: EventSender | None = None
@@ -103,12 +112,16 @@ class Attempt:
                 worker_api_key=worker_api_key,
                 allow_private=settings.is_private_backend_allowed,
             )
-        job_id = source.job_id or output_dir.name
-        self.outbox = Outbox(self.folder.events, job_id, redactor=self._redactor)
+        self.outbox = Outbox(
+            self.folder.events,
+            source.job_id or output_dir.name,
+            redactor=self._redactor,
+            attempt_id=secrets.get("WHISPERTRAIN_ATTEMPT_ID", ""),
+        )
 
     def __enter__(self) -> Self:
         if self.is_main:
-            self.folder.error.unlink(missing_ok=True)
+            self.folder.forget_error()
             self.outbox.begin_attempt()
             if self.backend:
                 self._sender = EventSender(self.outbox, self.backend)
@@ -119,6 +132,9 @@ class Attempt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> NoReturn:
         """Report how the attempt ended, deliver what still waits, and end the process."""
+        if error is not None and self._is_finished:
+            logger.warning("After the end of the run: %s", self._redactor.redact(repr(error)))
+            error = None  # what was reached stays, whatever failed around it
         if error is not None:
             self._report_error(error)
         is_interrupted = isinstance(error, InterruptedTraining)
@@ -177,17 +193,16 @@ class Attempt:
             make: Makes it; called by every process or by none.
         """
         path = self.folder.cached / f"{name}.json"
-        adapter = TypeAdapter(kind)
-        found: list[Any] = [_read_cached(path, depends_on) if self.is_main else None]
+        saved = read_state(path, _Cached[kind]) if self.is_main else None  # type: ignore[valid-type] # a type
+        found = [(saved.content,) if saved and saved.depends_on == dict(depends_on) else None]
         broadcast_object_list(found)
         if found[0] is not None:
-            return adapter.validate_python(found[0])
+            return found[0][0]
         made = make()
         if self.is_main:
             path.parent.mkdir(exist_ok=True)
-            write_json(
-                path, {"depends_on": dict(depends_on), "content": adapter.dump_python(made, mode="json")}
-            )
+            content = TypeAdapter(kind).dump_python(made, mode="json")
+            write_state(path, {"depends_on": dict(depends_on), "content": content})
         return made
 
     def is_finished(self) -> bool:
@@ -216,21 +231,26 @@ class Attempt:
         """Make the result durable, then report it."""
         if self.is_main:
             self._exit_code = 0 if _model_path_of(result) else NOTHING_PUBLISHED
-            write_json(self.folder.result, self._redactor.redact_values(result))
+            self.folder.write_result(self._redactor.redact_values(result))
+            self._is_finished = True
             self.outbox.append(Stage.COMPLETED, {"final_result": result})
 
     def _report_error(self, error: BaseException) -> None:
         if is_lost_process(error):
             error = self._explain_loss(error)
+        error = explain_disk(self.folder.path, error) or error
         is_expected = isinstance(error, RecipeError)
         message = str(error) if is_expected else f"An unexpected {type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
         logger.error("%s", self._redactor.redact(message if is_expected else trace))
         failure = {"error": self._redactor.redact(message), "error_type": type(error).__name__}
-        earlier = self.folder.read_error()
-        # The first process to fail knows why; a process that was refused the folder knows nothing of it.
-        if earlier is None or earlier[1] == JobConflictError.__name__:
-            self.folder.write_error(failure["error"], failure["error_type"])
+        try:
+            earlier = self.folder.read_error()
+            # The first process to fail knows why; one that was refused the folder knows nothing of it.
+            if earlier is None or earlier[1] == JobConflictError.__name__:
+                self.folder.write_error(failure["error"], failure["error_type"])
+        except OSError as problem:
+            logger.warning("The error could not be left in the run's folder: %s", problem)
         if not self.is_main:
             return
         if isinstance(error, InterruptedTraining):
@@ -255,17 +275,16 @@ def _model_path_of(result: Mapping[str, Any]) -> str:
     return str(artifacts.get("model_path") or "") if isinstance(artifacts, Mapping) else ""
 
 
-def _read_cached(path: Path, depends_on: Mapping[str, Any]) -> Any:
-    saved = read_json(path) or {}
-    return saved.get("content") if saved.get("depends_on") == dict(depends_on) else None
-
-
-def refuse(output_dir: Path, error: RecipeError) -> NoReturn:
+def refuse(output_dir: Path, error: RecipeError | OSError) -> NoReturn:
     """End a process that cannot begin: the sentence in the run's folder and on the console, no traceback."""
+    problem = explain_disk(output_dir, error) or error
+    if not isinstance(problem, RecipeError):
+        raise problem
     if PartialState().is_main_process:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        RunFolder(output_dir).write_error(str(error), type(error).__name__)
-        logger.error("%s", error)
+        with suppress(OSError):  # the folder may be what is refused
+            output_dir.mkdir(parents=True, exist_ok=True)
+            RunFolder(output_dir).write_error(str(problem), type(problem).__name__)
+        logger.error("%s", problem)
     exit_now(1)
 
 
@@ -287,6 +306,7 @@ def set_up_process() -> None:
 def exit_now(code: int) -> NoReturn:
     """End the process without the shutdown of libraries: gloo can abort after the result is durable."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the log may be on a full disk
+            stream.flush()
     os._exit(code)

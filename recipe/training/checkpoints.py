@@ -11,17 +11,42 @@ import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from recipe.errors import CheckpointError
-from recipe.run.files import hash_file, sync, write_json
+from recipe.run.files import hash_file, parse_state, sync, write_state
 
 logger = logging.getLogger(__name__)
 
 COMPLETION_FILE = "complete.json"
 DAMAGED_DIR = "damaged"
 """Where checkpoints that do not verify are moved; not named checkpoint-*, which rotation would count."""
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file as it was when its checkpoint was completed."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A completion file.
+
+    Attributes:
+        fingerprint: What a run must have in common with the one that saved the checkpoint.
+        files: Every file of it, by its path in the checkpoint.
+    """
+
+    fingerprint: dict[str, Any]
+    files: Annotated[dict[str, FileRecord], Field(min_length=1)]
+
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
@@ -43,7 +68,7 @@ def complete_checkpoint(checkpoint: Path, fingerprint: Mapping[str, Any]) -> Non
     contents = {
         name: {"bytes": path.stat().st_size, "sha256": hash_file(path)} for name, path in files.items()
     }
-    write_json(checkpoint / COMPLETION_FILE, {"fingerprint": dict(fingerprint), "files": contents})
+    write_state(checkpoint / COMPLETION_FILE, {"fingerprint": dict(fingerprint), "files": contents})
     sync(checkpoint.parent)
 
 
@@ -82,24 +107,33 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
 def verify_checkpoint(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, or None if every file is as it was when it was completed."""
     try:
-        completion = json.loads((checkpoint / COMPLETION_FILE).read_text())
+        completion = _read_completion(checkpoint)
+        differences = (
+            _find_difference(name, checkpoint / name, expected) for name, expected in completion.files.items()
+        )
+        return next((difference for difference in differences if difference), None)
     except FileNotFoundError:
         return "the worker ended before it was written to the end"
-    except ValueError:
-        return f"its {COMPLETION_FILE} is damaged"
-    for name, expected in completion["files"].items():
-        path = checkpoint / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != expected["bytes"]:
-            return f"{name} has {path.stat().st_size} bytes instead of {expected['bytes']}"
-        if hash_file(path) != expected["sha256"]:
-            return f"{name} has changed since it was written"
-    return None
+    except ValueError as error:
+        return f"its {COMPLETION_FILE} is damaged ({error})"
+    except OSError as error:
+        return f"it cannot be read ({error})"
+
+
+def _find_difference(name: str, path: Path, expected: FileRecord) -> str | None:
+    if not path.is_file():
+        return f"{name} is missing"
+    if path.stat().st_size != expected.bytes:
+        return f"{name} has {path.stat().st_size} bytes instead of {expected.bytes}"
+    return f"{name} has changed since it was written" if hash_file(path) != expected.sha256 else None
+
+
+def _read_completion(checkpoint: Path) -> Completion:
+    return parse_state(checkpoint / COMPLETION_FILE, Completion)
 
 
 def _check_fingerprint(checkpoint: Path, fingerprint: Mapping[str, Any]) -> None:
-    saved = json.loads((checkpoint / COMPLETION_FILE).read_text())["fingerprint"]
+    saved = _read_completion(checkpoint).fingerprint
     current = json.loads(json.dumps(dict(fingerprint)))
     changed = [
         f"{name} was {saved.get(name)!r} and is {current.get(name)!r}"

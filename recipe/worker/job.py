@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -38,7 +38,7 @@ from recipe.backend.path_segment import check_segment
 from recipe.errors import JobConflictError, JobError
 from recipe.publish.destination import HUB_NAME, find_destination_problems
 from recipe.run.credentials import read_credential
-from recipe.run.files import acquire, read_json, write_json
+from recipe.run.files import acquire, read_state, write_json, write_state
 from recipe.run.folder import RunFolder
 from recipe.run.launch import REPOSITORY_DIR
 from recipe.run.settings import OperatorSettings
@@ -279,6 +279,14 @@ def derive_job_id(event_id: str, job: Job) -> str:
     return f"event-{hashlib.sha256(event_id.encode(errors='replace')).hexdigest()[:16]}"
 
 
+@dataclass(frozen=True)
+class _Claim:
+    """What `job.json` holds: the job that a run's folder belongs to."""
+
+    fingerprint: str
+    settings: dict[str, Any]
+
+
 @contextmanager
 def open_run(runs_dir: Path, job: Job) -> Iterator[RunFolder]:
     """The folder of a job, held by this process alone.
@@ -300,19 +308,21 @@ def open_run(runs_dir: Path, job: Job) -> Iterator[RunFolder]:
 
 def _claim(run: RunFolder, job: Job) -> None:
     """Make the folder this job's own, or see that it is already."""
-    stored = read_json(run.job)
-    if isinstance(stored, dict) and stored.get("fingerprint") != job.fingerprint():
+    stored = read_state(run.job, _Claim)
+    if stored is not None and stored.fingerprint != job.fingerprint():
         raise JobConflictError(
             f"Job id {job.job_id} belongs to a run with other settings ({_name_changes(stored, job)}). "
             "Send the same settings to resume it, or another job_id for a new run."
         )
+    manifest = [file.model_dump() for file in job.files_manifest]
+    if read_state(run.manifest, list[Any]) != manifest:
+        write_json(run.manifest, manifest)
     if stored is None:
-        write_json(run.manifest, [file.model_dump() for file in job.files_manifest])
-        write_json(run.job, {"fingerprint": job.fingerprint(), "settings": job.settings()})
+        write_state(run.job, asdict(_Claim(job.fingerprint(), job.settings())))
 
 
-def _name_changes(stored: Mapping[str, Any], job: Job) -> str:
-    before, now = stored.get("settings", {}), job.settings()
+def _name_changes(stored: _Claim, job: Job) -> str:
+    before, now = stored.settings, job.settings()
     changed = [name for name in now if before.get(name) != now[name]]
     return f"differing: {', '.join(changed)}" if changed else "of an earlier version"
 

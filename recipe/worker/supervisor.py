@@ -4,15 +4,19 @@ import asyncio
 import contextlib
 import logging
 import math
+import signal
 import sqlite3
 import traceback
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
-from recipe.errors import InterruptedTraining, RecipeError, TrainingError
+from recipe.errors import DiskError, InterruptedTraining, RecipeError, TrainingError
+from recipe.run.disk import explain_disk
 from recipe.run.folder import RunFolder
 from recipe.run.machine import system_stats
 from recipe.run.redaction import Redactor
@@ -58,23 +62,22 @@ class JobEvents:
         run: Holds the outbox.
         settings: Whether the backend may be a private one, and how long it may take.
         redactor: Knows the job's secrets.
+
+    Attributes:
+        attempt_id: Tells `train.py` which attempt it is, so that both give its end the same id.
     """
 
     def __init__(self, job: Job, run: RunFolder, settings: OperatorSettings, redactor: Redactor) -> None:
         self._job = job
         self._settings = settings
-        self._outbox = Outbox(run.events, job.job_id, redactor=redactor)
-        earlier = self._outbox.events()
-        self._last_sequence: int = earlier[-1]["sequence"] if earlier else 0
+        self.attempt_id = uuid.uuid4().hex
+        self._outbox = Outbox(run.events, job.job_id, redactor=redactor, attempt_id=self.attempt_id)
+        self._last_sequence = self._outbox.newest_sequence()
         self._newest: Mapping[str, Any] | None = None
 
     def read_newest(self) -> Mapping[str, Any] | None:
         """The newest event of this attempt, or None."""
-        try:
-            new = self._outbox.events(after=self._last_sequence)
-        except sqlite3.Error as error:  # train.py holds the file for longer than usual
-            logger.debug("The events cannot be read now: %s", error)
-            new = []
+        new = self._outbox.events(after=self._last_sequence)
         if new:
             self._newest, self._last_sequence = new[-1], new[-1]["sequence"]
         return self._newest
@@ -95,8 +98,9 @@ class JobEvents:
 
     def deliver(self, max_seconds: float = math.inf) -> None:
         """Send what waits in the outbox, for as long as the operator's patience lasts or `max_seconds`."""
-        if not self._outbox.pending(limit=1):
-            return
+        with contextlib.suppress(sqlite3.Error):  # else the sender tries again
+            if not self._outbox.pending(limit=1):
+                return
         client = BackendClient(
             self._job.backend_base_url,
             auth_token=self._job.auth_token.get_secret_value(),
@@ -118,8 +122,15 @@ def report_refusal(error: RecipeError, job: Job, settings: OperatorSettings, red
     run = RunFolder(settings.runs_dir / job.job_id)
     if run.job.exists():
         return
-    run.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    run.write_error(redactor.redact(str(error)), type(error).__name__)
+    report_failure(error, job, settings, redactor)
+
+
+def report_failure(error: RecipeError, job: Job, settings: OperatorSettings, redactor: Redactor) -> None:
+    """Leave why a job failed in its run folder, as far as it can be written, and tell the backend."""
+    run = RunFolder(settings.runs_dir / job.job_id)
+    with contextlib.suppress(OSError):
+        run.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run.write_error(redactor.redact(str(error)), type(error).__name__)
     events = JobEvents(job, run, settings, redactor)
     events.close(Stage.FAILED, {"error": str(error), "system_stats": system_stats(run.path)})
     events.deliver()
@@ -170,7 +181,10 @@ class Supervisor:
             raise
         finally:
             process.kill()
-            echo.finish()
+            try:
+                echo.finish()
+            except OSError as error:  # the log may be on a full disk; the outcome stands
+                logger.warning("The end of the training's log could not be handled: %s", error)
         outcome = self._judge(process, echo, stop_requested, has_ended_in_time=has_ended_in_time)
         await self._tell_end(outcome)
         return outcome
@@ -211,6 +225,9 @@ class Supervisor:
             how = "" if has_ended_in_time else " and the training had to be killed"
             sentence = f"The worker was asked to stop{how}; run the same job again to go on."
             return Outcome(None, sentence, InterruptedTraining.__name__)
+        disk_error = explain_disk(self._run.path)  # which keeps its error from being written too
+        if disk_error is not None:
+            return Outcome(None, str(disk_error), DiskError.__name__)
         return Outcome(None, _describe_death(process.exit_code, echo.explain_death()), TrainingError.__name__)
 
     async def _tell_end(self, outcome: Outcome) -> None:
@@ -233,6 +250,32 @@ class Supervisor:
             await asyncio.to_thread(self._events.deliver, hurry)
         except Exception:  # noqa: BLE001 - progress is never worth a training run
             logger.warning("The end was not told: %s", self._redactor.redact(traceback.format_exc()))
+
+
+@contextlib.contextmanager
+def notice_sigterm() -> Iterator[asyncio.Event]:
+    """An event that is set on SIGTERM; the SDK's own handler, which lets the worker end, is called too.
+
+    Installed only while a training runs: RunPod's heartbeat process would inherit it, and never end.
+    """
+    loop = asyncio.get_running_loop()
+    noticed = asyncio.Event()
+    previous = signal.getsignal(signal.SIGTERM)
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(noticed.set)
+        if callable(previous):
+            previous(number, frame)
+
+    signal.signal(signal.SIGTERM, notice)
+    try:
+        yield noticed
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _build_default_command(arguments_file: Path) -> list[str]:
+    return build_train_command(arguments_file, count_gpus(os.environ))
 
 
 async def _sleep(seconds: float, woken: asyncio.Event) -> None:

@@ -10,6 +10,7 @@ is changed but the device. Without --model a tiny one with random weights is mad
 
 import argparse
 import importlib.util
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import yaml
 
 from recipe.errors import RecipeError
 from recipe.model.tiny import build_tiny_whisper
-from recipe.run.files import read_json, write_json
+from recipe.run.files import write_json
 from recipe.run.launch import REPOSITORY_DIR, count_gpus
 from recipe.training.checkpoints import list_checkpoints
 from scripts.benchmarks.common import build_parser, make_axes, print_table, run, start_training
@@ -101,7 +102,8 @@ def fit(config: str, workdir: Path) -> Path:
 
 def read_curve(run_dir: Path) -> Curve:
     """The curve of all updates, from the last checkpoint."""
-    history = read_json(list_checkpoints(run_dir)[0] / "trainer_state.json")["log_history"]
+    path = list_checkpoints(run_dir)[0] / "trainer_state.json"
+    history = json.loads(path.read_text())["log_history"]
     return [(entry["step"], entry["loss"], entry["grad_norm"]) for entry in history if "loss" in entry]
 
 

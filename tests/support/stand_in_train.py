@@ -13,12 +13,14 @@ import threading
 import time
 from pathlib import Path
 
+from disks import fill
+
 from recipe.backend.events import Outbox
 from recipe.run.credentials import find_secrets
 from recipe.run.launch import die_with_parent
 from recipe.run.redaction import Redactor, redact_output
 
-NUM_STEPS = {"finish": 10, "quick": 0, "leak": 3}
+NUM_STEPS = {"finish": 10, "quick": 0, "fill after the result": 0, "leak": 3}
 STEP_SECONDS = 0.2
 
 stop_requested = threading.Event()
@@ -61,6 +63,9 @@ def train(behaviour: str, run: Path, arguments: dict, outbox: Outbox) -> int:
     step = json.loads(checkpoint.read_text())["step"] if checkpoint.exists() else 0
     if step:
         outbox.append("resumed", {"step": step})
+    if behaviour == "fill":
+        fill(run.parent)
+        sys.exit("RuntimeError: [enforce fail at inline_container.cc] unexpected pos 64 vs 0")
     helper = start_helper()
     num_steps = NUM_STEPS.get(behaviour, 3000)
     while step < num_steps:
@@ -78,7 +83,7 @@ def train(behaviour: str, run: Path, arguments: dict, outbox: Outbox) -> int:
             outbox.append("interrupted", {"error": error["error"]})
             return 143
     helper.kill()
-    return finish(run, arguments, outbox, step)
+    return finish(run, arguments, outbox, step, fills_disk=behaviour == "fill after the result")
 
 
 def start_helper() -> subprocess.Popen:
@@ -86,12 +91,14 @@ def start_helper() -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 
 
-def finish(run: Path, arguments: dict, outbox: Outbox | None, step: int) -> int:
+def finish(run: Path, arguments: dict, outbox: Outbox | None, step: int, *, fills_disk: bool = False) -> int:
     result = {"status": "completed", "job_id": arguments.get("job_id", ""), "message": "ok", "warnings": []}
     if outbox and outbox.job_id.startswith("leak"):
         result["message"] = f"the token was {os.environ['WHISPERTRAIN_AUTH_TOKEN']}"
     result["artifacts"] = {"training_metrics": [{"step": n} for n in range(step)], "final_loss": float("nan")}
     (run / "result.json").write_text(json.dumps(result))
+    if fills_disk:
+        fill(run.parent)
     if outbox:
         outbox.append("completed", {"final_result": result})
     return 0

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from damages import DAMAGES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -428,6 +429,35 @@ def test_a_file_that_was_cut_since_is_fetched_again(tmp_path):
     fetch(exchange, tmp_path / "a.wav")
     (tmp_path / "a.wav").write_bytes(AUDIO[:10])
     fetch(exchange, tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == AUDIO
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.wav.source"])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_finished_download_that_is_damaged_is_fetched_again(tmp_path, damage, name, caplog):
+    exchange = Exchange(*[answer(content=AUDIO, headers=STRONG)] * 2)
+    fetch(exchange, tmp_path / "a.wav")
+    damage(tmp_path / name)
+    assert fetch(exchange, tmp_path / "a.wav") == len(AUDIO)
+    assert (tmp_path / "a.wav").read_bytes() == AUDIO
+    assert len(exchange.requests) == 2
+    assert f"{name} is damaged" in caplog.text
+    assert (tmp_path / f"{name}.damaged").exists()
+    fetch(exchange, tmp_path / "a.wav")
+    assert len(exchange.requests) == 2
+
+
+@pytest.mark.parametrize("name", ["a.wav.part", "a.wav.source"])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_download_that_broke_off_and_is_damaged_ends_whole(tmp_path, damage, name):
+    """Bytes of the part that changed are seen by nobody but the decoder; all else starts over."""
+    with pytest.raises(BackendError):
+        fetch(
+            Exchange(broken_after(AUDIO[:1000], len(AUDIO), STRONG), *[answer(401)] * 9), tmp_path / "a.wav"
+        )
+    damage(tmp_path / name)
+    exchange = Exchange(answer(content=AUDIO, headers=STRONG))
+    assert fetch(exchange, tmp_path / "a.wav") == len(AUDIO)
     assert (tmp_path / "a.wav").read_bytes() == AUDIO
 
 

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from damages import DAMAGES
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from recipe.backend.client import BackendClient
 from recipe.backend.events import MAX_FINAL_BACKLOG, EventSender, Outbox, shrink_event
@@ -147,11 +151,189 @@ def test_a_damaged_file_is_set_aside_and_does_not_stop_the_run(tmp_path):
     assert (tmp_path / "events.sqlite.damaged").read_bytes().startswith(b"not a database")
 
 
-def test_a_disk_that_cannot_be_written_costs_the_event_and_nothing_else(outbox, tmp_path, caplog):
-    (tmp_path / "events.sqlite").unlink()
-    (tmp_path / "events.sqlite").mkdir()
+@pytest.fixture
+def unwritable(monkeypatch):
+    """Has SQLite find every database read-only, as on a disk that is, though root writes everywhere."""
+    connect = sqlite3.connect
+
+    def connect_read_only(path, *arguments, **keywords):
+        return connect(f"file:{path}?mode=ro", *arguments, uri=True, **keywords)
+
+    def begin():
+        monkeypatch.setattr(sqlite3, "connect", connect_read_only)
+        return monkeypatch.undo
+
+    return begin
+
+
+def test_a_disk_that_cannot_be_written_costs_the_event_and_nothing_else(outbox, unwritable, caplog):
+    end = unwritable()
     assert outbox.append("training_progress") is None
     assert "is lost" in caplog.text
+    end()
+    assert outbox.append("training_progress") == 1
+
+
+def test_the_end_of_an_attempt_that_cannot_be_written_is_sent_once(outbox, unwritable, tmp_path):
+    outbox.append("initializing")
+    end = unwritable()
+    assert outbox.append("failed", {"error": "full"}) == 2
+    assert outbox.append("failed") is None
+    backend = Backend()
+    assert flush(outbox, backend)[0]
+    assert [(event["sequence"], event["status"]) for event in backend.accepted] == [
+        (1, "initializing"),
+        (2, "failed"),
+    ]
+    assert outbox.pending() == []
+    end()
+    again = Outbox(tmp_path / "events.sqlite", "job-1")
+    assert again.begin_attempt() == 2
+    assert again.append("resumed") == 3, "the sequence goes on after what was only sent"
+
+
+def test_both_processes_of_an_attempt_give_its_end_one_id_and_another_attempt_another(tmp_path, unwritable):
+    def tell(attempt_id):
+        outbox = Outbox(tmp_path / "events.sqlite", "job-1", attempt_id=attempt_id)
+        outbox.append("failed")
+        return outbox.pending()[0]["event_id"]
+
+    unwritable()
+    assert tell("a") == tell("a") != tell("b")
+
+
+def test_an_attempt_that_could_not_be_noted_begins_with_the_next_event(outbox, unwritable):
+    outbox.append("failed")
+    end = unwritable()
+    assert outbox.begin_attempt() == 0
+    end()
+    assert outbox.append("initializing") == 2
+    assert outbox.append("completed") == 3
+
+
+# A damaged outbox
+
+
+def break_page(path):
+    """Zeros in the page that holds the newest rows."""
+    content = bytearray(path.read_bytes())
+    last = content.rindex(b'{"status": "loading_model"')
+    start = last // 4096 * 4096
+    content[start : start + 4096] = bytes(4096)
+    path.write_bytes(content)
+
+
+def run_sql(*statements):
+    def act(path):
+        with sqlite3.connect(path, isolation_level=None) as database:
+            for statement in statements:
+                database.execute(statement)
+        database.close()
+
+    return act
+
+
+OUTBOX_DAMAGES = {
+    **{name: act for name, act in DAMAGES.items() if name != "bit-flipped"},
+    "no header": lambda path: path.write_bytes(b"x" * 100 + path.read_bytes()[100:]),
+    "zeroed page": break_page,
+    "body that is no JSON": run_sql("UPDATE events SET body = 'x' WHERE sequence = 2"),
+    "body that is no event": run_sql("UPDATE events SET body = '[]' WHERE sequence = 2"),
+    "body that is deep": run_sql(f"UPDATE events SET body = '{'[' * 100_000}' WHERE sequence = 2"),
+    "body that is not UTF-8": run_sql("UPDATE events SET body = CAST(x'7bff' AS TEXT) WHERE sequence = 2"),
+    "body that is null": run_sql(
+        "PRAGMA writable_schema = 1",
+        "UPDATE sqlite_master SET sql = replace(sql, 'body TEXT NOT NULL', 'body TEXT')",
+        "PRAGMA writable_schema = RESET",
+        "UPDATE events SET body = NULL WHERE sequence = 2",
+    ),
+    "table that is gone": run_sql("DROP TABLE attempts"),
+    "table of another form": run_sql(
+        "DROP VIEW superseded", "DROP TABLE events", "CREATE TABLE events (other TEXT)"
+    ),
+    "attempts that are gone": run_sql("DELETE FROM attempts"),
+    "deleted": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("damage", OUTBOX_DAMAGES.values(), ids=OUTBOX_DAMAGES)
+@pytest.mark.parametrize("is_open", [False, True], ids=["between attempts", "at work"])
+def test_whatever_becomes_of_the_file_the_job_goes_on_with_new_ids_and_a_rising_sequence(
+    tmp_path, outbox, damage, is_open
+):
+    fill(outbox, "initializing", *["loading_model"] * 60)
+    told = outbox.events()
+    damage(tmp_path / "events.sqlite")
+    if not is_open:
+        outbox = Outbox(tmp_path / "events.sqlite", "job-1")
+    for read in (outbox.events, outbox.pending):
+        assert all(event in told for event in read())
+    outbox.begin_attempt()
+    assert outbox.append("resumed") == 62
+    assert outbox.append("completed") == 63
+    outbox.mark_delivered(63)
+    assert outbox.is_delivered(63)
+    events = outbox.events()
+    assert sequences(events) == sorted(set(sequences(events)))
+    new = [event for event in events if event not in told]
+    assert [event["status"] for event in new] == ["resumed", "completed"]
+    assert len({event["event_id"] for event in [*told, *new]}) == 63
+    assert flush(outbox, Backend())[0]
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_the_sequence_rises_though_the_outbox_and_its_number_are_lost(tmp_path, outbox, damage):
+    fill(outbox, *["loading_model"] * 9)
+    for name in ("events.sqlite", "events.sqlite.sequence"):
+        damage(tmp_path / name)
+    sequence = 9
+    for _ in range(2):
+        later = Outbox(tmp_path / "events.sqlite", "job-1").append("resumed")
+        assert later > sequence
+        sequence = later
+
+
+def test_what_can_be_read_of_a_damaged_outbox_is_kept_with_its_state_and_keys(tmp_path, outbox):
+    fill(outbox, "initializing", "loading_model", "model_loaded")
+    outbox.append("dataset_ready", key="dataset_ready")
+    outbox.mark_delivered(1)
+    run_sql("UPDATE events SET body = 'x' WHERE sequence = 2")(tmp_path / "events.sqlite")
+    again = Outbox(tmp_path / "events.sqlite", "job-1")
+    assert sequences(again.events()) == [1, 3, 4]
+    assert again.is_delivered(1)
+    assert sequences(again.pending()) == [3, 4]
+    assert again.append("dataset_ready", key="dataset_ready") is None
+    assert (tmp_path / "events.sqlite.damaged").exists()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_bits_flip_no_operation_raises_and_the_sequence_rises(tmp_path, data):
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+        path = Path(folder) / "events.sqlite"
+        fill(Outbox(path, "job-1"), "initializing", "loading_model", "model_loaded")
+        content = bytearray(path.read_bytes())
+        for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=40)):
+            content[place] ^= 1 << data.draw(st.integers(0, 7))
+        path.write_bytes(content)
+        outbox = Outbox(path, "job-1")
+        outbox.begin_attempt()
+        outbox.events()
+        assert (outbox.append("completed") or 0) >= 4
+        assert flush(outbox, Backend())[0]
+
+
+def test_processes_that_find_the_damage_together_mend_it_once(tmp_path):
+    path = tmp_path / "events.sqlite"
+    fill(Outbox(path, "job"), *["loading_model"] * 5)
+    run_sql("UPDATE events SET body = 'x' WHERE sequence = 2")(path)
+    threads = [threading.Thread(target=lambda: Outbox(path, "job").events()) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sequences(Outbox(path, "job").events()) == [1, 3, 4, 5]
+    assert len(list(tmp_path.glob("*.damaged*"))) == 1
 
 
 def append_many(path, name, num_events):

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -13,6 +14,7 @@ from recipe.audio.decoding import encode_flac
 from recipe.data.dataset import check_dataset, prepare_dataset, write_dataset_report
 from recipe.data.manifest import list_recordings
 from recipe.errors import DataError
+from recipe.run.files import read_state, write_state
 
 VTT = "WEBVTT\n\n00:01.000 --> 00:04.000\nThis one is as it should be.\n"
 SOUNDS = {
@@ -139,3 +141,21 @@ def test_a_dataset_that_is_refused_has_its_report(
     check_sums(report)
     assert [recording["name"] for recording in report["recordings"]] == sounds
     assert sounds[-1] in (tmp_path / "prepared" / "dataset_report.html").read_text()
+
+
+def test_the_fingerprint_is_of_the_shards_content_not_of_their_names(make_recording, tmp_path, preparation):
+    def prepare() -> tuple[str, list[str]]:
+        recordings = [make_recording(f"talk-{number}") for number in range(2)]
+        data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
+        return data.fingerprint, [path.name for path in (tmp_path / "prepared" / "shards").glob("*.arrow")]
+
+    fingerprint, names = prepare()
+    assert prepare() == (fingerprint, names)
+    path = next((tmp_path / "prepared" / "shards").glob("*.arrow"))
+    changed = path.read_bytes().replace(b"Hello there", b"Hollo there")
+    path.write_bytes(changed)
+    state = read_state(path.with_suffix(".json"), dict)
+    write_state(path.with_suffix(".json"), state | {"content_hash": hashlib.sha256(changed).hexdigest()})
+    other, same_names = prepare()
+    assert sorted(same_names) == sorted(names)
+    assert other != fingerprint

@@ -3,8 +3,16 @@ import socket
 from pathlib import Path
 
 import pytest
+from damages import DAMAGES, Damage
 
-from recipe.data.manifest import LocalFile, ManifestEntry, list_folder, locate_files, pair_recordings
+from recipe.data.manifest import (
+    LocalFile,
+    ManifestEntry,
+    list_folder,
+    locate_files,
+    pair_recordings,
+    read_manifest,
+)
 from recipe.errors import DataError
 
 
@@ -117,3 +125,16 @@ def test_a_folder_lists_audio_and_captions_only(tmp_path):
         ManifestEntry("audio", "b.MP4"),
         ManifestEntry("transcript", "b.vtt"),
     ]
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path, damage: Damage) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text('[{"file_type": "audio", "filename": "a.wav"}]')
+    assert read_manifest(path) == [ManifestEntry("audio", "a.wav")]
+    damage(path)
+    if damage is DAMAGES["bit-flipped"]:
+        path.write_text('[{"file_type": "audin", "filename": "a.wav"}]')
+    with pytest.raises(DataError, match=r"manifest\.json cannot be read: .*Expected a JSON list"):
+        read_manifest(path)
+    assert path.exists(), "it is the user's own"

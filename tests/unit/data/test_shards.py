@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from damages import DAMAGES, Damage, flip_bit
 from voices import make_noise
 
 from recipe.audio.decoding import encode_flac
@@ -170,3 +171,44 @@ def test_the_part_of_a_machine_that_gives_no_sign_is_made_here(make_recording, t
     )
     assert [shard.report.name for shard in shards] == [recording.name for recording in recordings]
     assert "gave no sign" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".json", ".arrow"])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_shard_is_set_aside_and_made_anew(
+    make_recording, tmp_path, preparation, caplog, damage: Damage, suffix: str
+):
+    (first,) = build_shards([make_recording()], preparation, tmp_path / "shards")
+    rows = load_rows([first]).to_list()
+    path = first.path.with_suffix(suffix)
+    damage(path)
+    (again,) = build_shards([make_recording()], preparation, tmp_path / "shards")
+    assert again == first
+    assert load_rows([again]).to_list() == rows
+    assert path.with_name(f"{path.name}.damaged").exists()
+    assert f"{path.name} is damaged" in caplog.text
+    caplog.clear()
+    build_shards([make_recording()], preparation, tmp_path / "shards")
+    assert not caplog.records
+
+
+def test_one_letter_changed_in_the_captions_of_a_shard_is_never_trained(
+    make_recording, tmp_path, preparation, caplog
+):
+    (first,) = build_shards([make_recording()], preparation, tmp_path / "shards")
+    content = first.path.read_bytes()
+    assert b"Hello there" in content
+    first.path.write_bytes(content.replace(b"Hello there", b"Hollo there"))
+    (again,) = build_shards([make_recording()], preparation, tmp_path / "shards")
+    assert load_examples([again])[0]["segments"][0]["text"] == "Hello there."
+    assert "has changed since it was made" in caplog.text
+
+
+def test_only_the_first_process_of_a_machine_reads_a_shard_to_verify_it(
+    make_recording, tmp_path, preparation, monkeypatch, caplog
+):
+    (first,) = build_shards([make_recording()], preparation, tmp_path / "shards")
+    flip_bit(first.path)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert build_shards([make_recording()], preparation, tmp_path / "shards") == [first]
+    assert not caplog.records

@@ -4,13 +4,26 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from damages import DAMAGES, Damage
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recipe.errors import JobConflictError
-from recipe.run.files import acquire, read_json, write_json
+from recipe.run.files import acquire, read_state, write_json, write_state
 from recipe.run.launch import REPOSITORY_DIR
+
+
+@dataclass(frozen=True)
+class Names:
+    names: list[str]
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.names))
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
@@ -25,27 +38,65 @@ def test_text_is_stored_as_it_is_and_half_a_character_as_its_escape(tmp_path: Pa
     value = {"très": "天気 😀", "half": "\ud800"}
     write_json(tmp_path / "x.json", value)
     assert "très" in (tmp_path / "x.json").read_text(encoding="utf-8")
-    assert read_json(tmp_path / "x.json") == value
+    assert read_state(tmp_path / "x.json", dict) == value
 
 
 def test_what_is_written_is_read_again_whatever_the_locale(tmp_path: Path) -> None:
     code = """
 import locale, sys, pathlib
-from recipe.run.files import read_json, write_json
+from recipe.run.files import read_state, write_state
 assert locale.getencoding() != "UTF-8"
-write_json(pathlib.Path(sys.argv[1]), {"a": "\\xe9"})
-assert read_json(pathlib.Path(sys.argv[1])) == {"a": "\\xe9"}
+write_state(pathlib.Path(sys.argv[1]), {"a": "\\xe9"})
+assert read_state(pathlib.Path(sys.argv[1]), dict) == {"a": "\\xe9"}
 """
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     command = [sys.executable, "-c", code, str(tmp_path / "x.json")]
     subprocess.run(command, env=os.environ | ascii_only, cwd=REPOSITORY_DIR, check=True)
 
 
-@pytest.mark.parametrize("content", [b'{"half', b'{"a": "\xff"}', b""], ids=["cut short", "no text", "empty"])
-def test_a_damaged_file_is_as_none(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "x.json").write_bytes(content)
-    assert read_json(tmp_path / "x.json") is None
-    assert read_json(tmp_path / "y.json") is None
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_state_file_counts_as_absent_and_is_set_aside(
+    tmp_path: Path, damage: Damage, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "x.json"
+    for number in ("", "-2", "-3"):
+        write_state(path, {"names": ["a", "b"]})
+        assert read_state(path, Names) == Names(["a", "b"])
+        damage(path)
+        assert read_state(path, Names) is None
+        assert not path.exists()
+        assert (tmp_path / f"x.json.damaged{number}").exists()
+        assert f"set aside as x.json.damaged{number}" in caplog.text
+        assert read_state(path, Names) is None, "absent is no damage"
+    assert len(caplog.records) == 3
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_whatever_bit_changes_the_content_is_never_another(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.json"
+        write_state(path, {"names": ["a", "b"]})
+        content = bytearray(path.read_bytes())
+        bit = data.draw(st.integers(0, 8 * len(content) - 1))
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        assert read_state(path, Names) in {None, Names(["a", "b"])}
+
+
+def test_a_state_file_without_a_checksum_is_judged_by_its_form(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"names": ["a"], "from": "an earlier version"}')
+    assert read_state(tmp_path / "x.json", Names) == Names(["a"])
+
+
+def test_a_folder_in_the_place_of_a_file_is_set_aside_by_the_next_write(tmp_path: Path) -> None:
+    for name in ("x.json", "x.json.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "inside").write_text("kept")
+    write_state(tmp_path / "x.json", {"names": []})
+    assert read_state(tmp_path / "x.json", Names) == Names([])
+    for name in ("x.json", "x.json.part"):
+        assert (tmp_path / f"{name}.damaged" / "inside").read_text() == "kept"
 
 
 def test_a_lock_is_held_by_one_until_it_is_closed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from damages import DAMAGES
 from tiny_trainers import evaluation_with
 
 from recipe.evaluation.report import Evaluation
@@ -43,9 +44,12 @@ def test_what_is_found_again_is_what_was_made(attempt):
     assert found == made == evaluation_with(3)
 
 
-@pytest.mark.parametrize("content", ["", '{"depends_on": {}, "cont', "[]", "null"])
-def test_a_damaged_file_is_made_anew(attempt, content):
-    attempt.folder.cached.mkdir()
-    (attempt.folder.cached / "numbers.json").write_text(content)
-    for _ in range(2):
-        assert attempt.cached("numbers", list[int], {}, lambda: [1]) == [1]
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_made_anew(attempt, damage):
+    path = attempt.folder.cached / "numbers.json"
+    made = [attempt.cached("numbers", list[int], {}, lambda: [1, 2])]
+    damage(path)
+    made += [attempt.cached("numbers", list[int], {}, lambda: [1, 2]) for _ in range(2)]
+    assert made == [[1, 2]] * 3
+    assert path.with_name("numbers.json.damaged").exists()
+    assert attempt.cached("numbers", list[int], {}, lambda: pytest.fail("it is there already")) == [1, 2]

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from damages import DAMAGES as FILE_DAMAGES
+from damages import Damage, flip_bit
 
 from recipe.errors import CheckpointError
 from recipe.training.checkpoints import (
@@ -47,12 +49,6 @@ def grow(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\0")
 
 
-def flip_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
 def empty(path: Path) -> None:
     path.write_bytes(b"")
 
@@ -94,8 +90,19 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path, name: st
     assert [path.name for path in (tmp_path / DAMAGED_DIR).iterdir()] == ["001-checkpoint-10"]
 
 
-@pytest.mark.parametrize("content", ["", '{"files": {', "\0\0"], ids=["empty", "torn", "zeros"])
-def test_a_damaged_completion_file_is_none(tmp_path, content: str):
+@pytest.mark.parametrize("damage", FILE_DAMAGES.values(), ids=FILE_DAMAGES)
+def test_a_damaged_completion_file_is_none(tmp_path, damage: Damage):
+    before, newest = save(tmp_path, 9), save(tmp_path, 10)
+    damage(newest / COMPLETION_FILE)
+    assert "is damaged" in str(verify_checkpoint(newest)) or "cannot be read" in str(
+        verify_checkpoint(newest)
+    )
+    assert find_checkpoint(tmp_path, FINGERPRINT) == before
+    assert [path.name for path in (tmp_path / DAMAGED_DIR).iterdir()] == ["001-checkpoint-10"]
+
+
+@pytest.mark.parametrize("content", ['{"fingerprint": {}, "files": {}}', '{"fingerprint": {}}', "null"])
+def test_a_completion_file_that_lists_nothing_is_none(tmp_path, content: str):
     before, newest = save(tmp_path, 9), save(tmp_path, 10)
     (newest / COMPLETION_FILE).write_text(content)
     assert find_checkpoint(tmp_path, FINGERPRINT) == before

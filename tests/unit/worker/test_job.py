@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damages import DAMAGES, Damage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -395,11 +396,14 @@ def test_a_folder_in_use_is_refused_and_free_afterwards(tmp_path: Path) -> None:
         pass
 
 
-def test_a_damaged_description_is_written_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["job.json", "manifest.json"])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_description_is_written_anew(tmp_path: Path, damage: Damage, name: str) -> None:
     with open_run(tmp_path, make_job()) as run:
-        (run.path / "job.json").write_text('{"finger')
+        written = (run.path / name).read_bytes()
+        damage(run.path / name)
     with open_run(tmp_path, make_job()) as run:
-        assert json.loads((run.path / "job.json").read_text())["fingerprint"] == make_job().fingerprint()
+        assert (run.path / name).read_bytes() == written
 
 
 json_values = st.recursive(

@@ -1,0 +1,90 @@
+"""A disk that is full or cannot be written: recognised in whatever error it causes, told in a sentence."""
+
+import errno
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from recipe.errors import DiskError, RecipeError
+
+MIN_FREE_BYTES = 16 << 20
+"""With less, any error is taken for the disk's: libraries have odd names for a full one."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_SQLITE = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
+
+
+def explain_disk(folder: Path, error: BaseException | None = None) -> DiskError | None:
+    """The error of a disk that is full or cannot be written, if that is why a run failed; else None.
+
+    Args:
+        folder: Of the run; need not exist.
+        error: How it failed; None if all that is known is that it did.
+    """
+    if isinstance(error, RecipeError):
+        return None
+    for cause in _causes(error):
+        number, place = _read_cause(cause, folder)
+        if number in _FULL:
+            return _describe_full(_find_full(place) or place, os.strerror(number))
+        if number == errno.EROFS or (number in _READ_ONLY and place.is_relative_to(folder)):
+            return _describe_read_only(place, os.strerror(number))
+    if error is None and not os.access(find_existing(folder), os.W_OK):
+        return _describe_read_only(folder, "no permission to write")
+    full = _find_full(folder)
+    return _describe_full(full, os.strerror(errno.ENOSPC)) if full else None
+
+
+def free_bytes(folder: Path) -> int:
+    """The bytes that may still be written in a folder, which need not exist yet."""
+    return shutil.disk_usage(find_existing(folder)).free
+
+
+def find_existing(folder: Path) -> Path:
+    """The folder itself, or the nearest above it that exists."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+
+
+def _find_full(folder: Path) -> Path | None:
+    """The folder, or that of temporary files, if it has no room."""
+    places = (folder, Path(tempfile.gettempdir()))
+    return next((place for place in places if free_bytes(place) < MIN_FREE_BYTES), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _read_cause(cause: BaseException, folder: Path) -> tuple[int, Path]:
+    """The number of an error of the system, 0 for another error, and the folder that it is about."""
+    if isinstance(cause, sqlite3.Error):
+        return _SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, 0), folder
+    if isinstance(cause, OSError) and cause.errno:
+        is_named = isinstance(cause.filename, str | os.PathLike)
+        return cause.errno, Path(cause.filename).parent if is_named else folder
+    is_full = os.strerror(errno.ENOSPC) in str(cause)  # as a library in Rust or C++ quotes it
+    return errno.ENOSPC if is_full else 0, folder
+
+
+def _describe_full(place: Path, reason: str) -> DiskError:
+    return DiskError(
+        f"The disk of {place} is full: {reason}, {free_bytes(place) >> 20} MiB are free. Free some space "
+        "there, or give the worker a larger disk, and run the same job again: it goes on from its last "
+        "whole checkpoint."
+    )
+
+
+def _describe_read_only(place: Path, reason: str) -> DiskError:
+    return DiskError(
+        f"{place} cannot be written: {reason}, {free_bytes(place) >> 20} MiB are free. Make it writable, or "
+        "choose another folder (WHISPERTRAIN_RUNS_DIR for a worker, output_dir for train.py), and run the "
+        "same job again."
+    )

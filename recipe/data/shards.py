@@ -20,7 +20,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -178,12 +178,13 @@ def _build_each(
     recordings: Sequence[Recording], settings: PreparationSettings, output_dir: Path, num_workers: int
 ) -> Iterator[Shard]:
     missing = []
-    for recording in recordings:
-        path = shard_path(recording, settings, output_dir)
-        if found := _find_shard(path):
-            yield found
-        else:
-            missing.append((recording, settings, path))
+    paths = [shard_path(recording, settings, output_dir) for recording in recordings]
+    with ThreadPoolExecutor(num_workers) as pool:  # hashing runs beside other threads
+        for recording, path, found in zip(recordings, paths, pool.map(_find_shard, paths), strict=True):
+            if found:
+                yield found
+            else:
+                missing.append((recording, settings, path))
     if min(num_workers, len(missing)) <= 1:
         yield from itertools.starmap(_build_shard, missing)
         return

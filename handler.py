@@ -28,6 +28,7 @@ from recipe.errors import JobError, RecipeError
 from recipe.run.disk import explain_disk
 from recipe.run.files import write_json
 from recipe.run.folder import RunFolder
+from recipe.run.launch import build_train_command, count_gpus
 from recipe.run.redaction import Redactor
 from recipe.run.settings import OperatorSettings
 from recipe.worker.answer import describe_failure, describe_success, seal_answer, summarise_answer
@@ -203,6 +204,10 @@ async def _tell(tell: Callable[[], None], redactor: Redactor) -> None:
         await asyncio.to_thread(tell)
     except Exception:  # noqa: BLE001 - progress is never worth an answer
         logger.warning("The backend was not told: %s", redactor.redact(traceback.format_exc()))
+
+
+def _build_default_command(arguments_file: Path) -> list[str]:
+    return build_train_command(arguments_file, count_gpus(os.environ))
 
 
 def _describe(outcome: Outcome, accepted: AcceptedJob) -> dict[str, Any]:

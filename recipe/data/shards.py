@@ -21,7 +21,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -56,7 +56,7 @@ from recipe.run.launch import die_with_parent
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Raised whenever this code would make other examples of the same files."""
 
 FEATURES = Features(
@@ -191,17 +191,19 @@ def _map_table(path: Path, inode: int) -> MemoryMappedTable:  # noqa: ARG001 - o
 def _build_each(
     recordings: Sequence[Recording], settings: PreparationSettings, output_dir: Path, num_workers: int | None
 ) -> Iterator[Shard]:
+    num_workers = num_workers or os.cpu_count() or 1
     missing: list[_Item] = []
-    for recording in recordings:
-        path = shard_path(recording, settings, output_dir)
-        if found := _find_shard(path):
-            yield found
-        else:
-            missing.append((recording, settings, path))
+    paths = [shard_path(recording, settings, output_dir) for recording in recordings]
+    with ThreadPoolExecutor(num_workers) as pool:  # hashing runs beside other threads
+        for recording, path, found in zip(recordings, paths, pool.map(_find_shard, paths), strict=True):
+            if found:
+                yield found
+            else:
+                missing.append((recording, settings, path))
     if num_workers == 1:
         yield from itertools.starmap(_build_shard, missing)
     else:
-        yield from _build_in_processes(missing, num_workers or os.cpu_count() or 1)
+        yield from _build_in_processes(missing, num_workers)
 
 
 def _build_in_processes(items: Sequence[_Item], num_workers: int) -> Iterator[Shard]:

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -101,13 +101,19 @@ def parse_state(path: Path, kind: type[T]) -> T:
         content = json.loads(path.read_bytes(), parse_constant=lambda _: None)
         if isinstance(content, dict) and CHECKSUM in content and content.pop(CHECKSUM) != _checksum(content):
             raise ValueError("its content is not what was written")
-        return TypeAdapter(kind).validate_python(content)
+        adapter: TypeAdapter[T] = _adapter(kind)  # type: ignore[arg-type] # a class has a hash
+        return adapter.validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise ValueError(f"it has another form ({place}: {first['msg']})") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -274,10 +274,6 @@ def notice_sigterm() -> Iterator[asyncio.Event]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _build_default_command(arguments_file: Path) -> list[str]:
-    return build_train_command(arguments_file, count_gpus(os.environ))
-
-
 async def _sleep(seconds: float, woken: asyncio.Event) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(woken.wait(), seconds)

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from voices import make_noise, make_voice
 
-from recipe.audio.decoding import encode_flac
+from recipe.audio.decoding import AudioLimits, encode_flac
 from recipe.data.recording import PreparationSettings, read_recording
 from recipe.errors import DataError
 
@@ -46,6 +48,29 @@ def test_bad_data_ends_as_the_contract_says(
     assert bool(report.reason) == (outcome != "speech")
     if audio is None or audio.startswith(b"<"):
         assert not samples.any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "reason"),
+    [
+        pytest.param(
+            {"limits": AudioLimits(max_seconds=None)}, "silence", "it cannot be read (TypeError)", id="audio"
+        ),
+        pytest.param(
+            {"suppressed_symbols": frozenset({5})},
+            "silence",
+            "the caption file cannot be read (AttributeError)",
+            id="captions",
+        ),
+    ],
+)
+def test_whatever_a_library_raises_is_the_error_of_its_file(
+    make_recording, preparation, changes, outcome, reason
+):
+    """Settings of a wrong type stand for a fault that only some file brings out."""
+    _, _, report = read_recording(make_recording(), replace(preparation, **changes))
+    assert report.outcome == outcome
+    assert report.reason.startswith(reason)
 
 
 def test_missing_captions_can_be_made_an_error(make_recording, preparation):

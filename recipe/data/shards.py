@@ -16,7 +16,6 @@ import json
 import logging
 import multiprocessing
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +40,7 @@ from recipe.data.quality import measure_window
 from recipe.data.recording import PreparationSettings, read_recording
 from recipe.data.report import RecordingReport
 from recipe.data.windows import Window
-from recipe.run.files import hash_file, replacing
+from recipe.run.files import hash_file, replacing, this_writer
 from recipe.run.launch import die_with_parent
 
 logger = logging.getLogger(__name__)
@@ -216,14 +215,14 @@ def _build_shard(recording: Recording, settings: PreparationSettings, path: Path
     rows += [(faulty.window, faulty.reason) for faulty in packing.faulty]
     # Two machines may make the same shard at the same time.
     with (
-        replacing(path, writer=f"{socket.gethostname()}.{os.getpid()}") as partial,
+        replacing(path, this_writer()) as partial,
         ArrowWriter(features=FEATURES, path=str(partial)) as writer,
     ):
         for window, fault in sorted(rows, key=lambda row: row[0].start_ms):
             writer.write(_make_example(recording, samples, window, fault))
         writer.finalize()
     # Last: a shard counts once its report is there.
-    with replacing(path.with_suffix(".json"), writer=f"{socket.gethostname()}.{os.getpid()}") as partial:
+    with replacing(path.with_suffix(".json"), this_writer()) as partial:
         partial.write_text(json.dumps(asdict(report)))
     return Shard(path, report)
 

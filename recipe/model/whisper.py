@@ -13,7 +13,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from recipe.arguments import ModelArguments
 from recipe.errors import TrainingError
-from recipe.run.files import replacing
+from recipe.run.files import replacing, this_writer
 
 
 class WhisperForConditionalGeneration(transformers.WhisperForConditionalGeneration):
@@ -89,7 +89,7 @@ class Whisper:
         """The tokenizer as one file in `folder`: the preparation counts tokens with it, without the model."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "tokenizer.json"
-        with replacing(path) as partial:
+        with replacing(path, this_writer()) as partial:  # each machine of a training writes it
             self.processor.tokenizer.backend_tokenizer.save(str(partial))
         return path
 

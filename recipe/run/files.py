@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -34,16 +35,21 @@ def replacing(path: Path, writer: str = "") -> Iterator[Path]:
     sync(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file that is there in full or not at all."""
-    with replacing(path) as partial:
+def this_writer() -> str:
+    """The name of this process among all that may write to a disk of several machines."""
+    return f"{socket.gethostname()}.{os.getpid()}"
+
+
+def write_text(path: Path, text: str, writer: str = "") -> None:
+    """Write a text file that is there in full or not at all; `writer` as in `replacing`."""
+    with replacing(path, writer) as partial:
         # Half a surrogate pair becomes the escape that JSON has for it.
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a value as a JSON file that is there in full or not at all."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+def write_json(path: Path, value: object, writer: str = "") -> None:
+    """Write a value as a JSON file that is there in full or not at all; `writer` as in `replacing`."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False), writer)
 
 
 def read_json(path: Path) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recipe.run.files import read_json, write_json
+from recipe.run.files import read_json, this_writer, write_json
 
 
 class RunFolder:
@@ -66,7 +66,8 @@ class RunFolder:
 
     def write_error(self, message: str, error_type: str) -> None:
         """Store why an attempt ended without a result."""
-        write_json(self.error, {"error": message, "error_type": error_type})
+        # All processes of a training may fail at the same moment.
+        write_json(self.error, {"error": message, "error_type": error_type}, this_writer())
 
     def read_result(self) -> dict[str, Any] | None:
         """The `result` of a finished run, whatever its processes' exit codes were; None if it is not done."""

@@ -230,11 +230,12 @@ def _read_cached(path: Path, depends_on: Mapping[str, Any]) -> Any:
 
 
 def refuse(output_dir: Path, error: RecipeError) -> NoReturn:
-    """End a process that cannot begin: the sentence in the run's folder and on the console, no traceback."""
+    """End a process that cannot begin: the sentence in the run's folder and on each console, no traceback."""
+    if PartialState().is_local_main_process:
+        logger.error("%s", error)
     if PartialState().is_main_process:
         output_dir.mkdir(parents=True, exist_ok=True)
         RunFolder(output_dir).write_error(str(error), type(error).__name__)
-        logger.error("%s", error)
     exit_now(1)
 
 

@@ -16,7 +16,6 @@ import json
 import logging
 import multiprocessing
 import os
-import socket
 import sys
 import time
 from collections import deque
@@ -51,7 +50,7 @@ from recipe.data.windows import Window
 from recipe.errors import RecipeError, explain_error
 from recipe.run.cpu_limit import CpuLimitError, limit_cpu
 from recipe.run.credentials import credentials_dropped, drop_credentials
-from recipe.run.files import hash_file, hash_once, read_state, replacing, set_aside, write_state
+from recipe.run.files import hash_file, hash_once, read_state, replacing, set_aside, this_writer, write_state
 from recipe.run.launch import die_with_parent
 
 logger = logging.getLogger(__name__)
@@ -327,15 +326,14 @@ def _write_shard(recording: Recording, path: Path, content: RecordingContent) ->
     rows = [(window, "") for window in packing.windows]
     rows += [(faulty.window, faulty.reason) for faulty in packing.faulty]
     # Two machines may make the same shard at the same time.
-    me = f"{socket.gethostname()}.{os.getpid()}"
-    with replacing(path, writer=me) as partial:
+    with replacing(path, this_writer()) as partial:
         with ArrowWriter(features=FEATURES, path=str(partial)) as writer:
             for window, fault in sorted(rows, key=lambda row: row[0].start_ms):
                 writer.write(_make_example(recording, samples, window, fault))
             writer.finalize()
         content_hash = hash_file(partial)
     # Last: a shard counts once its report is there.
-    write_state(path.with_suffix(".json"), asdict(_ShardState(report, content_hash)), writer=me)
+    write_state(path.with_suffix(".json"), asdict(_ShardState(report, content_hash)), writer=this_writer())
     return Shard(path, report, content_hash)
 
 

@@ -1,7 +1,5 @@
 """A Whisper checkpoint: loaded in float32 whatever its file holds, and what its files say of it."""
 
-import os
-import socket
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -16,7 +14,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from recipe.arguments import ModelArguments
 from recipe.errors import TrainingError
 from recipe.model.checkpoint_files import find_checkpoint_folder
-from recipe.run.files import replacing
+from recipe.run.files import replacing, this_writer
 
 
 class WhisperForConditionalGeneration(transformers.WhisperForConditionalGeneration):
@@ -92,8 +90,7 @@ class Whisper:
         """The tokenizer as one file in `folder`: the preparation counts tokens with it, without the model."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "tokenizer.json"
-        # Machines that share the folder may write it at the same time.
-        with replacing(path, writer=f"{socket.gethostname()}.{os.getpid()}") as partial:
+        with replacing(path, this_writer()) as partial:  # each machine of a training writes it
             self.processor.tokenizer.backend_tokenizer.save(str(partial))
         return path
 

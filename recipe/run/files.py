@@ -11,6 +11,7 @@ import itertools
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -52,6 +53,11 @@ def replacing(path: Path, writer: str = "") -> Iterator[Path]:
             partial.unlink()
         raise
     sync(path.parent)
+
+
+def this_writer() -> str:
+    """The name of this process among all that may write to a disk of several machines."""
+    return f"{socket.gethostname()}.{os.getpid()}"
 
 
 def write_text(path: Path, text: str, writer: str = "") -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from recipe.run.files import read_state, remove_file, write_json, write_state
+from recipe.run.files import read_state, remove_file, this_writer, write_json, write_state
 
 
 class _Result(BaseModel, extra="allow"):
@@ -89,7 +89,8 @@ class RunFolder:
 
     def write_error(self, message: str, error_type: str) -> None:
         """Store why an attempt ended without a result."""
-        write_state(self.error, {"error": message, "error_type": error_type})
+        # All processes of a training may fail at the same moment.
+        write_state(self.error, {"error": message, "error_type": error_type}, this_writer())
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Store the contract's `result`: from here on the run is finished, whatever fails afterwards."""

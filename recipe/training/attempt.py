@@ -276,15 +276,16 @@ def _model_path_of(result: Mapping[str, Any]) -> str:
 
 
 def refuse(output_dir: Path, error: RecipeError | OSError) -> NoReturn:
-    """End a process that cannot begin: the sentence in the run's folder and on the console, no traceback."""
+    """End a process that cannot begin: the sentence in the run's folder and on each console, no traceback."""
     problem = explain_disk(output_dir, error) or error
     if not isinstance(problem, RecipeError):
         raise problem
+    if PartialState().is_local_main_process:
+        logger.error("%s", problem)
     if PartialState().is_main_process:
         with suppress(OSError):  # the folder may be what is refused
             output_dir.mkdir(parents=True, exist_ok=True)
             RunFolder(output_dir).write_error(str(problem), type(problem).__name__)
-        logger.error("%s", problem)
     exit_now(1)
 
 

@@ -147,7 +147,9 @@ def test_a_damaged_file_is_set_aside_and_does_not_stop_the_run(tmp_path):
     path = tmp_path / "events.sqlite"
     path.write_bytes(b"not a database, " * 100)
     (tmp_path / "events.sqlite-journal").write_bytes(b"old journal")
-    assert Outbox(path, "job").append("initializing") == 1
+    outbox = Outbox(path, "job")
+    first = outbox.append("initializing")
+    assert outbox.append("loading_data") == first + 1
     assert (tmp_path / "events.sqlite.damaged").read_bytes().startswith(b"not a database")
 
 

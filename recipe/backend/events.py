@@ -242,18 +242,20 @@ class Outbox:
             return 0
 
     def _build_event(self, status: str, fields: Mapping[str, object]) -> dict[str, Any]:
+        told = self._redactor.redact_values(fields)
+        event_id = uuid.uuid4()
+        if status == Stage.COMPLETED:
+            # Told by whoever finds the result, in later attempts too: the backend has it once.
+            result = json.dumps(told.get("final_result"), sort_keys=True)
+            event_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{self.job_id}/{result}")
         envelope: dict[str, Any] = {
             "status": status,
             "timestamp": self._clock().isoformat(timespec="milliseconds"),
-            "event_id": str(uuid.uuid4()),
+            "event_id": str(event_id),
             "sequence": 0,
             "job_id": self.job_id,
         }
-        return {
-            **envelope,
-            **self._redactor.redact_values(fields),
-            **envelope,
-        }  # in front, and not to be overridden
+        return {**envelope, **told, **envelope}  # in front, and not to be overridden
 
     def _begin_if_due(self, database: sqlite3.Connection) -> int:
         number = _current_attempt(database)
@@ -297,7 +299,9 @@ class Outbox:
         self._has_unwritten_end = True
         end = f"{self.job_id}/{self._attempt_id}/{event['status']}"
         sequence = self.newest_sequence() + 1
-        event |= {"event_id": str(uuid.uuid5(uuid.NAMESPACE_OID, end)), "sequence": sequence}
+        event["sequence"] = sequence
+        if event["status"] != Stage.COMPLETED:
+            event["event_id"] = str(uuid.uuid5(uuid.NAMESPACE_OID, end))
         self._unwritten.append(event)
         return sequence
 

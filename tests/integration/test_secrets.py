@@ -29,6 +29,7 @@ from workers import make_request
 
 from handler import Worker
 from recipe.run.credentials import read_credential
+from recipe.run.files import read_state
 from recipe.run.redaction import PLACEHOLDER, PUBLIC_FIELDS
 from recipe.run.settings import OperatorSettings
 
@@ -213,7 +214,7 @@ def test_a_process_holds_only_the_credentials_that_it_uses(
 def test_a_real_job_whose_secret_is_a_word_of_json_ends_right(platform: Platform) -> None:
     answer = platform.answer("word", TOKEN, "false")["output"]
     assert answer["success"] is True, answer
-    stored = json.loads((platform.runs_dir / "word" / "result.json").read_text())
+    stored = read_state(platform.runs_dir / "word" / "result.json", dict)
     assert answer["result"] == stored
     assert stored["status"] == "completed"
     assert (Path(stored["artifacts"]["model_path"]) / "model.safetensors").exists()
@@ -315,12 +316,13 @@ def test_a_refusal_says_why_without_the_secret(tmp_path: Path, request_: Any) ->
 @pytest.mark.parametrize(
     ("stored", "is_success"),
     [
-        pytest.param({"status": "completed"}, True, id="short"),
+        pytest.param({}, True, id="short"),
         pytest.param({"artifacts": "x", "evaluation": {"wer_normalized_before": "x"}}, True, id="odd"),
         pytest.param(
             {"evaluation": {"wer_normalized_before": "x", "wer_normalized_after": []}}, True, id="odder"
         ),
         pytest.param({"warnings": None}, False, id="without warnings"),
+        pytest.param({"status": "running"}, False, id="no result"),
         pytest.param({"deep": "DEEP"}, False, id="deep"),
     ],
 )
@@ -330,7 +332,8 @@ def test_an_odd_result_is_answered(
     run = tmp_path / "runs" / "job-1"
     run.mkdir(parents=True)
     deep = "[" * 900 + "]" * 900
-    (run / "result.json").write_text(json.dumps(stored).replace('"DEEP"', deep))
+    whole = {"status": "completed", "job_id": "job-1", **stored}
+    (run / "result.json").write_text(json.dumps(whole).replace('"DEEP"', deep))
     answer = handle(tmp_path, {"id": "event-1", "input": make_request(plane)})
     assert answer["success"] is is_success
     assert bool(answer.get("error")) is not is_success

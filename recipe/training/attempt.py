@@ -231,9 +231,9 @@ def _read_cached(path: Path, depends_on: Mapping[str, Any]) -> Any:
 
 def refuse(output_dir: Path, error: RecipeError) -> NoReturn:
     """End a process that cannot begin: the sentence in the run's folder and on each console, no traceback."""
-    if PartialState().is_local_main_process:
+    if os.environ.get("LOCAL_RANK", "0") == "0":
         logger.error("%s", error)
-    if PartialState().is_main_process:
+    if os.environ.get("RANK", "0") == "0":
         output_dir.mkdir(parents=True, exist_ok=True)
         RunFolder(output_dir).write_error(str(error), type(error).__name__)
     exit_now(1)
@@ -242,11 +242,12 @@ def refuse(output_dir: Path, error: RecipeError) -> NoReturn:
 def set_up_process() -> None:
     """Let the process end with its launcher, and log to stderr, one line each.
 
-    Libraries log only when something is wrong, since some log addresses.
+    Libraries log only when something is wrong, since some log addresses. The processes do not meet yet: how
+    long they wait for one another is in the arguments.
     """
     if "ACCELERATE_MIXED_PRECISION" in os.environ:  # a launcher does not end its processes when it is killed
         die_with_parent(signal.SIGTERM)
-    level = logging.INFO if PartialState().is_main_process else logging.WARNING
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", force=True)
     logging.getLogger("recipe").setLevel(level)
     logging.getLogger("train").setLevel(level)

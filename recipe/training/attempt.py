@@ -280,9 +280,9 @@ def refuse(output_dir: Path, error: RecipeError | OSError) -> NoReturn:
     problem = explain_disk(output_dir, error) or error
     if not isinstance(problem, RecipeError):
         raise problem
-    if PartialState().is_local_main_process:
+    if os.environ.get("LOCAL_RANK", "0") == "0":
         logger.error("%s", problem)
-    if PartialState().is_main_process:
+    if os.environ.get("RANK", "0") == "0":
         with suppress(OSError):  # the folder may be what is refused
             output_dir.mkdir(parents=True, exist_ok=True)
             RunFolder(output_dir).write_error(str(problem), type(problem).__name__)
@@ -292,12 +292,13 @@ def refuse(output_dir: Path, error: RecipeError | OSError) -> NoReturn:
 def set_up_process() -> None:
     """Let the process end with its launcher, log to stderr, one line each, and print no secret.
 
-    Libraries log only when something is wrong, since some log addresses.
+    Libraries log only when something is wrong, since some log addresses. The processes do not meet yet: how
+    long they wait for one another is in the arguments.
     """
     if "ACCELERATE_MIXED_PRECISION" in os.environ:  # a launcher does not end its processes when it is killed
         die_with_parent(signal.SIGTERM)
     redact_output(Redactor(find_secrets(os.environ)))
-    level = logging.INFO if PartialState().is_main_process else logging.WARNING
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", force=True)
     logging.getLogger("recipe").setLevel(level)
     logging.getLogger("train").setLevel(level)

@@ -42,12 +42,11 @@ def main() -> None:
     """Run the whole pipeline on this process; every process that Accelerate starts does the same."""
     set_up_process()
     try:
-        attempt = Attempt(parse_arguments(), os.environ)
-    except (RecipeError, OSError) as error:
+        with Attempt(parse_arguments(), os.environ) as attempt:
+            if not attempt.is_finished():
+                train_whisper(attempt)
+    except (RecipeError, OSError) as error:  # before it began: an attempt's end is the end of the process
         refuse(find_output_dir(), error)
-    with attempt:
-        if not attempt.is_finished():
-            train_whisper(attempt)
 
 
 def train_whisper(attempt: Attempt) -> None:

@@ -286,7 +286,7 @@ def refuse(output_dir: Path, error: RecipeError | OSError) -> NoReturn:
         with suppress(OSError):  # the folder may be what is refused
             output_dir.mkdir(parents=True, exist_ok=True)
             RunFolder(output_dir).write_error(str(problem), type(problem).__name__)
-    exit_now(1)
+    exit_now(INTERRUPTED if isinstance(problem, InterruptedTraining) else 1)
 
 
 def set_up_process() -> None:

@@ -22,6 +22,7 @@ from training_runs import (
     USER,
     MissedMoment,
     TrainingRun,
+    clean_environment,
     fingerprint_of,
     kill_inside_a_save,
     read_backend,
@@ -30,6 +31,7 @@ from training_runs import (
     wait_until,
     write_recording,
 )
+from warm_parent import ForkedRun
 
 from recipe.run.files import CHECKSUM
 from recipe.run.stages import Stage
@@ -269,6 +271,19 @@ def test_a_finished_run_that_could_not_report_its_end_does_when_it_is_started_ag
         run.finish()
         assert [event["status"] for event in run.events] == [Stage.COMPLETED]
         assert {**run.events[0]["final_result"], CHECKSUM: ANY} == run.read("result.json")
+
+
+def test_a_run_that_is_stopped_before_it_began_ends_as_interrupted(tmp_path: Path) -> None:
+    script = tmp_path / "stopped.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from recipe.training.attempt import refuse\n"
+        "from recipe.training.shutdown import interrupted\n"
+        f"refuse(Path({str(tmp_path)!r}), interrupted(None))\n"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        assert ForkedRun([str(script)], clean_environment(), log).wait(60) == 143
+    assert json.loads((tmp_path / "error.json").read_text())["error_type"] == "InterruptedTraining"
 
 
 def kill_somewhere(source: random.Random) -> Callable[..., None]:

@@ -186,6 +186,10 @@ class Outbox:
             found = []
         return found + [event for event in self._unwritten if event["sequence"] > after]
 
+    def has_told(self, status: Stage) -> bool:
+        """Whether an event with this status was ever appended, by any attempt."""
+        return any(event["status"] == status for event in self.events())
+
     def newest_sequence(self) -> int:
         """The highest sequence number that was given so far; 0 before the first."""
         with suppress(sqlite3.Error):
@@ -297,10 +301,9 @@ class Outbox:
         if self._has_unwritten_end:
             return None
         self._has_unwritten_end = True
-        end = f"{self.job_id}/{self._attempt_id}/{event['status']}"
-        sequence = self.newest_sequence() + 1
-        event["sequence"] = sequence
-        if event["status"] != Stage.COMPLETED:
+        event["sequence"] = sequence = self.newest_sequence() + 1
+        if event["status"] != Stage.COMPLETED:  # which has the id of its result already
+            end = f"{self.job_id}/{self._attempt_id}/{event['status']}"
             event["event_id"] = str(uuid.uuid5(uuid.NAMESPACE_OID, end))
         self._unwritten.append(event)
         return sequence

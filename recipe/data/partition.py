@@ -36,3 +36,8 @@ def partition_of_machine(environment: Mapping[str, str]) -> Partition:
 def is_first_of_machine(environment: Mapping[str, str]) -> bool:
     """Whether this process is the first of its machine, which does what the others need not do again."""
     return int(environment.get("LOCAL_RANK", 0)) == 0
+
+
+def is_first_of_all(environment: Mapping[str, str]) -> bool:
+    """Whether this process is the main one of the training, as can be told before the processes meet."""
+    return int(environment.get("RANK", 0)) == 0

@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
+from recipe.data.partition import is_first_of_all, is_first_of_machine
 from recipe.errors import InterruptedTraining, JobConflictError, RecipeError, TrainingError
 from recipe.run.credentials import find_secrets, read_credential
 from recipe.run.disk import explain_disk
@@ -223,7 +224,7 @@ class Attempt:
             what,
         )
         self._exit_code = 0 if model_path else NOTHING_PUBLISHED
-        if self.is_main and not any(event["status"] == Stage.COMPLETED for event in self.outbox.events()):
+        if self.is_main and not self.outbox.has_told(Stage.COMPLETED):
             self.outbox.append(Stage.COMPLETED, {"final_result": result})
         return True
 
@@ -280,9 +281,9 @@ def refuse(output_dir: Path, error: RecipeError | OSError) -> NoReturn:
     problem = explain_disk(output_dir, error) or error
     if not isinstance(problem, RecipeError):
         raise problem
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if is_first_of_machine(os.environ):
         logger.error("%s", problem)
-    if os.environ.get("RANK", "0") == "0":
+    if is_first_of_all(os.environ):
         with suppress(OSError):  # the folder may be what is refused
             output_dir.mkdir(parents=True, exist_ok=True)
             RunFolder(output_dir).write_error(str(problem), type(problem).__name__)
@@ -298,7 +299,7 @@ def set_up_process() -> None:
     if "ACCELERATE_MIXED_PRECISION" in os.environ:  # a launcher does not end its processes when it is killed
         die_with_parent(signal.SIGTERM)
     redact_output(Redactor(find_secrets(os.environ)))
-    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    level = logging.INFO if is_first_of_all(os.environ) else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", force=True)
     logging.getLogger("recipe").setLevel(level)
     logging.getLogger("train").setLevel(level)

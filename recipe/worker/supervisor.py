@@ -84,7 +84,7 @@ class JobEvents:
 
     def complete(self, result: Mapping[str, Any]) -> None:
         """Append the end of a finished run, unless that was done before its worker ended."""
-        if not any(event["status"] == Stage.COMPLETED for event in self._outbox.events()):
+        if not self._outbox.has_told(Stage.COMPLETED):
             self.close(Stage.COMPLETED, {"final_result": result})
 
     def close(self, stage: Stage, fields: Mapping[str, object]) -> None:

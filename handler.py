@@ -8,7 +8,6 @@ torch nor transformers is imported here: a cold start pays for what it uses, and
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import sys
@@ -99,19 +98,19 @@ class Worker:
         return sealed
 
     async def _answer_or_explain(self, event: Event, redactor: Redactor) -> dict[str, Any]:
+        request = event.get("input")
         try:
-            return await self._answer(event, redactor)
+            if isinstance(request, str):
+                request = parse_json(request)
+            return await self._answer(event, request, redactor)
         except RecipeError as error:
-            return describe_failure(str(error), type(error).__name__, _name_job(event, redactor))
+            return describe_failure(str(error), type(error).__name__, _name_job(event, request, redactor))
         except Exception as error:  # noqa: BLE001 - nothing may pass the border unredacted
             logger.error("Unexpected: %s", redactor.redact(traceback.format_exc()))  # noqa: TRY400 - redacted first
             sentence = f"The worker failed unexpectedly ({error!r}); see its log."
-            return describe_failure(sentence, type(error).__name__, _name_job(event, redactor))
+            return describe_failure(sentence, type(error).__name__, _name_job(event, request, redactor))
 
-    async def _answer(self, event: Event, redactor: Redactor) -> dict[str, Any]:
-        request = event.get("input")
-        if isinstance(request, str):
-            request = parse_json(request)
+    async def _answer(self, event: Event, request: object, redactor: Redactor) -> dict[str, Any]:
         if isinstance(request, Mapping) and request.get("self_test") is True:
             return await self._test_worker(event, redactor)
         started = time.monotonic()
@@ -217,12 +216,8 @@ def _describe(outcome: Outcome, accepted: AcceptedJob) -> dict[str, Any]:
     return {**failure, "can_resume": True} if outcome.can_resume else failure
 
 
-def _name_job(event: Event, redactor: Redactor) -> str:
+def _name_job(event: Event, request: object, redactor: Redactor) -> str:
     """The job's own name if it has one, valid or not, else RunPod's."""
-    request = event.get("input")
-    if isinstance(request, str):
-        with contextlib.suppress(JobError):
-            request = parse_json(request)
     given = request.get("job_id") if isinstance(request, Mapping) else None
     return redactor.redact(str(given or event.get("id", "")))[:128]
 

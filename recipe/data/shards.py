@@ -192,9 +192,13 @@ def _build_each(
 ) -> Iterator[Shard]:
     num_workers = num_workers or os.cpu_count() or 1
     missing: list[_Item] = []
-    paths = [shard_path(recording, settings, output_dir) for recording in recordings]
+
+    def find(recording: Recording) -> tuple[Path, Shard | None]:
+        path = shard_path(recording, settings, output_dir)
+        return path, _find_shard(path)
+
     with ThreadPoolExecutor(num_workers) as pool:  # hashing runs beside other threads
-        for recording, path, found in zip(recordings, paths, pool.map(_find_shard, paths), strict=True):
+        for recording, (path, found) in zip(recordings, pool.map(find, recordings), strict=True):
             if found:
                 yield found
             else:

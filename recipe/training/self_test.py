@@ -1,5 +1,6 @@
 """A run that needs nothing: a tiny random model, synthetic sound, two updates. Proves that a worker works."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def prepare_self_test(arguments: Arguments) -> Arguments:
     data_dir = folder / "recordings"
     data_dir.mkdir(parents=True, exist_ok=True)
     for number in range(NUM_RECORDINGS):
-        _write_recording(data_dir / f"tones-{number}", np.random.default_rng(number))
+        pitches = np.random.default_rng(number).integers(200, 2000, size=NUM_CUES).tolist()
+        texts = [f"a tone of {pitch} hertz" for pitch in pitches]
+        write_tones(data_dir / f"tones-{number}", pitches, texts, CUE_MS)
     arguments.training.max_steps = 2
     return arguments._replace(
         source=replace(arguments.source, data_dir=str(data_dir)),
@@ -38,14 +41,17 @@ def prepare_self_test(arguments: Arguments) -> Arguments:
     )
 
 
-def _write_recording(path: Path, random: np.random.Generator) -> None:
-    """Tones of varying pitch, with captions that name them."""
-    pitches = random.integers(200, 2000, size=NUM_CUES).tolist()
-    times = np.arange(CUE_MS * SAMPLE_RATE // 1000) / SAMPLE_RATE
+def write_tones(path: Path, pitches: Sequence[int], texts: Sequence[str], cue_ms: int) -> None:
+    """A recording, `path`.flac and `path`.vtt: a tone after the other, each `cue_ms` long with its caption.
+
+    Args:
+        path: Of both files, without their endings.
+        pitches: Of the tones, in hertz.
+        texts: What the captions say, one for each tone.
+        cue_ms: Length of each.
+    """
+    times = np.arange(cue_ms * SAMPLE_RATE // 1000) / SAMPLE_RATE
     sound = np.concatenate([np.sin(2 * np.pi * pitch * times) for pitch in pitches])
     path.with_suffix(".flac").write_bytes(encode_flac((sound * 8000).astype(np.int16)))
-    cues = [
-        Cue("", index * CUE_MS, (index + 1) * CUE_MS, text, text)
-        for index, text in enumerate(f"a tone of {pitch} hertz" for pitch in pitches)
-    ]
+    cues = [Cue("", index * cue_ms, (index + 1) * cue_ms, text, text) for index, text in enumerate(texts)]
     path.with_suffix(".vtt").write_text(format_webvtt(cues))

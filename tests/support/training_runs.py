@@ -24,13 +24,11 @@ import pytest
 import yaml
 from warm_parent import REPOSITORY, ForkedRun
 
-from recipe.audio.decoding import encode_flac
 from recipe.backend.events import Outbox
-from recipe.captions.reader import Cue, format_webvtt
 from recipe.training.arguments import fingerprint, parse_arguments
 from recipe.training.checkpoints import COMPLETION_FILE, list_checkpoints
+from recipe.training.self_test import write_tones
 
-SAMPLE_RATE = 16_000
 CUE_MS = 7_000
 USER = "user-1"
 SECONDS_PER_ATTEMPT = 300.0  # a run takes 10; a busy machine more
@@ -67,16 +65,9 @@ class MissedMoment(Exception):  # noqa: N818 - not an error of the run
 
 def write_recording(path: Path, num_cues: int, seed: int = 0) -> None:
     """`path`.flac and `path`.vtt: tones, and captions of uneven length that name them."""
-    random = np.random.default_rng(seed)
-    pitches = random.integers(200, 2000, size=num_cues).tolist()
-    times = np.arange(CUE_MS * SAMPLE_RATE // 1000) / SAMPLE_RATE
-    sound = np.concatenate([np.sin(2 * np.pi * pitch * times) for pitch in pitches])
-    path.with_suffix(".flac").write_bytes(encode_flac((sound * 8000).astype(np.int16)))
-    cues = [
-        Cue("", index * CUE_MS, (index + 1) * CUE_MS, text, text)
-        for index, text in enumerate(f"A tone of {pitch} hertz{' again' * (pitch % 4)}." for pitch in pitches)
-    ]
-    path.with_suffix(".vtt").write_text(format_webvtt(cues))
+    pitches = np.random.default_rng(seed).integers(200, 2000, size=num_cues).tolist()
+    texts = [f"A tone of {pitch} hertz{' again' * (pitch % 4)}." for pitch in pitches]
+    write_tones(path, pitches, texts, CUE_MS)
 
 
 def clean_environment(**more: str) -> dict[str, str]:

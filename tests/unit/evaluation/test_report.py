@@ -4,20 +4,14 @@ from dataclasses import replace
 
 import pytest
 from datasets import Dataset
-from tiny_trainers import make_example, make_examples, tiny_whisper
+from tiny_trainers import make_example, make_examples
 
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.report import Evaluation, Transcript, compare, evaluate_model
 from recipe.evaluation.transcription import Decoding
-from recipe.model.whisper import Whisper
 
 SENTENCE = "I won't pay twenty dollars."
 LANGUAGES = ("en", "fr", "zh", "fr")
-
-
-@pytest.fixture(scope="module")
-def whisper(tmp_path_factory) -> Whisper:
-    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

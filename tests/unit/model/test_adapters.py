@@ -17,7 +17,6 @@ from tiny_trainers import (
     make_windows,
     resume,
     stopped,
-    tiny_whisper,
     trained,
 )
 
@@ -30,11 +29,6 @@ ERRORS = {2: 3, 4: 5}
 LORA = ModelArguments(lora_rank=4, lora_alpha=8)
 
 Build = Callable[..., WhisperTrainer]
-
-
-@pytest.fixture(scope="module")
-def whisper(tmp_path_factory: pytest.TempPathFactory) -> Whisper:
-    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

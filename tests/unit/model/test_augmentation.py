@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from tiny_trainers import make_example, make_examples, tiny_whisper
+from tiny_trainers import make_example, make_examples
 from transformers import WhisperFeatureExtractor
 
 from recipe.audio.decoding import encode_flac
@@ -13,7 +13,6 @@ from recipe.audio.mel import log_mel
 from recipe.data.windows import Segment
 from recipe.model.augmentation import SPEEDS, Alteration, Augmentation
 from recipe.model.inputs import ViewProbabilities, WindowDataset
-from recipe.model.whisper import Whisper
 
 SECOND = 16_000
 AT_MS = 10_000
@@ -172,11 +171,6 @@ def test_masked_digital_silence_stays_digital_silence():
 
 
 # In the dataset
-
-
-@pytest.fixture(scope="module")
-def whisper(tmp_path_factory) -> Whisper:
-    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

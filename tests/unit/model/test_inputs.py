@@ -20,12 +20,6 @@ from recipe.model.inputs import (
     collate,
     load_captions,
 )
-from recipe.model.whisper import Whisper
-
-
-@pytest.fixture(scope="module")
-def whisper(tmp_path_factory) -> Whisper:
-    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,10 @@
 import pytest
 from datasets import Dataset
-from tiny_trainers import make_example, make_examples, tiny_whisper
+from tiny_trainers import make_example, make_examples
 
-from recipe.model.whisper import Whisper
 from recipe.screening.label_scores import score_labels
 
 WORDS = ["bonjour", "", "à demain", "une phrase bien plus longue que les autres"]
-
-
-@pytest.fixture(scope="module")
-def whisper(tmp_path_factory) -> Whisper:
-    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

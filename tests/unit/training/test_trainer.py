@@ -17,7 +17,6 @@ from tiny_trainers import (
     make_windows,
     resume,
     stopped,
-    tiny_whisper,
     trained,
     weights,
 )
@@ -89,11 +88,6 @@ def test_low_precision_logits_are_summed_in_float32(logits):
 
 
 Build = Callable[..., WhisperTrainer]
-
-
-@pytest.fixture(scope="module")
-def whisper(tmp_path_factory: pytest.TempPathFactory) -> Whisper:
-    return tiny_whisper(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -308,6 +308,17 @@ def test_what_can_be_read_of_a_damaged_outbox_is_kept_with_its_state_and_keys(tm
     assert (tmp_path / "events.sqlite.damaged").exists()
 
 
+@pytest.mark.parametrize("name", [b"indexterminal_events", b"viewwaiting", b"tableattempts"])
+def test_a_schema_whose_names_are_no_text_is_a_damaged_outbox(tmp_path, outbox, name):
+    fill(outbox, "initializing", "loading_model")
+    path = tmp_path / "events.sqlite"
+    content = path.read_bytes()
+    assert name in content
+    path.write_bytes(content.replace(name, name[:-4] + b"\xc5" + name[-3:]))
+    assert Outbox(path, "job-1").append("model_loaded") == 3
+    assert (tmp_path / "events.sqlite.damaged").exists()
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_bits_flip_no_operation_raises_and_the_sequence_rises(tmp_path, data):

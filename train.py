@@ -19,7 +19,7 @@ from transformers import set_seed
 from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset, write_dataset_report
 from recipe.data.manifest import Recording
 from recipe.data.sources import fetch_recordings
-from recipe.errors import RecipeError
+from recipe.errors import InterruptedTraining, RecipeError
 from recipe.evaluation.report import Evaluation, evaluate_model, write_report
 from recipe.model.adapters import add_adapters, merge_adapters
 from recipe.model.whisper import Whisper, load_whisper
@@ -45,7 +45,7 @@ def main() -> None:
         with Attempt(parse_arguments(), os.environ) as attempt:
             if not attempt.is_finished():
                 train_whisper(attempt)
-    except (RecipeError, OSError) as error:  # before it began: an attempt's end is the end of the process
+    except (RecipeError, InterruptedTraining, OSError) as error:  # an attempt's end is that of the process
         refuse(find_output_dir(), error)
 
 

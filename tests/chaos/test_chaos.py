@@ -200,6 +200,7 @@ def disturb(life: Life, name: str, stage: str) -> bool:
         life.wait_for(stage, process)
         disturbance.act(life, process)
         code = process.wait(120)
+        life.story.append(f"{name} at {stage}: {code}{', odd network' * life.site.network.is_odd}")
         assert_nobody_is_left(process)
     except MissedMoment:
         assert process.wait(120) == 0, life.run.output[-4000:]
@@ -207,7 +208,6 @@ def disturb(life: Life, name: str, stage: str) -> bool:
     finally:
         kill_session(process)
         (life.run.folder / "ballast").unlink(missing_ok=True)
-    life.story.append(f"{name} at {stage}: {code}{', odd network' if life.site.network.is_odd else ''}")
     written = life.run.output[told:]
     assert code in disturbance.exit_codes, (life.story, written[-4000:])
     if code == 1:
@@ -221,7 +221,10 @@ def assert_nobody_is_left(process: Process) -> None:
     def left() -> list[psutil.Process]:
         return [other for other in psutil.process_iter() if _session_of(other) == process.pid]
 
-    wait_for(lambda: not left(), 20)
+    try:
+        wait_for(lambda: not left(), 20)
+    except AssertionError:
+        raise AssertionError([other.as_dict(["cmdline", "status", "ppid"]) for other in left()]) from None
 
 
 def _session_of(process: psutil.Process) -> int:
@@ -248,7 +251,9 @@ def assert_promise(life: Life, quiet: TrainingRun) -> None:
     assert told.count(Stage.COMPLETED) == 1, story
     assert not {Stage.CANCELLED} & set(told), story
     if not life.is_outbox_damaged:
-        assert received == run.events, story
+        known = run.events  # the end of an attempt on a full disk is sent, and cannot be kept
+        kept = [event for event in received if event in known or event["status"] != Stage.FAILED]
+        assert kept == known, story
         assert numbers == list(range(1, len(received) + 1)), story
         assert works(received) == works(quiet.events), story
 

@@ -6,12 +6,13 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from recipe.errors import DiskError, RecipeError
 
 MIN_FREE_BYTES = 16 << 20
-"""With less, any error is taken for the disk's: libraries have odd names for a full one."""
+"""With less, or where nothing can be written, any error is the disk's: libraries have odd names for it."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
@@ -27,14 +28,12 @@ def explain_disk(folder: Path, error: BaseException | None = None) -> DiskError 
     """
     if isinstance(error, RecipeError):
         return None
-    for cause in _causes(error):
+    for cause in chain(_causes(error), _causes(_try_writing(folder))):
         number, place = _read_cause(cause, folder)
         if number in _FULL:
             return _describe_full(_find_full(place) or place, os.strerror(number))
         if number == errno.EROFS or (number in _READ_ONLY and place.is_relative_to(folder)):
             return _describe_read_only(place, os.strerror(number))
-    if error is None and not os.access(find_existing(folder), os.W_OK):
-        return _describe_read_only(folder, "no permission to write")
     full = _find_full(folder)
     return _describe_full(full, os.strerror(errno.ENOSPC)) if full else None
 
@@ -55,6 +54,17 @@ def _find_full(folder: Path) -> Path | None:
     return next((place for place in places if free_bytes(place) < MIN_FREE_BYTES), None)
 
 
+def _try_writing(folder: Path) -> OSError | None:
+    """How a write to the folder fails; only that shows a disk that went read-only by an error of its own."""
+    try:
+        with tempfile.TemporaryFile(dir=find_existing(folder)) as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as error:
+        return OSError(error.errno, error.strerror)  # about the folder, not about this file
+    return None
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -70,8 +80,9 @@ def _read_cause(cause: BaseException, folder: Path) -> tuple[int, Path]:
     if isinstance(cause, OSError) and cause.errno:
         is_named = isinstance(cause.filename, str | os.PathLike)
         return cause.errno, Path(cause.filename).parent if is_named else folder
-    is_full = os.strerror(errno.ENOSPC) in str(cause)  # as a library in Rust or C++ quotes it
-    return errno.ENOSPC if is_full else 0, folder
+    # As a library in Rust or C++ quotes it.
+    quoted = (number for number in (*_FULL, errno.EROFS) if os.strerror(number) in str(cause))
+    return next(quoted, 0), folder
 
 
 def _describe_full(place: Path, reason: str) -> DiskError:

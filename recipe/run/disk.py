@@ -16,6 +16,8 @@ MIN_FREE_BYTES = 16 << 20
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_GONE = frozenset({errno.EIO, errno.ENXIO, errno.ESTALE, errno.ENOTCONN})
+"""Of a disk that fails or was taken away; where no file is named, a terminal or a connection may say it."""
 _SQLITE = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 
 
@@ -32,7 +34,7 @@ def explain_disk(folder: Path, error: BaseException | None = None) -> DiskError 
         number, place = _read_cause(cause, folder)
         if number in _FULL:
             return _describe_full(_find_full(place) or place, os.strerror(number))
-        if number == errno.EROFS or (number in _READ_ONLY and place.is_relative_to(folder)):
+        if number == errno.EROFS or (number in _READ_ONLY | _GONE and place.is_relative_to(folder)):
             return _describe_read_only(place, os.strerror(number))
     full = _find_full(folder)
     return _describe_full(full, os.strerror(errno.ENOSPC)) if full else None
@@ -45,7 +47,8 @@ def free_bytes(folder: Path) -> int:
 
 def find_existing(folder: Path) -> Path:
     """The folder itself, or the nearest above it that exists."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    places = (folder, *folder.absolute().parents)
+    return next(place for place in places if os.path.isdir(place))  # noqa: PTH112 - Path's raises if it is gone
 
 
 def _find_full(folder: Path) -> Path | None:
@@ -61,7 +64,7 @@ def _try_writing(folder: Path) -> OSError | None:
             file.write(b"x")
             file.flush()
     except OSError as error:
-        return OSError(error.errno, error.strerror)  # about the folder, not about this file
+        return OSError(error.errno, error.strerror, str(folder / "file"))  # of the folder that was meant
     return None
 
 
@@ -78,8 +81,9 @@ def _read_cause(cause: BaseException, folder: Path) -> tuple[int, Path]:
     if isinstance(cause, sqlite3.Error):
         return _SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, 0), folder
     if isinstance(cause, OSError) and cause.errno:
-        is_named = isinstance(cause.filename, str | os.PathLike)
-        return cause.errno, Path(cause.filename).parent if is_named else folder
+        if isinstance(cause.filename, str | bytes | os.PathLike):
+            return cause.errno, Path(os.fsdecode(cause.filename)).parent
+        return 0 if cause.errno in _GONE else cause.errno, folder
     # As a library in Rust or C++ quotes it.
     quoted = (number for number in (*_FULL, errno.EROFS) if os.strerror(number) in str(cause))
     return next(quoted, 0), folder

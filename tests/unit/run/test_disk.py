@@ -43,6 +43,10 @@ ERRORS: dict[str, tuple[Callable[[Path], BaseException], str]] = {
         lambda run: os_error(errno.EACCES, str(run / "x")),
         "run cannot be written: Permission",
     ),
+    "gone": (
+        lambda run: OSError(errno.EIO, os.strerror(errno.EIO), bytes(run / "logs" / "x")),
+        "run/logs cannot be written: Input/output error",
+    ),
     "behind another error": (lambda run: chained(os_error(errno.ENOSPC)), "The disk of .*run is full"),
     "in a library's words": (
         lambda run: RuntimeError("I/O error: No space left on device (os error 28)"),
@@ -72,6 +76,8 @@ def test_the_sentence_names_folder_free_space_and_what_to_do(
         RuntimeError("shapes do not match"),
         os_error(errno.ECONNRESET),
         os_error(errno.EACCES, "/elsewhere/x"),
+        os_error(errno.EIO),
+        os_error(errno.EIO, "/elsewhere/x"),
         DataError("The disk of this recording is full of noise."),
         sqlite3.OperationalError("database is locked"),
     ],

@@ -192,6 +192,9 @@ def test_code_beside_the_weights_is_never_run(folder, monkeypatch):
     auto_map = dict.fromkeys(classes, "evil.Evil") | {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}
     for file in ("config.json", "preprocessor_config.json", "processor_config.json", "tokenizer_config.json"):
         change(folder / file, auto_map=auto_map)
+    stranger = {"feature_extractor_type": "Evil", "auto_map": auto_map}  # a class of its own is asked for
+    change(folder / "preprocessor_config.json", **stranger)
+    change(folder / "processor_config.json", feature_extractor=stranger)
     with suppress(TrainingError):
         load_whisper(ModelArguments(str(folder)))
 

@@ -184,6 +184,7 @@ class Outbox:
         except sqlite3.Error as error:
             logger.debug("The events cannot be read now: %s", error)
             found = []
+        self._newest = max([self._newest, *(event["sequence"] for event in found)])
         return found + [event for event in self._unwritten if event["sequence"] > after]
 
     def has_told(self, status: Stage) -> bool:

@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import numpy as np
@@ -192,6 +193,18 @@ def test_the_end_of_an_attempt_that_cannot_be_written_is_sent_once(outbox, unwri
     again = Outbox(tmp_path / "events.sqlite", "job-1")
     assert again.begin_attempt() == 2
     assert again.append("resumed") == 3, "the sequence goes on after what was only sent"
+
+
+def test_the_end_on_a_disk_that_is_gone_comes_after_all_that_was_read_before(outbox, tmp_path, monkeypatch):
+    watching = Outbox(tmp_path / "events.sqlite", "job-1")
+    outbox.append("initializing")
+    outbox.append("loading_model")
+    assert len(watching.events()) == 2
+    gone = sqlite3.OperationalError("disk I/O error")
+    gone.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    monkeypatch.setattr(sqlite3, "connect", Mock(side_effect=gone))
+    (tmp_path / "events.sqlite.sequence").unlink()
+    assert watching.append("failed") == 3
 
 
 def test_both_processes_of_an_attempt_give_its_end_one_id_and_another_attempt_another(tmp_path, unwritable):

@@ -57,7 +57,8 @@ STAGES = (
     *(Stage.SAVING_MODEL, Stage.COMPLETED),
 )
 NOT_OF_THE_WORK = {
-    *(Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS, Stage.RESUMED, Stage.INTERRUPTED, Stage.FAILED)
+    *(Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS, Stage.RESUMED),
+    *(Stage.INTERRUPTED, Stage.FAILED, Stage.COMPLETED),
 }
 """Stages of events that tell of time or of an attempt."""
 
@@ -102,6 +103,7 @@ class Life:
         has_disk: Whether the folder is a small disk of its own, which can be filled.
         story: What happened, a line each, for whoever has to find out why it ended badly.
         is_outbox_damaged: Whether events may be lost, and numbers left out.
+        num_results_damaged: How often a finished run had to be finished again, which is told again.
     """
 
     site: Site
@@ -110,6 +112,7 @@ class Life:
     has_disk: bool
     story: list[str] = field(default_factory=list)
     is_outbox_damaged: bool = False
+    num_results_damaged: int = 0
 
     def wait_for(self, stage: str, process: Process) -> None:
         """Return a moment after the run, in whatever attempt, came to a stage."""
@@ -134,6 +137,7 @@ class Life:
             name = self.source.choice(list(DAMAGES))
             self.story.append(f"damaged: {path.relative_to(self.run.folder)}: {name}")
             DAMAGES[name](path)
+            self.num_results_damaged += path.name == "result.json"
             self.is_outbox_damaged |= path.name.startswith(self._outbox().name)
 
     def _outbox(self) -> Path:
@@ -248,7 +252,7 @@ def assert_promise(life: Life, quiet: TrainingRun) -> None:
     assert len({event["event_id"] for event in received}) == len(received), story
     told = [event["status"] for event in received]
     assert told[-1] == Stage.COMPLETED, story
-    assert told.count(Stage.COMPLETED) == 1, story
+    assert told.count(Stage.COMPLETED) <= 1 + life.num_results_damaged, story
     assert not {Stage.CANCELLED} & set(told), story
     if not life.is_outbox_damaged:
         known = run.events  # the end of an attempt on a full disk is sent, and cannot be kept

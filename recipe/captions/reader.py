@@ -92,6 +92,7 @@ def read_language(path: Path) -> str | None:
 def read_captions(
     path: Path,
     *,
+    language: str | None = None,
     duration_ms: int | None = None,
     suppressed_symbols: frozenset[str] = frozenset(),
 ) -> Captions:
@@ -99,6 +100,7 @@ def read_captions(
 
     Args:
         path: The file.
+        language: Code of the language that the captions are wanted in; None if nobody said it.
         duration_ms: Length of the recording's audio, to judge cues near its end.
         suppressed_symbols: Texts that the model can never produce.
 

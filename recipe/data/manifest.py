@@ -27,6 +27,7 @@ _LANGUAGE_TAG = re.compile(r"(?P<name>.+)\.(?P<tag>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 FileType = Literal["audio", "transcript"]
+Side = Literal["train", "held_out", ""]
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,25 @@ class LocalFile:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """A sentence with its own sound: a row of a table.
+
+    Attributes:
+        audio: The file that holds it.
+        text: What is said in it.
+        start_ms: Where it starts in the file.
+        end_ms: Where it ends in the file; None for the file's end.
+    """
+
+    audio: LocalFile
+    text: str
+    start_ms: int = 0
+    end_ms: int | None = None
+
+
+@dataclass(frozen=True)
 class Recording:
-    """One audio file with its captions.
+    """One audio file with its captions, or sentences of one voice.
 
     Attributes:
         name: The audio's file name without extension; unique in a dataset.
@@ -60,6 +78,11 @@ class Recording:
         transcript: The caption file, likewise.
         language_tag: The tag in the captions' file name, such as "fr-CA"; "" if there is none.
         language: Whisper's code of the language spoken; "" until it is settled.
+        group: Speaker, session or channel, where one is known: recordings of one group stay on one side.
+        side: Where a dataset brings a split, the side that this recording is on; "" leaves it to ours.
+        is_automatic: Whether the captions are another model's words.
+        notes: What was found beside it and not used, a sentence each, for the report.
+        clips: Sentences that take the place of `audio` and `transcript`.
     """
 
     name: str
@@ -67,6 +90,11 @@ class Recording:
     transcript: LocalFile
     language_tag: str = ""
     language: str = ""
+    group: str = ""
+    side: Side = ""
+    is_automatic: bool = False
+    notes: tuple[str, ...] = ()
+    clips: tuple[Clip, ...] = ()
 
 
 def list_folder(folder: Path) -> list[ManifestEntry]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from recipe.arguments import caption_language
 from recipe.audio.decoding import Audio, AudioLimits, decode_audio, silence, slice_samples
 from recipe.audio.voice import MAX_VOICE_MS, VoiceMeter, has_voice, voice_ms
 from recipe.captions.reader import Action, Captions, Cue, Note, read_captions
@@ -188,6 +189,7 @@ def _read_transcript(
         try:
             captions = read_captions(
                 recording.transcript.path,
+                language=caption_language(recording.language or None, settings.task),
                 duration_ms=audio.duration_ms if audio else None,
                 suppressed_symbols=settings.suppressed_symbols,
             )

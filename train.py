@@ -14,6 +14,11 @@ failed, 143 interrupted. `accelerate launch` makes 1 of all but 0; result.json a
 import os
 from dataclasses import asdict
 
+from recipe.training.first_look import look_first
+
+if __name__ == "__main__":
+    look_first()  # before torch loads, which takes longer
+
 from transformers import set_seed
 
 from recipe.data.caption_choice import Wanted

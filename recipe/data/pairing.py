@@ -78,23 +78,6 @@ def list_recordings(folder: Path, language: str = "") -> list[Recording]:
     return [replace(recording, language=language) for recording in recordings]
 
 
-def check_pairing(pairing: Pairing, folder: Path) -> None:
-    """Refuse a folder of whose audio files none has captions or a text.
-
-    Raises:
-        DataError: naming what lies there.
-    """
-    recordings = pairing.recordings
-    if any(item.clips or (item.transcript.path and not item.problem) for item in recordings):
-        return
-    problems = [f"{item.name}: {item.problem or item.transcript.error}" for item in recordings[:MAX_NAMED]]
-    raise DataError(
-        f"No audio file in the data folder {folder} has captions that can be used: {'; '.join(problems)}"
-        f"{_count_more(recordings)}. Put files such as talk.vtt or talk.srt beside talk.m4a. "
-        + " ".join(pairing.warnings)
-    )
-
-
 def pair_recordings(
     entries: Iterable[ManifestEntry],
     files: Mapping[str, LocalFile],
@@ -285,7 +268,7 @@ def _describe_unpaired(filenames: Sequence[str], names: Sequence[str], index: _A
     found = [(filename, index.find_similar(filename, names)) for filename in filenames[:MAX_NAMED]]
     shown = ", ".join(f"{name} (did you mean {near}?)" if near else name for name, near in found)
     what = "1 caption file is" if len(filenames) == 1 else f"{len(filenames)} caption files are"
-    return [f"{what} not used, since no one audio file has that name: {shown}{_count_more(filenames)}."]
+    return [f"{what} not used, since no one audio file has that name: {shown}{count_more(filenames)}."]
 
 
 def _describe_automatic(recordings: Sequence[Recording]) -> list[str]:
@@ -295,7 +278,7 @@ def _describe_automatic(recordings: Sequence[Recording]) -> list[str]:
     warning = (
         f"{len(names)} of {len(recordings)} recordings have captions that a machine made: they are another "
         "model's words, and its mistakes are learnt as if they were said; --auto_captions skip leaves them "
-        f"out ({', '.join(names[:MAX_NAMED])}{_count_more(names)})."
+        f"out ({', '.join(names[:MAX_NAMED])}{count_more(names)})."
     )
     return [warning]
 
@@ -307,5 +290,6 @@ def _describe_ignored(names: Sequence[str]) -> list[str]:
     return [f"Files that are no recordings were passed over: {found}."]
 
 
-def _count_more(items: Sequence[object]) -> str:
+def count_more(items: Sequence[object]) -> str:
+    """What follows the first `MAX_NAMED` of them in a sentence."""
     return f" and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""

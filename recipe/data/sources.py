@@ -9,7 +9,8 @@ from recipe.backend.client import BackendClient
 from recipe.data.caption_choice import Wanted
 from recipe.data.download import DownloadProgress, FileRequest, download_files, local_name
 from recipe.data.manifest import LocalFile, read_manifest
-from recipe.data.pairing import Pairing, check_pairing, pair_recordings, read_folder
+from recipe.data.pairing import Pairing, pair_recordings, read_folder
+from recipe.data.usable import check_usable
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,15 @@ class Downloads:
 
 
 def check_source(source: SourceArguments) -> None:
-    """Refuse a folder of which names alone tell, in any language, that nothing can be trained on.
+    """Refuse a folder in which there is nothing to train on in any language.
 
     Raises:
         DataError: naming what lies there.
     """
     if source.data_dir:
         pairing = read_folder(Path(source.data_dir))
-        if not any(recording.problem for recording in pairing.recordings):
-            check_pairing(pairing, Path(source.data_dir))
+        if not any(recording.problem for recording in pairing.recordings):  # the language may decide it
+            check_usable(pairing, Path(source.data_dir))
 
 
 def fetch_recordings(source: SourceArguments, wanted: Wanted, downloads: Downloads) -> Pairing:
@@ -50,12 +51,12 @@ def fetch_recordings(source: SourceArguments, wanted: Wanted, downloads: Downloa
         downloads: How files are had from the backend.
 
     Raises:
-        DataError: as `list_folder` and `check_pairing` do, or because the disk is full.
+        DataError: as `list_folder` and `check_usable` do, or because the disk is full.
         AuthenticationError: the backend refuses the credentials.
     """
     if source.data_dir:
         pairing = read_folder(Path(source.data_dir), wanted)
-        check_pairing(pairing, Path(source.data_dir))
+        check_usable(pairing, Path(source.data_dir))
         return pairing
     assert source.manifest_file
     assert downloads.client

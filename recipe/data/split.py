@@ -91,7 +91,11 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
     with_speech = [[name for name in part if reports[name].speech_ms] for part in parts]
     alone = {names[0] for names in with_speech if len(names) == 1} - held_out_names
     if not held_out_names and not alone:
-        held_out_names = choose_held_out({name: name for name in groups}, reports, fraction)
+        single = {name: name for name in groups}
+        together = keep_together(single, {name: report.group for name, report in reports.items()})
+        held_out_names = choose_held_out(together, reports, fraction) or choose_held_out(
+            single, reports, fraction
+        )
     split = _divide(load_examples(shards), held_out_names, alone if fraction else set(), fraction)
     split.warnings += [warning for _, warning in draws if warning]
     if fraction == 0 and not held_out_names:

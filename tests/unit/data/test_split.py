@@ -388,6 +388,13 @@ def test_one_channel_for_all_is_no_group_and_a_warning_says_so(tmp_path):
     ]
 
 
+def test_channels_stay_together_also_where_all_say_the_same(tmp_path):
+    readers = [make_shard(tmp_path, f"reader-{n}", [speak(i) for i in range(3)]) for n in range(6)]
+    give(readers[::2], group="a")
+    give(readers[1::2], group="b")
+    assert len({name[-1] in "024" for name in split_examples(readers, 0.2).held_out_names}) == 1
+
+
 def test_a_channel_in_two_languages_is_measured_in_both(tmp_path):
     shards = [*make_language(tmp_path, "en", 4), *make_language(tmp_path, "fr", 4)]
     give(shards[1:3] + shards[5:7], group="one")

@@ -6,10 +6,10 @@ that people and tools use. Whatever else stands there makes it the name of somet
 """
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import langcodes
@@ -44,7 +44,7 @@ class Kind(StrEnum):
 
 _WORDS: Mapping[Kind, str] = {
     Kind.PLAIN: "caption captions subtitle subtitles sub subs text texts txt transcript transcripts "
-    "transcription transcribed default full sous-titre sous-titres sous-titrage transcripción "
+    "transcription transcribed downsub-com default full sous-titre sous-titres sous-titrage transcripción "
     "transcripcion subtítulo subtítulos subtitulos legenda legendas transcrição transcricao sottotitoli "
     "sottotitolo trascrizione "
     "untertitel transkript ondertitel ondertitels ondertiteling undertexter undertekster tekstitys napisy "
@@ -63,6 +63,7 @@ _KINDS: Mapping[str, Kind] = {
 } | dict.fromkeys((extension[1:] for extension in AUDIO_EXTENSIONS | {".srt", ".vtt"}), Kind.PLAIN)
 
 _NO_CAPTIONS = frozenset({Kind.FORCED, Kind.OTHER})
+_PREFIX = regex.compile(r"(\[[^\]]+\]|\([^)]+\)|\u3010[^\u3011]+\u3011)\s*(?=\S)")
 _TRACK = regex.compile(r"(?:track|stream)\d*")
 _TOKENS = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 _CHUNKS = regex.compile(r"[\p{L}\p{M}\p{N}_-]+")
@@ -111,6 +112,7 @@ def primary_language(tag: str) -> str:
     return {"nb": "no", "nn": "no", "yue": "zh"}.get(code, code)
 
 
+@lru_cache(maxsize=4096)
 def read_suffix(suffix: str) -> Suffix | None:
     """What a suffix says; None if it is not all language and words of captions.
 
@@ -132,6 +134,17 @@ def read_suffix(suffix: str) -> Suffix | None:
         kinds |= {kind} if kind else set()
         words = words[num_words:]
     return _combine(tags, kinds)
+
+
+def split_prefix(stem: str) -> tuple[Suffix, str] | None:
+    """What brackets at the beginning of a name say of its language (`[English] Talk`), and the rest; or None.
+
+    Args:
+        stem: Folded (see `fold_name`).
+    """
+    match = _PREFIX.match(stem)
+    said = read_suffix(match[1]) if match else None
+    return (said, stem[match.end() :]) if match and said and said.language else None
 
 
 def is_quality(suffix: str) -> bool:
@@ -162,7 +175,7 @@ def _is_tag(parts: Sequence[str], *, is_dotted: bool) -> bool:
 def _find_kind(words: Sequence[str]) -> tuple[Kind | None, int]:
     """The kind that the first words say, and how many they are; 0 if they say none."""
     for num_words in range(min(MAX_PHRASE_WORDS, len(words)), 0, -1):
-        kind = _KINDS.get(" ".join(words[:num_words]))
+        kind = _KINDS.get(_join(words[:num_words]))
         if kind:
             return kind, num_words
     return None, int(bool(_TRACK.fullmatch(words[0])))
@@ -173,17 +186,22 @@ def _find_language(words: Sequence[str]) -> tuple[str, int]:
     if words[0].startswith("@"):
         return langcodes.standardize_tag(words[0][1:]), 1
     for num_words in range(min(MAX_PHRASE_WORDS, len(words)), 0, -1):
-        name = " ".join(word.removeprefix("@") for word in words[:num_words])
+        name = _join(words[:num_words])
         code = _look_up("language", name)
         if code and (len(name) >= MIN_NAME_LETTERS or not name.isascii() or name in SHORT_NAMES):
             return _add_variety(code, words, num_words)
     return "", 0
 
 
+def _join(words: Iterable[str]) -> str:
+    """A phrase of words, also of those that may be tags."""
+    return " ".join(word.removeprefix("@") for word in words)
+
+
 def _add_variety(code: str, words: Sequence[str], num_named: int) -> tuple[str, int]:
     """The tag with the script or country that stands behind the name: `Portuguese (Brazil)`."""
     for num_words in range(min(MAX_PHRASE_WORDS, len(words) - num_named), 0, -1):
-        name = " ".join(words[num_named : num_named + num_words])
+        name = _join(words[num_named : num_named + num_words])
         variety = _look_up("script", name) or _look_up("territory", name)
         if variety and langcodes.tag_is_valid(f"{code}-{variety}"):
             return f"{code}-{variety}", num_named + num_words

@@ -98,6 +98,9 @@ def taken(recording: Recording) -> str:
         ("wav/2021/03/a.wav", "vtt/2021/03/a.vtt", ""),
         ("media/talk.mp3", "subs/de/talk.vtt", "de"),
         ("clips/a/b/talk.flac", "clips/a/b/talk.vtt", ""),
+        ("Talk.mp4", "[English (auto-generated)] Talk [DownSub.com].srt", "en"),
+        ("Un discours.webm", "(Français) Un discours.vtt", "fr"),
+        ("[Live] 講演.mp4", "【日本語】[Live] 講演.srt", "ja"),
     ],
 )
 def test_names_pair_as_people_and_tools_write_them(audio, captions, tag):
@@ -136,6 +139,11 @@ def test_names_pair_as_people_and_tools_write_them(audio, captions, tag):
             id="a folder below",
         ),
         pytest.param(["b.wav", "a.wav"], {"a": "", "b": ""}, id="no captions"),
+        pytest.param(
+            ["t.f137.mp4", "t.f140.m4a", "t.en.vtt"],
+            {"t.f140": "t.en.vtt", "t.f137": ""},
+            id="the sound alone",
+        ),
         pytest.param(
             ["talk-2.mp3", "talk.mp3", "talk.vtt"], {"talk": "talk.vtt", "talk-2": ""}, id="one of two"
         ),

@@ -24,6 +24,7 @@ from recipe.data.manifest import (
     describe_files,
     list_folder,
     locate_files,
+    show_name,
 )
 from recipe.data.video_info import INFO_SUFFIX, VideoInfo, find_id, read_video_info
 from recipe.errors import DataError
@@ -192,12 +193,12 @@ class _AudioIndex:
 
     def find_similar(self, filename: str, names: Sequence[str]) -> str:
         """The file of these recordings whose name is most like a caption file's; "" if none is."""
-        stem = PurePosixPath(filename).stem
-        stems = [next((s for s, end in _split_ends(stem) if read_suffix(fold_name(end)) is None), stem), stem]
+        stem = fold_name(PurePosixPath(filename).stem)
+        *_, (without_tag, _) = takewhile(lambda parts: read_suffix(parts[1]), _split_ends(stem))
         choices = {name: fold_name(PurePosixPath(name).name) for name in names}
         found = [
-            process.extractOne(fold_name(item), choices, scorer=fuzz.ratio, score_cutoff=MIN_SIMILARITY)
-            for item in stems
+            process.extractOne(item, choices, scorer=fuzz.ratio, score_cutoff=MIN_SIMILARITY)
+            for item in (stem, without_tag)
         ]
         best = max(filter(None, found), key=lambda match: match[1], default=None)
         return self.audio[best[2]][0] if best else ""
@@ -283,7 +284,7 @@ def _read_infos(
 
 
 def _spoken_language(info: VideoInfo | None, wanted: Wanted) -> str:
-    return info.language or "" if info and not wanted.language else ""
+    return info.spoken if info and not wanted.language else ""
 
 
 def _describe_unpaired(filenames: Sequence[str], names: Sequence[str], index: _AudioIndex) -> list[str]:
@@ -291,7 +292,9 @@ def _describe_unpaired(filenames: Sequence[str], names: Sequence[str], index: _A
     if not filenames:
         return []
     found = [(filename, index.find_similar(filename, names)) for filename in filenames[:MAX_NAMED]]
-    shown = ", ".join(f"{name} (did you mean {near}?)" if near else name for name, near in found)
+    shown = ", ".join(
+        f"{show_name(name)}{f' (did you mean {show_name(near)}?)' if near else ''}" for name, near in found
+    )
     what = "1 caption file is" if len(filenames) == 1 else f"{len(filenames)} caption files are"
     return [f"{what} not used, since no one audio file has that name: {shown}{count_more(filenames)}."]
 

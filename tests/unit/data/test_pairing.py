@@ -168,6 +168,12 @@ def test_each_caption_file_finds_its_audio_among_several(names, expected):
             id="with a tag",
         ),
         pytest.param(["a.wav", "lost.vtt"], "that name: lost.vtt.", id="nothing is like it"),
+        pytest.param(
+            ["talk01.mp3", "talk02.mp3", "talk01.vtt", "talk-02.en.forced.srt"],
+            "talk-02.en.forced.srt (did you mean talk02.mp3?)",
+            id="only audio without captions is meant",
+        ),
+        pytest.param(["a.wav", "b\nc.vtt"], "that name: 'b\\nc.vtt'.", id="a line break"),
         pytest.param(["a.wav", "a.vtt", "b.vtt", "c.srt"], "2 caption files are not used", id="two"),
         pytest.param(
             ["x/talk.mp3", "y/talk.mp3", "talk.vtt"], "talk.vtt (did you mean", id="two could be meant"
@@ -280,6 +286,8 @@ def write_video(folder: Path, info: object, *captions: str, content: str = PEOPL
         ),
         pytest.param({"automatic_captions": {"fr": []}}, "", ["fr"], "fr", True, id="a machine's alone"),
         pytest.param({"subtitles": None, "language": None}, "fr", ["fr"], "fr", False, id="nothing is known"),
+        pytest.param({"language": "und"}, "", ["fr"], "fr", False, id="undetermined"),
+        pytest.param({"language": "English (US)"}, "", ["en"], "en", False, id="no tag"),
         pytest.param({"subtitles": {"hi": []}, "language": "hi"}, "", ["hi", "en"], "hi", False, id="Hindi"),
     ],
 )

@@ -75,6 +75,8 @@ def taken(recording: Recording) -> str:
         ("GMT20240102-100000_Recording_1920x1080.mp4", "GMT20240102-100000_Recording.transcript.vtt", ""),
         ("Vorlesung 3 720p.mp4", "Vorlesung 3.de.srt", "de"),
         ("aula.f140.m4a", "aula.pt-BR.vtt", "pt-BR"),
+        ("Réunion - 2024-01-02 - Recording.mp4", "Réunion - 2024-01-02 - Transcript.txt", ""),
+        ("Lecture 1_default.mp4", "Lecture 1_Captions_English (United States).vtt", "en-US"),
         ("talk.mp3", "talk.mp3.srt", ""),
         ("conférence.ogg", "conférence.ogg.fr.vtt", "fr"),
         ("talk.m4a", "talk.en_US.vtt", "en-US"),

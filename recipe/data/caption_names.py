@@ -32,8 +32,20 @@ LONG_CODES = frozenset({"yue", "haw", "fil", "ceb", "ckb", "kab", "ast", "gsw", 
 
 
 ALIASES = {
-    **{"jp": "ja", "cn": "zh", "cz": "cs", "ua": "uk", "gr": "el", "vn": "vi", "dk": "da", "us": "en-US"},
-    **{"chs": "zh-Hans", "cht": "zh-Hant", "zht": "zh-Hant", "pb": "pt-BR", "pob": "pt-BR", "spl": "es-419"},
+    "jp": "ja",
+    "cn": "zh",
+    "cz": "cs",
+    "ua": "uk",
+    "gr": "el",
+    "vn": "vi",
+    "dk": "da",
+    "us": "en-US",
+    "chs": "zh-Hans",
+    "cht": "zh-Hant",
+    "zht": "zh-Hant",
+    "pb": "pt-BR",
+    "pob": "pt-BR",
+    "spl": "es-419",
 }
 """Codes of countries and of subtitle collections that stand for languages, and are none of their own."""
 

@@ -62,6 +62,17 @@ def gpu_stats() -> list[dict[str, float]]:
         return [_stats_of_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
 
 
+def find_gpus() -> list[tuple[str, int]]:
+    """Name and bytes of memory of every GPU, as the driver tells, which takes nothing of them."""
+    with _open_nvml() as nvml:
+        if nvml is None:
+            return []
+        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+        return [
+            (nvml.nvmlDeviceGetName(handle), nvml.nvmlDeviceGetMemoryInfo(handle).total) for handle in handles
+        ]
+
+
 def _stats_of_gpu(nvml: ModuleType, index: int) -> dict[str, float]:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     stats: dict[str, float] = {"index": index}

@@ -1,4 +1,4 @@
-"""A disk that is full or cannot be written: recognised in whatever error it causes, told in a sentence."""
+"""A disk that is full, gone or cannot be written: known in whatever error it causes, told in a sentence."""
 
 import errno
 import os
@@ -15,6 +15,8 @@ MIN_FREE_BYTES = 16 << 20
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EEXIST})
+_GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.EIO})
 _SQLITE = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 
 
@@ -27,16 +29,42 @@ def explain_disk(folder: Path, error: BaseException | None = None) -> DiskError 
     """
     if isinstance(error, RecipeError):
         return None
+    folder = folder.absolute()
     for cause in _causes(error):
-        number, place = _read_cause(cause, folder)
-        if number in _FULL:
-            return _describe_full(_find_full(place) or place, os.strerror(number))
-        if number == errno.EROFS or (number in _READ_ONLY and place.is_relative_to(folder)):
-            return _describe_read_only(place, os.strerror(number))
+        number, path = _read_cause(cause, folder)
+        found = _explain_number(number, path, folder)
+        if found is not None:
+            return found
     if error is None and not os.access(find_existing(folder), os.W_OK):
         return _describe_read_only(folder, "no permission to write")
     full = _find_full(folder)
-    return _describe_full(full, os.strerror(errno.ENOSPC)) if full else None
+    if full:
+        return _describe_full(full, os.strerror(errno.ENOSPC))
+    return _describe_gone(folder, "it is not there") if error is None and not folder.is_dir() else None
+
+
+def _explain_number(number: int, path: Path, folder: Path) -> DiskError | None:
+    """What the number of an error of the system means, if that is the disk's fault.
+
+    Args:
+        number: 0 for another error.
+        path: What the error is about; the folder if that is not known.
+        folder: Of the run.
+    """
+    place, reason = path if path == folder else path.parent, os.strerror(number)
+    is_ours = path.is_relative_to(folder) or folder.is_relative_to(path)
+    if number in _FULL:
+        return _describe_full(_find_full(place) or place, reason)
+    if number == errno.EROFS or (number in _READ_ONLY and is_ours):
+        return _describe_read_only(place, reason)
+    if number == errno.EFBIG:
+        return _describe_limit(place, reason)
+    nearest = next(step for step in (path, *path.parents) if os.path.lexists(step))
+    if number in _IN_THE_WAY and is_ours and not nearest.is_dir():
+        return _describe_file_in_the_way(nearest)
+    # A socket has such numbers too, but no path.
+    is_gone = path != folder and is_ours and (number != errno.ENOENT or find_existing(folder) != folder)
+    return _describe_gone(folder, reason) if number in _GONE and is_gone else None
 
 
 def free_bytes(folder: Path) -> int:
@@ -46,7 +74,8 @@ def free_bytes(folder: Path) -> int:
 
 def find_existing(folder: Path) -> Path:
     """The folder itself, or the nearest above it that exists."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    # Unlike Path's, this one also says no of a disk that is lost.
+    return next(place for place in (folder, *folder.absolute().parents) if os.path.isdir(place))  # noqa: PTH112
 
 
 def _find_full(folder: Path) -> Path | None:
@@ -64,14 +93,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _read_cause(cause: BaseException, folder: Path) -> tuple[int, Path]:
-    """The number of an error of the system, 0 for another error, and the folder that it is about."""
+    """The number of an error of the system, 0 for another error, and the file or folder that it is about."""
     if isinstance(cause, sqlite3.Error):
         return _SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, 0), folder
     if isinstance(cause, OSError) and cause.errno:
-        is_named = isinstance(cause.filename, str | os.PathLike)
-        return cause.errno, Path(cause.filename).parent if is_named else folder
-    is_full = os.strerror(errno.ENOSPC) in str(cause)  # as a library in Rust or C++ quotes it
-    return errno.ENOSPC if is_full else 0, folder
+        is_named = isinstance(cause.filename, str | bytes | os.PathLike)
+        return cause.errno, Path(os.fsdecode(cause.filename)).absolute() if is_named else folder
+    # As a library in Rust or C++ quotes it.
+    quoted = (number for number in (errno.ENOSPC, errno.EFBIG) if os.strerror(number) in str(cause))
+    return next(quoted, 0), folder
 
 
 def _describe_full(place: Path, reason: str) -> DiskError:
@@ -87,4 +117,27 @@ def _describe_read_only(place: Path, reason: str) -> DiskError:
         f"{place} cannot be written: {reason}, {free_bytes(place) >> 20} MiB are free. Make it writable, or "
         "choose another folder (WHISPERTRAIN_RUNS_DIR for a worker, output_dir for train.py), and run the "
         "same job again."
+    )
+
+
+def _describe_limit(place: Path, reason: str) -> DiskError:
+    return DiskError(
+        f"A file in {place} may not grow as large as it must: {reason}. Raise the limit on the size of files "
+        "(ulimit -f), or choose a disk that takes larger ones, and run the same job again: it goes on from "
+        "its last whole checkpoint."
+    )
+
+
+def _describe_file_in_the_way(path: Path) -> DiskError:
+    return DiskError(
+        f"{path} is a file, and a folder is needed there. Move it away, or choose another folder "
+        "(WHISPERTRAIN_RUNS_DIR for a worker, output_dir for train.py), and run the same job again."
+    )
+
+
+def _describe_gone(folder: Path, reason: str) -> DiskError:
+    return DiskError(
+        f"{folder} is gone or does not answer: {reason}. Its disk was unmounted or lost, or the folder was "
+        "moved or removed meanwhile. Bring it back, and run the same job again: it goes on from its last "
+        "whole checkpoint."
     )

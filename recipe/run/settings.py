@@ -13,6 +13,16 @@ VOLUME_DIR = Path("/runpod-volume")
 """Where RunPod mounts a network volume."""
 
 
+def runs_on(volume_dir: Path) -> Path:
+    """Parent of the run folders that lie on a volume."""
+    return volume_dir / "whispertrain" / "runs"
+
+
+def models_on(volume_dir: Path) -> Path:
+    """Parent of the folders, one per job, that a volume keeps for runs whose own folders are elsewhere."""
+    return volume_dir / "whispertrain" / "models"
+
+
 @dataclass(frozen=True)
 class OperatorSettings:
     """Folders, limits and patience of one worker.
@@ -50,7 +60,7 @@ class OperatorSettings:
         """
         # The folder exists in some images without being a volume; only a mount outlives the worker.
         volume = volume_dir if volume_dir.is_mount() else None
-        default_runs_dir = volume / "whispertrain" / "runs" if volume else Path("runs").resolve()
+        default_runs_dir = runs_on(volume) if volume else Path("runs").resolve()
         return cls(
             runs_dir=_read_path(environment, "WHISPERTRAIN_RUNS_DIR") or default_runs_dir,
             models_dir=_read_path(environment, "WHISPERTRAIN_MODELS_DIR"),
@@ -76,8 +86,17 @@ class OperatorSettings:
 
     @property
     def delivery_dirs(self) -> tuple[Path, ...]:
-        """The folders below which any job may have its model delivered, but for the runs in them."""
+        """The folders below which any job may have its model delivered, but for the jobs' own in them."""
         return tuple(folder for folder in (self.publish_dir, self.volume_dir) if folder)
+
+    @property
+    def job_dirs(self) -> tuple[Path, ...]:
+        """Folders with one folder per job, where each may have its model delivered to its own only.
+
+        Those of a volume are other workers' too, wherever the runs of this one are.
+        """
+        on_volume = (runs_on(self.volume_dir), models_on(self.volume_dir)) if self.volume_dir else ()
+        return (self.runs_dir, *on_volume)
 
 
 def _read_path(environment: Mapping[str, str], name: str) -> Path | None:

@@ -30,6 +30,7 @@ T = TypeVar("T")
 CHECKSUM = "checksum"
 """Key of a state file's own SHA-256; a file without one is judged by its form alone."""
 
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
@@ -177,6 +178,16 @@ def _hash_version(path: Path, num_bytes: int, changed_ns: int) -> str:  # noqa: 
     return hash_file(path)
 
 
+def open_lock(path: Path) -> IO[str]:
+    """The file to lock, made if missing; as it is where its disk is read-only by now."""
+    try:
+        return path.open("a")
+    except OSError as error:
+        if error.errno not in _READ_ONLY or not path.is_file():
+            raise
+        return path.open()
+
+
 def acquire(lock: IO[str], conflict: str, wait_seconds: float = 0.0) -> None:
     """Lock an open file for this process alone, until it is closed.
 
@@ -186,7 +197,8 @@ def acquire(lock: IO[str], conflict: str, wait_seconds: float = 0.0) -> None:
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Network file systems give those who cannot write a shared lock only.
+            fcntl.flock(lock, (fcntl.LOCK_EX if lock.writable() else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise JobConflictError(conflict) from None

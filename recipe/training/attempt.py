@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
@@ -28,7 +28,7 @@ from recipe.data.partition import is_first_of_all, is_first_of_machine
 from recipe.errors import InterruptedTraining, JobConflictError, RecipeError, TrainingError
 from recipe.run.credentials import find_secrets, read_credential
 from recipe.run.disk import explain_disk
-from recipe.run.files import acquire, read_state, write_state
+from recipe.run.files import acquire, open_lock, read_state, write_state
 from recipe.run.folder import RunFolder
 from recipe.run.launch import die_with_parent
 from recipe.run.machine import system_stats
@@ -97,7 +97,7 @@ class Attempt:
         self._exit_code = 0
         self._flush_seconds = settings.flush_seconds
         output_dir.mkdir(parents=True, exist_ok=True)
-        self._lock = self.folder.train_lock.open("a")
+        self._lock = open_lock(self.folder.train_lock)
         if self.is_main:
             # A worker that was killed may have left a trainer behind that still writes its last checkpoint.
             acquire(
@@ -122,7 +122,9 @@ class Attempt:
 
     def __enter__(self) -> Self:
         if self.is_main:
-            self.folder.forget_error()
+            # A finished run is answered also where it cannot be written any more.
+            with suppress(OSError) if self.folder.read_result() else nullcontext():
+                self.folder.forget_error()
             self.outbox.begin_attempt()
             if self.backend:
                 self._sender = EventSender(self.outbox, self.backend)

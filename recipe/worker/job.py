@@ -38,7 +38,7 @@ from recipe.backend.path_segment import check_segment
 from recipe.errors import JobConflictError, JobError
 from recipe.publish.destination import HUB_NAME, find_destination_problems
 from recipe.run.credentials import read_credential
-from recipe.run.files import acquire, read_state, write_json, write_state
+from recipe.run.files import acquire, open_lock, read_state, write_json, write_state
 from recipe.run.folder import RunFolder
 from recipe.run.launch import REPOSITORY_DIR
 from recipe.run.settings import OperatorSettings
@@ -296,7 +296,7 @@ def open_run(runs_dir: Path, job: Job) -> Iterator[RunFolder]:
     """
     run = RunFolder(runs_dir / job.job_id)
     run.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with run.job_lock.open("w") as lock:
+    with open_lock(run.job_lock) as lock:
         acquire(
             lock,
             f"Job {job.job_id} is running already on a worker that shares this storage; wait for its answer, "

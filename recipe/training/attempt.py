@@ -30,7 +30,7 @@ from recipe.run.credentials import find_secrets, read_credential
 from recipe.run.disk import explain_disk
 from recipe.run.files import acquire, open_lock, read_state, write_state
 from recipe.run.folder import RunFolder
-from recipe.run.launch import die_with_parent
+from recipe.run.launch import die_with_parent, open_standard_streams
 from recipe.run.machine import system_stats
 from recipe.run.redaction import Redactor, redact_output
 from recipe.run.settings import OperatorSettings
@@ -300,6 +300,7 @@ def set_up_process() -> None:
     """
     if "ACCELERATE_MIXED_PRECISION" in os.environ:  # a launcher does not end its processes when it is killed
         die_with_parent(signal.SIGTERM)
+    open_standard_streams()
     redact_output(Redactor(find_secrets(os.environ)))
     level = logging.INFO if is_first_of_all(os.environ) else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", force=True)

@@ -24,8 +24,9 @@ from tqdm.auto import tqdm
 
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
+from recipe.data.download import forget_downloads
 from recipe.data.partition import is_first_of_all, is_first_of_machine
-from recipe.errors import InterruptedTraining, JobConflictError, RecipeError, TrainingError
+from recipe.errors import DataError, InterruptedTraining, JobConflictError, RecipeError, TrainingError
 from recipe.run.credentials import find_secrets, read_credential
 from recipe.run.disk import explain_disk
 from recipe.run.files import acquire, open_lock, read_state, write_state
@@ -254,6 +255,9 @@ class Attempt:
                 self.folder.write_error(failure["error"], failure["error_type"])
         except OSError as problem:
             logger.warning("The error could not be left in the run's folder: %s", problem)
+        if isinstance(error, DataError):
+            with suppress(OSError):
+                forget_downloads(self.folder.downloads)
         if not self.is_main:
             return
         if isinstance(error, InterruptedTraining):

@@ -73,6 +73,19 @@ def write_json(path: Path, value: object, writer: str = "") -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False), writer)
 
 
+def export_json(path: Path, value: object) -> None:
+    """Write a JSON file where somebody wants it, outside a run; what else is there is theirs.
+
+    Raises:
+        IsADirectoryError: a folder has this name.
+        OSError: it cannot be written.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, value)
+
+
 def write_state(path: Path, content: Mapping[str, Any], writer: str = "") -> None:
     """Write a state file, for `read_state`: the content, ready for JSON, with its checksum."""
     write_json(path, {**content, CHECKSUM: _checksum(content)}, writer)

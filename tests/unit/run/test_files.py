@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipe.errors import JobConflictError
-from recipe.run.files import acquire, open_lock, read_state, write_json, write_state
+from recipe.run.files import acquire, export_json, open_lock, read_state, write_json, write_state
 from recipe.run.launch import REPOSITORY_DIR
 
 
@@ -98,6 +98,13 @@ def test_a_folder_in_the_place_of_a_file_is_set_aside_by_the_next_write(tmp_path
     assert read_state(tmp_path / "x.json", Names) == Names([])
     for name in ("x.json", "x.json.part"):
         assert (tmp_path / f"{name}.damaged" / "inside").read_text() == "kept"
+
+
+def test_a_folder_that_is_no_runs_stays_where_it_is(tmp_path: Path) -> None:
+    export_json(tmp_path / "new" / "answer.json", {})
+    with pytest.raises(IsADirectoryError):
+        export_json(tmp_path / "new", {})
+    assert (tmp_path / "new" / "answer.json").read_text() == "{}"
 
 
 def test_a_lock_is_held_by_one_until_it_is_closed(tmp_path: Path) -> None:

@@ -249,7 +249,6 @@ def assert_promise(life: Life, quiet: TrainingRun) -> None:
         assert run.read("result.json")[part] == quiet.read("result.json")[part], story
     received = read_backend(life.site.backend, run.folder.name)
     numbers = [event["sequence"] for event in received]
-    assert numbers == sorted(set(numbers)), story
     assert len({event["event_id"] for event in received}) == len(received), story
     told = [event["status"] for event in received]
     assert told[-1] == Stage.COMPLETED, story

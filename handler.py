@@ -25,7 +25,7 @@ import psutil
 
 from recipe.errors import JobError, RecipeError
 from recipe.run.disk import explain_disk
-from recipe.run.files import write_json
+from recipe.run.files import export_json
 from recipe.run.folder import RunFolder
 from recipe.run.launch import build_train_command, count_gpus
 from recipe.run.redaction import Redactor
@@ -90,11 +90,12 @@ class Worker:
             sealed = describe_failure(_UNANSWERABLE, type(error).__name__, "")
         try:
             if self._settings.answer_file:
-                write_json(self._settings.answer_file, sealed)
+                export_json(self._settings.answer_file, sealed)
             for line in summarise_answer(sealed):
                 logger.info("%s", line)
         except Exception as error:  # noqa: BLE001 - the answer stands, shown or not
-            logger.warning("The answer was not shown in full: %s", type(error).__name__)
+            reason = error if isinstance(error, OSError) else type(error).__name__
+            logger.warning("The answer was not shown in full: %s", reason)
         return sealed
 
     async def _answer_or_explain(self, event: Event, redactor: Redactor) -> dict[str, Any]:
@@ -233,7 +234,10 @@ def main(worker: Worker | None = None) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     # One of the SDK's own checks imports torch here, and keeps memory on every GPU for as long as we live.
     os.environ.setdefault("RUNPOD_SKIP_AUTO_SYSTEM_CHECKS", "true")
-    worker = worker or Worker(OperatorSettings.from_environment(os.environ))
+    try:
+        worker = worker or Worker(OperatorSettings.from_environment(os.environ))
+    except RecipeError as error:
+        sys.exit(f"The worker cannot start: {error}")
     runpod.serverless.start({"handler": worker.handle})
 
 

@@ -36,7 +36,7 @@ from recipe.evaluation.asr_errors import AsrErrors
 from recipe.evaluation.report import Evaluation, Transcript, evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.whisper import Whisper, load_whisper
-from recipe.run.files import write_json
+from recipe.run.files import export_json
 from recipe.screening.languages import check_task, find_caption_language, settle_languages
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     print_errors(figures)
     print_details(figures)
     if arguments.json:
-        write_json(arguments.json, {"model": arguments.model, "task": task, **figures})
+        export_json(arguments.json, {"model": arguments.model, "task": task, **figures})
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -39,6 +39,7 @@ __all__ = [
     "Audio",
     "AudioLimits",
     "decode_audio",
+    "decode_beginning",
     "decode_flac",
     "encode_flac",
     "iter_audio_blocks",
@@ -162,6 +163,21 @@ def iter_audio_blocks(
             notes += timeline.describe() + _compare_with_claim(claimed_seconds, timeline.num_samples)
         if timeline.num_samples == 0:
             raise AudioError("no sound in it can be decoded: it is empty or damaged; upload it again")
+
+
+def decode_beginning(path: Path, max_ms: int) -> NDArray[np.int16]:
+    """As much of the sound of an audio or video file, from its beginning: int16 mono at 16 kHz.
+
+    Raises:
+        AudioError: as `decode_audio`.
+    """
+    max_samples = max_ms * SAMPLES_PER_MS
+    blocks: list[NDArray[np.int16]] = []
+    for block in iter_audio_blocks(path):
+        blocks.append(block)
+        if sum(map(len, blocks)) >= max_samples:
+            break
+    return np.concatenate(blocks)[:max_samples]
 
 
 def encode_flac(samples: NDArray[np.int16]) -> bytes:

@@ -117,7 +117,7 @@ class BackendClient:
             AuthenticationError: The backend refuses the credentials.
             MissingFileError: The backend does not have this file.
             BackendError: The file could not be had, all retries included.
-            DataError: The disk has no room for it.
+            DiskError: The disk has no room for it, or cannot be written.
         """
         path = self._build_path("uploads", user_id=user_id, filename=filename)
         part = PartialFile(destination)

@@ -15,7 +15,7 @@ import httpx
 from recipe.backend.address import set_io_deadline
 from recipe.backend.answers import UnavailableError
 from recipe.backend.limits import Clock, Limits, RateGuard
-from recipe.errors import BackendError, DataError
+from recipe.errors import BackendError, DiskError
 from recipe.run.disk import explain_disk
 from recipe.run.files import (
     clear_folder,
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 RESERVED_DISK_BYTES = 256 << 20
 """Left free beside a download, since a full disk fails later and elsewhere, with an odd message."""
+
+SOURCE_SUFFIX = ".source"
+"""Of the file about a download; one without it is not taken for whole, and asked for again."""
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.ASCII)
 
@@ -61,7 +64,7 @@ class PartialFile:
     def __init__(self, destination: Path) -> None:
         self.destination = destination
         self._part = destination.with_name(destination.name + ".part")
-        self._source = destination.with_name(destination.name + ".source")
+        self._source = destination.with_name(destination.name + SOURCE_SUFFIX)
 
     @property
     def num_bytes(self) -> int:
@@ -157,8 +160,7 @@ def receive(
     Raises:
         UnavailableError: The body was cut off, too slow, or does not fit what is on disk; worth a retry.
         BackendError: This is not the file, or it is too large.
-        DataError: The disk has no room for it.
-        DiskError: The disk is full or cannot be written.
+        DiskError: The disk has no room for it, or cannot be written.
     """
     _refuse_foreign_body(response)
     offset = _find_offset(response, part, asked)
@@ -180,7 +182,7 @@ def receive(
             os.fsync(file.fileno())
         return part.finish()
     except OSError as error:
-        raise explain_disk(part.destination.parent, error) or DataError(
+        raise explain_disk(part.destination.parent, error) or DiskError(
             f"A recording cannot be written to {part.destination.parent}: {error.strerror}."
         ) from error
 
@@ -247,7 +249,7 @@ def _find_validator(response: httpx.Response) -> str | None:
 def _check_disk(folder: Path, num_bytes: int) -> None:
     num_free = shutil.disk_usage(folder).free
     if num_free < num_bytes + RESERVED_DISK_BYTES:
-        raise DataError(
+        raise DiskError(
             f"The disk under {folder} has {num_free >> 20} MiB free; the next recording needs "
             f"{num_bytes >> 20} MiB and {RESERVED_DISK_BYTES >> 20} MiB to spare. Give the worker more disk."
         )

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.backend.client import BackendClient
-from recipe.errors import AuthenticationError, DataError, RecipeError, explain_error
+from recipe.backend.transfer import SOURCE_SUFFIX
+from recipe.errors import AuthenticationError, DiskError, RecipeError, explain_error
+from recipe.run.files import remove_file
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +99,7 @@ def download_files(
 
     Raises:
         AuthenticationError: The backend refuses the credentials; all other downloads are stopped.
-        DataError: The disk is full; likewise.
+        DiskError: The disk is full or cannot be written; likewise.
     """
     assert len({request.destination for request in requests}) == len(requests), "one destination per file"
     for folder in {request.destination.parent for request in requests}:
@@ -112,6 +114,12 @@ def download_files(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [future.result() for future in futures]
+
+
+def forget_downloads(folder: Path) -> None:
+    """Have every file asked for again: what was bad may be uploaded anew under the same name."""
+    for source in folder.glob(f"*{SOURCE_SUFFIX}"):
+        remove_file(source)
 
 
 class _Batch:
@@ -140,7 +148,7 @@ class _Batch:
                 on_bytes=lambda num_bytes: self._num_bytes.update({request.destination: num_bytes}),
                 stop=self.stop,
             )
-        except (AuthenticationError, DataError):
+        except (AuthenticationError, DiskError):
             raise
         except Exception as error:  # whatever a library makes of hostile bytes costs this file only
             reason = explain_error(error, "what the backend sent cannot be understood")

@@ -14,19 +14,15 @@ import hashlib
 import itertools
 import json
 import logging
-import multiprocessing
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -38,6 +34,7 @@ from datasets.table import MemoryMappedTable, concat_tables
 from recipe.audio.decoding import encode_flac, slice_samples
 from recipe.data.manifest import Recording
 from recipe.data.partition import Partition, is_first_of_machine
+from recipe.data.processes import start_pool, submit
 from recipe.data.quality import measure_window, split_words
 from recipe.data.recording import (
     PreparationSettings,
@@ -49,9 +46,7 @@ from recipe.data.report import RecordingReport
 from recipe.data.windows import Window
 from recipe.errors import RecipeError, explain_error
 from recipe.run.cpu_limit import CpuLimitError, limit_cpu
-from recipe.run.credentials import credentials_dropped, drop_credentials
 from recipe.run.files import hash_file, hash_once, read_state, replacing, set_aside, this_writer, write_state
-from recipe.run.launch import die_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -123,8 +118,8 @@ def build_shards(
         recordings: What came in.
         settings: What the examples depend on beside the files.
         output_dir: Folder of the shards.
-        num_workers: Processes; as many as there are cores if not given. 1 is this process itself, which then
-            dies with a file that crashes FFmpeg.
+        num_workers: Processes; as many as there are cores if not given. If 1 is given, it is this process
+            itself, which then dies with a file that crashes FFmpeg.
         partition: Which of them this machine makes.
         patience_seconds: How long to wait without a sign of the others before making theirs too.
         on_recording: Called after each recording.
@@ -190,14 +185,14 @@ def _map_table(path: Path, inode: int) -> MemoryMappedTable:  # noqa: ARG001 - o
 def _build_each(
     recordings: Sequence[Recording], settings: PreparationSettings, output_dir: Path, num_workers: int | None
 ) -> Iterator[Shard]:
-    num_workers = num_workers or os.cpu_count() or 1
+    num_processes = num_workers or os.cpu_count() or 1
     missing: list[_Item] = []
 
     def find(recording: Recording) -> tuple[Path, Shard | None]:
         path = shard_path(recording, settings, output_dir)
         return path, _find_shard(path)
 
-    with ThreadPoolExecutor(num_workers) as pool:  # hashing runs beside other threads
+    with ThreadPoolExecutor(num_processes) as pool:  # hashing runs beside other threads
         for recording, (path, found) in zip(recordings, pool.map(find, recordings), strict=True):
             if found:
                 yield found
@@ -206,7 +201,7 @@ def _build_each(
     if num_workers == 1:
         yield from itertools.starmap(_build_shard, missing)
     else:
-        yield from _build_in_processes(missing, num_workers)
+        yield from _build_in_processes(missing, num_processes)
 
 
 def _build_in_processes(items: Sequence[_Item], num_workers: int) -> Iterator[Shard]:
@@ -219,11 +214,11 @@ def _build_in_processes(items: Sequence[_Item], num_workers: int) -> Iterator[Sh
     interrupted: list[_Item] = []
     while waiting:
         in_work: dict[Future[Shard], _Item] = {}
-        with _start_pool(min(num_workers, len(waiting))) as pool:
+        with start_pool(min(num_workers, len(waiting))) as pool:
             try:
                 while waiting or in_work:
                     while waiting and len(in_work) < num_workers:
-                        future = _submit(pool, waiting[0])
+                        future = submit(pool, _build_shard, *waiting[0])
                         in_work[future] = waiting.popleft()
                     for future in wait(in_work, return_when=FIRST_COMPLETED).done:
                         yield future.result()
@@ -239,27 +234,14 @@ def _build_alone(item: _Item) -> Shard:
     recording, _, path = item
     logger.warning("A process died, perhaps over %r; it is prepared again, alone.", recording.name)
     try:
-        with _start_pool(1) as pool:
-            return _submit(pool, item).result()
+        with start_pool(1) as pool:
+            return submit(pool, _build_shard, *item).result()
     except BrokenProcessPool:
         reason = (
             "the process that reads it died twice: the file is damaged, or memory ran out; export the audio "
             "as FLAC or MP3, in shorter parts if it is long, and upload it again"
         )
         return _write_shard(recording, path, lose_recording(recording, reason))
-
-
-def _start_pool(num_workers: int) -> ProcessPoolExecutor:
-    # Fresh interpreters: a fork would inherit the locks of torch's threads.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(
-        num_workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
-    )
-
-
-def _submit(pool: ProcessPoolExecutor, item: _Item) -> Future[Shard]:
-    with _without_main_module(), credentials_dropped():  # this starts processes
-        return pool.submit(_build_shard, *item)
 
 
 def _find_shard(path: Path) -> Shard | None:
@@ -278,23 +260,6 @@ def _find_shard(path: Path) -> Shard | None:
         reason = str(error)
     set_aside(path, reason)
     return None
-
-
-@contextmanager
-def _without_main_module() -> Iterator[None]:
-    """In the body, spawned processes do not import `__main__`: with `train.py`, torch and all (4 s each)."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _start_worker(parent: int) -> None:
-    die_with_parent(parent=parent)
-    drop_credentials()
-    os.environ["OMP_NUM_THREADS"] = "1"  # every core has a worker; read when torch loads, if it does
 
 
 def _build_shard(recording: Recording, settings: PreparationSettings, path: Path) -> Shard:

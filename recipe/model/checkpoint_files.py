@@ -44,6 +44,22 @@ EXTRACTOR_BOUNDS = {
 }
 """The same of a feature extractor, wherever its settings are."""
 
+CONFIG_FRACTIONS = (
+    *("dropout", "attention_dropout", "activation_dropout"),
+    *("encoder_layerdrop", "decoder_layerdrop"),
+)
+"""What is in [0, 1) in `config.json`."""
+
+GENERATION_BOUNDS = {"num_beams": (1, 16), "num_return_sequences": (1, 16)}
+"""The same of `generation_config.json`, by which others use the published model: each beam costs memory."""
+
+GENERATION_TOKENS = (
+    *("no_timestamps_token_id", "decoder_start_token_id", "prev_sot_token_id"),
+    *("bos_token_id", "eos_token_id", "pad_token_id"),
+    *("suppress_tokens", "begin_suppress_tokens", "lang_to_id", "task_to_id"),
+)
+"""Where `generation_config.json` has numbers of tokens: one, a list, or an object with one for each name."""
+
 MAX_PARAMETERS = 5_000_000_000
 """large-v3 has 1.55 billion."""
 
@@ -65,10 +81,9 @@ def find_checkpoint_folder(name: str, revision: str) -> Path:
         TrainingError: if the files cannot be had, or are not what this recipe loads.
     """
     folder = Path(name) if Path(name).is_dir() else _download(name, revision)
-    _check_config(_read_object(folder / "config.json"))
-    timestamps = _read_object(folder / "generation_config.json").get("no_timestamps_token_id")
-    if not isinstance(timestamps, int):
-        raise TrainingError("its generation_config.json has no no_timestamps_token_id")
+    config = _read_object(folder / "config.json")
+    _check_config(config)
+    _check_generation(_read_object(folder / "generation_config.json"), config.get("vocab_size", 51_865))
     for file in ("preprocessor_config.json", "processor_config.json"):
         if (folder / file).exists():
             settings = _read_object(folder / file)
@@ -130,6 +145,10 @@ def _check_config(config: Mapping[str, Any]) -> None:
         if config.get(name) is not None:
             raise TrainingError(f"its config.json asks for {description} ({name})")
     _check_bounds("config.json", config, CONFIG_BOUNDS)
+    for name in CONFIG_FRACTIONS:
+        fraction = config.get(name, 0)
+        if type(fraction) not in {int, float} or not 0 <= fraction < 1:
+            raise TrainingError(f"its config.json says {name} {fraction!r:.40}, expected at least 0, below 1")
     size = {name: config.get(name, 0) for name in CONFIG_BOUNDS}
     width = size["d_model"]
     num_parameters = width * (
@@ -142,6 +161,23 @@ def _check_config(config: Mapping[str, Any]) -> None:
             f"its config.json describes {num_parameters / 1e9:,.1f} billion parameters, expected at most "
             f"{MAX_PARAMETERS / 1e9:g} billion"
         )
+
+
+def _check_generation(settings: Mapping[str, Any], vocab_size: int) -> None:
+    file = "generation_config.json"
+    if not isinstance(settings.get("no_timestamps_token_id"), int):
+        raise TrainingError(f"its {file} has no no_timestamps_token_id")
+    given = {name: value for name, value in settings.items() if value is not None}
+    _check_bounds(file, given, GENERATION_BOUNDS)
+    for name in GENERATION_TOKENS:
+        value = settings.get(name)
+        tokens = list(value.values()) if isinstance(value, dict) else value
+        for token in tokens if isinstance(tokens, list) else [tokens]:
+            # -1 stands for none in older files.
+            if token is not None and not (type(token) is int and -1 <= token < vocab_size):
+                raise TrainingError(
+                    f"its {file} says {name} {token!r:.40}, expected numbers of its {vocab_size:,} tokens"
+                )
 
 
 def _check_bounds(file: str, values: object, bounds: Mapping[str, tuple[int, int]]) -> None:

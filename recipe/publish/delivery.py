@@ -16,7 +16,7 @@ from recipe.publish.release import OnProgress, load_release
 from recipe.publish.staging import stage_model
 from recipe.publish.verification import verify_release
 from recipe.run.folder import RunFolder
-from recipe.run.settings import VOLUME_DIR
+from recipe.run.settings import VOLUME_DIR, models_on
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def default_destination(
     """The folder a model goes to when no destination is given, and a warning if it dies with the worker."""
     if volume_dir.is_mount():
         is_kept = run_dir.resolve().is_relative_to(volume_dir.resolve())
-        kept_dir = run_dir if is_kept else volume_dir / "whispertrain" / "models" / run_dir.name
+        kept_dir = run_dir if is_kept else models_on(volume_dir) / run_dir.name
         return RunFolder(kept_dir).model, None
     is_on_runpod = any(environment.get(name) for name in ("RUNPOD_POD_ID", "RUNPOD_ENDPOINT_ID"))
     warning = (

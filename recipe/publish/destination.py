@@ -178,19 +178,40 @@ def _check_allowed(
 def _check_allowed_folder(place: Path, text: str, run: RunFolder | None, operator: OperatorSettings) -> None:
     if not Path(text).is_absolute():  # it would mean another folder to the training than here
         raise JobError(f"The folder {text!r} is not absolute; give it from the root on, as /folder/model.")
-    if place.is_relative_to(operator.runs_dir.resolve()):
-        if run is not None and place != run.path.resolve() / run.model.name:
+    for parent in (folder.resolve() for folder in operator.job_dirs):
+        if not place.is_relative_to(parent):
+            continue
+        if run is not None and place != parent / run.path.name / run.model.name:
             raise JobError(
-                f"The folder {text!r} lies in the folder of this worker's runs, where a job may have its own "
-                f"folder {run.model.name!r} only, which is the default; leave the option out."
+                f"The folder {text!r} lies in the folder of the workers' runs or their models, where a job "
+                f"may have its own folder {run.model.name!r} only, which is the default; leave the option "
+                "out."
             )
         return
+    if _is_base_model(place, operator):
+        raise JobError(
+            f"The folder {text!r} lies in that of this worker's base models (WHISPERTRAIN_MODELS_DIR), which "
+            "jobs only read; give another folder, or leave the option out."
+        )
     allowed_dirs = [folder.resolve() for folder in operator.delivery_dirs]
     if not any(place != allowed and place.is_relative_to(allowed) for allowed in allowed_dirs):
         raise JobError(
             f"The folder {text!r} is not below a folder that this worker's operator allows for models; leave "
             "the option out, or have WHISPERTRAIN_PUBLISH_DIR set to a folder above it."
         )
+
+
+def _is_base_model(place: Path, operator: OperatorSettings) -> bool:
+    """Whether a place is among the base models, and the operator has not opened that very part to jobs."""
+    models_dir, opened = operator.models_dir, operator.publish_dir
+    if models_dir is None or not place.is_relative_to(models_dir.resolve()):
+        return False
+    is_opened = (
+        opened is not None
+        and opened.resolve().is_relative_to(models_dir.resolve())
+        and place.is_relative_to(opened.resolve())
+    )
+    return not is_opened
 
 
 def _expand_home(text: str) -> Path:

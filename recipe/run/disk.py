@@ -1,4 +1,4 @@
-"""A disk that is full or cannot be written: recognised in whatever error it causes, told in a sentence."""
+"""A disk that is full, gone or cannot be written: known in whatever error it causes, told in a sentence."""
 
 import errno
 import os
@@ -16,8 +16,8 @@ MIN_FREE_BYTES = 16 << 20
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-_GONE = frozenset({errno.EIO, errno.ENXIO, errno.ESTALE, errno.ENOTCONN})
-"""Of a disk that fails or was taken away; where no file is named, a terminal or a connection may say it."""
+_IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EEXIST})
+_GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, errno.EIO})
 _SQLITE = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 
 
@@ -30,14 +30,40 @@ def explain_disk(folder: Path, error: BaseException | None = None) -> DiskError 
     """
     if isinstance(error, RecipeError):
         return None
+    folder = folder.absolute()
     for cause in chain(_causes(error), _causes(_try_writing(folder))):
-        number, place = _read_cause(cause, folder)
-        if number in _FULL:
-            return _describe_full(_find_full(place) or place, os.strerror(number))
-        if number == errno.EROFS or (number in _READ_ONLY | _GONE and place.is_relative_to(folder)):
-            return _describe_read_only(place, os.strerror(number))
+        number, path = _read_cause(cause, folder)
+        found = _explain_number(number, path, folder)
+        if found is not None:
+            return found
     full = _find_full(folder)
-    return _describe_full(full, os.strerror(errno.ENOSPC)) if full else None
+    if full:
+        return _describe_full(full, os.strerror(errno.ENOSPC))
+    return _describe_gone(folder, "it is not there") if error is None and not folder.is_dir() else None
+
+
+def _explain_number(number: int, path: Path, folder: Path) -> DiskError | None:
+    """What the number of an error of the system means, if that is the disk's fault.
+
+    Args:
+        number: 0 for another error.
+        path: What the error is about; the folder if that is not known.
+        folder: Of the run.
+    """
+    place, reason = path if path == folder else path.parent, os.strerror(number)
+    is_ours = path.is_relative_to(folder) or folder.is_relative_to(path)
+    if number in _FULL:
+        return _describe_full(_find_full(place) or place, reason)
+    if number == errno.EROFS or (number in _READ_ONLY and is_ours):
+        return _describe_read_only(place, reason)
+    if number == errno.EFBIG:
+        return _describe_limit(place, reason)
+    nearest = next(step for step in (path, *path.parents) if os.path.lexists(step))
+    if number in _IN_THE_WAY and is_ours and not nearest.is_dir():
+        return _describe_file_in_the_way(nearest)
+    # A socket has such numbers too, but no path.
+    is_gone = path != folder and is_ours and (number != errno.ENOENT or find_existing(folder) != folder)
+    return _describe_gone(folder, reason) if number in _GONE and is_gone else None
 
 
 def free_bytes(folder: Path) -> int:
@@ -47,8 +73,8 @@ def free_bytes(folder: Path) -> int:
 
 def find_existing(folder: Path) -> Path:
     """The folder itself, or the nearest above it that exists."""
-    places = (folder, *folder.absolute().parents)
-    return next(place for place in places if os.path.isdir(place))  # noqa: PTH112 - Path's raises if it is gone
+    # Unlike Path's, this one also says no of a disk that is lost.
+    return next(place for place in (folder, *folder.absolute().parents) if os.path.isdir(place))  # noqa: PTH112
 
 
 def _find_full(folder: Path) -> Path | None:
@@ -77,15 +103,14 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _read_cause(cause: BaseException, folder: Path) -> tuple[int, Path]:
-    """The number of an error of the system, 0 for another error, and the folder that it is about."""
+    """The number of an error of the system, 0 for another error, and the file or folder that it is about."""
     if isinstance(cause, sqlite3.Error):
         return _SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, 0), folder
     if isinstance(cause, OSError) and cause.errno:
-        if isinstance(cause.filename, str | bytes | os.PathLike):
-            return cause.errno, Path(os.fsdecode(cause.filename)).parent
-        return 0 if cause.errno in _GONE else cause.errno, folder
+        is_named = isinstance(cause.filename, str | bytes | os.PathLike)
+        return cause.errno, Path(os.fsdecode(cause.filename)).absolute() if is_named else folder
     # As a library in Rust or C++ quotes it.
-    quoted = (number for number in (*_FULL, errno.EROFS) if os.strerror(number) in str(cause))
+    quoted = (n for n in (*_FULL, errno.EFBIG, errno.EROFS) if os.strerror(n) in str(cause))
     return next(quoted, 0), folder
 
 
@@ -102,4 +127,27 @@ def _describe_read_only(place: Path, reason: str) -> DiskError:
         f"{place} cannot be written: {reason}, {free_bytes(place) >> 20} MiB are free. Make it writable, or "
         "choose another folder (WHISPERTRAIN_RUNS_DIR for a worker, output_dir for train.py), and run the "
         "same job again."
+    )
+
+
+def _describe_limit(place: Path, reason: str) -> DiskError:
+    return DiskError(
+        f"A file in {place} may not grow as large as it must: {reason}. Raise the limit on the size of files "
+        "(ulimit -f), or choose a disk that takes larger ones, and run the same job again: it goes on from "
+        "its last whole checkpoint."
+    )
+
+
+def _describe_file_in_the_way(path: Path) -> DiskError:
+    return DiskError(
+        f"{path} is a file, and a folder is needed there. Move it away, or choose another folder "
+        "(WHISPERTRAIN_RUNS_DIR for a worker, output_dir for train.py), and run the same job again."
+    )
+
+
+def _describe_gone(folder: Path, reason: str) -> DiskError:
+    return DiskError(
+        f"{folder} is gone or does not answer: {reason}. Its disk was unmounted or lost, or the folder was "
+        "moved or removed meanwhile. Bring it back, and run the same job again: it goes on from its last "
+        "whole checkpoint."
     )

@@ -30,6 +30,7 @@ T = TypeVar("T")
 CHECKSUM = "checksum"
 """Key of a state file's own SHA-256; a file without one is judged by its form alone."""
 
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
@@ -70,6 +71,19 @@ def write_text(path: Path, text: str, writer: str = "") -> None:
 def write_json(path: Path, value: object, writer: str = "") -> None:
     """Write a value as a JSON file that is there in full or not at all; `writer` as in `replacing`."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False), writer)
+
+
+def export_json(path: Path, value: object) -> None:
+    """Write a JSON file where somebody wants it, outside a run; what else is there is theirs.
+
+    Raises:
+        IsADirectoryError: a folder has this name.
+        OSError: it cannot be written.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, value)
 
 
 def write_state(path: Path, content: Mapping[str, Any], writer: str = "") -> None:
@@ -177,6 +191,16 @@ def _hash_version(path: Path, num_bytes: int, changed_ns: int) -> str:  # noqa: 
     return hash_file(path)
 
 
+def open_lock(path: Path) -> IO[str]:
+    """The file to lock, made if missing; as it is where its disk is read-only by now."""
+    try:
+        return path.open("a")
+    except OSError as error:
+        if error.errno not in _READ_ONLY or not path.is_file():
+            raise
+        return path.open()
+
+
 def acquire(lock: IO[str], conflict: str, wait_seconds: float = 0.0) -> None:
     """Lock an open file for this process alone, until it is closed.
 
@@ -186,7 +210,8 @@ def acquire(lock: IO[str], conflict: str, wait_seconds: float = 0.0) -> None:
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Network file systems give those who cannot write a shared lock only.
+            fcntl.flock(lock, (fcntl.LOCK_EX if lock.writable() else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise JobConflictError(conflict) from None

@@ -109,6 +109,19 @@ def die_with_parent(signal_number: int = signal.SIGKILL, parent: int | None = No
         os.kill(os.getpid(), signal_number)
 
 
+def open_standard_streams() -> None:
+    """Have something behind the standard streams of a process that was started with some of them closed.
+
+    A file that is opened later would get the number of one, and in it whatever libraries print.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)  # noqa: FBT003 - its only form
+    os.close(descriptor)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+
+
 @dataclass(frozen=True)
 class Cluster:
     """The machines of a training, as one of them sees it.

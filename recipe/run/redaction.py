@@ -6,6 +6,7 @@ import logging
 import math
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TextIO, cast
 from urllib.parse import quote, quote_plus
 
@@ -68,6 +69,8 @@ class Redactor:
 class RedactingStream:
     """A text stream that takes secrets out of all that is written to it; the rest is the stream's own.
 
+    A console that is gone (a pipe that nobody reads, a terminal that was closed) is no reason to end.
+
     Args:
         stream: Where the text goes.
         redactor: Knows the secrets.
@@ -79,13 +82,19 @@ class RedactingStream:
 
     def write(self, text: str) -> int:
         """The number of characters taken."""
-        self._stream.write(self._redactor.redact(text))
+        with suppress(OSError):
+            self._stream.write(self._redactor.redact(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write each of them."""
         for line in lines:
             self.write(line)
+
+    def flush(self) -> None:
+        """Pass on what waits."""
+        with suppress(OSError):
+            self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +12,25 @@ from recipe.errors import RecipeError
 
 VOLUME_DIR = Path("/runpod-volume")
 """Where RunPod mounts a network volume."""
+
+
+def runs_on(volume_dir: Path) -> Path:
+    """Parent of the run folders that lie on a volume."""
+    return volume_dir / "whispertrain" / "runs"
+
+
+def models_on(volume_dir: Path) -> Path:
+    """Parent of the folders, one per job, that a volume keeps for runs whose own folders are elsewhere."""
+    return volume_dir / "whispertrain" / "models"
+
+
+VARIABLES = (
+    *("WHISPERTRAIN_RUNS_DIR", "WHISPERTRAIN_MODELS_DIR", "WHISPERTRAIN_ANSWER_FILE"),
+    *("WHISPERTRAIN_PUBLISH_DIR", "WHISPERTRAIN_PUBLISH_HUB_OWNERS", "WHISPERTRAIN_PUBLISH_BUCKETS"),
+    *("WHISPERTRAIN_ALLOW_PRIVATE_BACKEND", "WHISPERTRAIN_GRACE_SECONDS", "WHISPERTRAIN_FLUSH_SECONDS"),
+    *("WHISPERTRAIN_AUTH_TOKEN", "WHISPERTRAIN_WORKER_API_KEY", "WHISPERTRAIN_ATTEMPT_ID"),
+)
+"""All that the worker and its training read; the last three are told by the handler to `train.py`."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +66,12 @@ class OperatorSettings:
         """The settings that the `WHISPERTRAIN_…` variables ask for; blank means default.
 
         Raises:
-            RecipeError: a variable cannot be understood.
+            RecipeError: a variable cannot be understood, or its name is nearly that of another.
         """
+        _check_names(environment)
         # The folder exists in some images without being a volume; only a mount outlives the worker.
         volume = volume_dir if volume_dir.is_mount() else None
-        default_runs_dir = volume / "whispertrain" / "runs" if volume else Path("runs").resolve()
+        default_runs_dir = runs_on(volume) if volume else Path("runs").resolve()
         return cls(
             runs_dir=_read_path(environment, "WHISPERTRAIN_RUNS_DIR") or default_runs_dir,
             models_dir=_read_path(environment, "WHISPERTRAIN_MODELS_DIR"),
@@ -69,20 +90,47 @@ class OperatorSettings:
             ),
             volume_dir=volume,
             answer_file=_read_path(environment, "WHISPERTRAIN_ANSWER_FILE"),
-            is_private_backend_allowed=environment.get("WHISPERTRAIN_ALLOW_PRIVATE_BACKEND") == "1",
+            is_private_backend_allowed=_read_switch(environment, "WHISPERTRAIN_ALLOW_PRIVATE_BACKEND"),
             grace_seconds=_read_seconds(environment, "WHISPERTRAIN_GRACE_SECONDS", cls.grace_seconds),
             flush_seconds=_read_seconds(environment, "WHISPERTRAIN_FLUSH_SECONDS", cls.flush_seconds),
         )
 
     @property
     def delivery_dirs(self) -> tuple[Path, ...]:
-        """The folders below which any job may have its model delivered, but for the runs in them."""
+        """The folders below which any job may have its model delivered, but for the jobs' own in them."""
         return tuple(folder for folder in (self.publish_dir, self.volume_dir) if folder)
+
+    @property
+    def job_dirs(self) -> tuple[Path, ...]:
+        """Folders with one folder per job, where each may have its model delivered to its own only.
+
+        Those of a volume are other workers' too, wherever the runs of this one are.
+        """
+        on_volume = (runs_on(self.volume_dir), models_on(self.volume_dir)) if self.volume_dir else ()
+        return (self.runs_dir, *on_volume)
 
 
 def _read_path(environment: Mapping[str, str], name: str) -> Path | None:
     text = environment.get(name, "").strip()
-    return Path(text).resolve() if text else None
+    try:
+        return Path(text).expanduser().resolve() if text else None
+    except (OSError, RuntimeError) as error:  # no such user, links in a ring
+        raise RecipeError(f"{name} is {text!r}, which leads nowhere: {error}.") from error
+
+
+def _check_names(environment: Mapping[str, str]) -> None:
+    """Refuse a slip in a name, which would silently mean the default."""
+    for name in environment:
+        near = get_close_matches(name, VARIABLES, n=1, cutoff=0.9) if name.startswith("WHISPERTRAIN_") else []
+        if near and name not in VARIABLES:
+            raise RecipeError(f"{name} is no variable of this worker; did you mean {near[0]}?")
+
+
+def _read_switch(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "").strip()
+    if text not in {"", "0", "1"}:
+        raise RecipeError(f"{name} is {text!r}; expected 1 to allow it, or 0.")
+    return text == "1"
 
 
 def _read_list(environment: Mapping[str, str], name: str, form: str, expected: str) -> tuple[str, ...]:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import ModelArguments, caption_language
-from recipe.audio.decoding import iter_audio_blocks
+from recipe.audio.decoding import decode_beginning
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.captions.reader import read_language
 from recipe.data.manifest import LocalFile, Recording
+from recipe.data.processes import SpareProcess
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import AudioError, DataError, JobError
 from recipe.evaluation.normalization import language_code
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 NUM_DETECTION_RECORDINGS = 8
 """Recordings that the base model is given, half a minute each, to tell whether all are in one language."""
+
+EXCERPT_CPU_SECONDS = 60.0
+"""Longest time of a processor for a minute of a recording; it takes less than one."""
 
 MIN_CERTAINTY = 0.9
 """Probability from which on a recording has the language detected in it, and not that of most others.
@@ -115,9 +119,9 @@ def settle_languages(
     untagged = [recording for recording in recordings if not codes[recording.name]]
     warnings = []
     if untagged:
-        detected = detect_languages(
-            untagged, filter(None, codes.values()), partial(_detect_language, whisper=whisper)
-        )
+        with SpareProcess(EXCERPT_CPU_SECONDS) as process:
+            detect = partial(_detect_language, whisper=whisper, process=process)
+            detected = detect_languages(untagged, filter(None, codes.values()), detect)
         warnings = [_describe_detected(detected)]
         codes |= detected
     _check_vocabulary(codes, whisper)
@@ -194,8 +198,10 @@ def detect_languages(
 
 
 @torch.inference_mode()
-def _detect_language(recording: Recording, whisper: Whisper) -> tuple[str, float] | None:
-    samples = _read_excerpt(recording)
+def _detect_language(
+    recording: Recording, whisper: Whisper, process: SpareProcess
+) -> tuple[str, float] | None:
+    samples = _read_excerpt(recording, process)
     if not len(samples):
         return None
     model, config = whisper.model, whisper.generation_config
@@ -208,18 +214,16 @@ def _detect_language(recording: Recording, whisper: Whisper) -> tuple[str, float
     return names[int(index)][2:-2], float(certainty)
 
 
-def _read_excerpt(recording: Recording) -> NDArray[np.float32]:
+def _read_excerpt(recording: Recording, process: SpareProcess) -> NDArray[np.float32]:
     """Up to 30 s after the first half minute, where a jingle may be; the beginning of a shorter recording."""
-    blocks: list[NDArray[np.int16]] = []
+    samples: NDArray[np.int16] | None = None
     try:
         if recording.audio.path:
-            for block in iter_audio_blocks(recording.audio.path):
-                blocks.append(block)
-                if sum(map(len, blocks)) >= 2 * WINDOW_MS * SAMPLES_PER_MS:
-                    break
+            samples = process.call(decode_beginning, recording.audio.path, 2 * WINDOW_MS)
     except AudioError as error:
         logger.debug("No language was detected: %s", error)
-    samples = np.concatenate([np.zeros(0, np.int16), *blocks])[: 2 * WINDOW_MS * SAMPLES_PER_MS]
+    if samples is None:
+        return np.zeros(0, np.float32)
     return samples[-WINDOW_MS * SAMPLES_PER_MS :].astype(np.float32) / np.float32(32768)
 
 

@@ -215,7 +215,7 @@ _YamlLoader.add_implicit_resolver(
 
 
 def _load(path: str) -> Any:
-    text = Path(path).read_text(encoding="utf-8")
+    text = Path(path).read_text(encoding="utf-8-sig")  # as editors on Windows write it
     return json.loads(text) if path.endswith(".json") else yaml.load(text, _YamlLoader)  # noqa: S506 - a safe one
 
 

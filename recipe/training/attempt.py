@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
@@ -24,13 +24,14 @@ from tqdm.auto import tqdm
 
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
+from recipe.data.download import forget_downloads
 from recipe.data.partition import is_first_of_all, is_first_of_machine
-from recipe.errors import InterruptedTraining, JobConflictError, RecipeError, TrainingError
+from recipe.errors import DataError, InterruptedTraining, JobConflictError, RecipeError, TrainingError
 from recipe.run.credentials import find_secrets, read_credential
 from recipe.run.disk import explain_disk
-from recipe.run.files import acquire, read_state, write_state
+from recipe.run.files import acquire, open_lock, read_state, write_state
 from recipe.run.folder import RunFolder
-from recipe.run.launch import die_with_parent
+from recipe.run.launch import die_with_parent, open_standard_streams
 from recipe.run.machine import system_stats
 from recipe.run.redaction import Redactor, redact_output
 from recipe.run.settings import OperatorSettings
@@ -97,7 +98,7 @@ class Attempt:
         self._exit_code = 0
         self._flush_seconds = settings.flush_seconds
         output_dir.mkdir(parents=True, exist_ok=True)
-        self._lock = self.folder.train_lock.open("a")
+        self._lock = open_lock(self.folder.train_lock)
         if self.is_main:
             # A worker that was killed may have left a trainer behind that still writes its last checkpoint.
             acquire(
@@ -122,7 +123,9 @@ class Attempt:
 
     def __enter__(self) -> Self:
         if self.is_main:
-            self.folder.forget_error()
+            # A finished run is answered also where it cannot be written any more.
+            with suppress(OSError) if self.folder.read_result() else nullcontext():
+                self.folder.forget_error()
             self.outbox.begin_attempt()
             if self.backend:
                 self._sender = EventSender(self.outbox, self.backend)
@@ -252,6 +255,9 @@ class Attempt:
                 self.folder.write_error(failure["error"], failure["error_type"])
         except OSError as problem:
             logger.warning("The error could not be left in the run's folder: %s", problem)
+        if isinstance(error, DataError):
+            with suppress(OSError):
+                forget_downloads(self.folder.downloads)
         if not self.is_main:
             return
         if isinstance(error, InterruptedTraining):
@@ -298,6 +304,7 @@ def set_up_process() -> None:
     """
     if "ACCELERATE_MIXED_PRECISION" in os.environ:  # a launcher does not end its processes when it is killed
         die_with_parent(signal.SIGTERM)
+    open_standard_streams()
     redact_output(Redactor(find_secrets(os.environ)))
     level = logging.INFO if is_first_of_all(os.environ) else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", force=True)

@@ -9,6 +9,7 @@ what the run must have in common to go on from it.
 import json
 import logging
 import re
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,6 +72,21 @@ def complete_checkpoint(checkpoint: Path, fingerprint: Mapping[str, Any]) -> Non
     }
     write_state(checkpoint / COMPLETION_FILE, {"fingerprint": dict(fingerprint), "files": contents})
     sync(checkpoint.parent)
+
+
+def rotate_checkpoints(output_dir: Path, num_kept: int | None, best_step: int | None) -> None:
+    """Remove the oldest checkpoints by their updates; the newest and the best stay.
+
+    Args:
+        output_dir: Folder of the run.
+        num_kept: Checkpoints that stay in all; None keeps every one.
+        best_step: Update of the best; None if none was measured.
+    """
+    others = list_checkpoints(output_dir)[1:]
+    removable = [path for path in reversed(others) if path.name != f"checkpoint-{best_step}"]
+    num_surplus = 0 if num_kept is None else max(0, 1 + len(others) - num_kept)
+    for checkpoint in removable[:num_surplus]:
+        shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def find_checkpoint(output_dir: Path, fingerprint: Mapping[str, Any]) -> Path | None:

@@ -1,4 +1,4 @@
-"""Ends a run on SIGTERM or Ctrl-C with a checkpoint, in seconds, and never as a success."""
+"""Ends a run on SIGTERM, Ctrl-C or a lost terminal with a checkpoint, in seconds, never as a success."""
 
 import logging
 import os
@@ -25,12 +25,13 @@ class StopSignal:
     """
 
     def __init__(self, folder: RunFolder, grace_seconds: float) -> None:
-        """Wait for SIGTERM and SIGINT from now on, in the run of this folder."""
+        """Wait for SIGTERM, SIGINT and, unless `nohup` keeps it away, SIGHUP, in the run of this folder."""
         self.is_requested = False
         self._is_deferred = False
         self._folder = folder
         self._grace_seconds = grace_seconds
-        for number in (signal.SIGTERM, signal.SIGINT):
+        is_kept_away = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        for number in (signal.SIGTERM, signal.SIGINT, *[signal.SIGHUP] * (not is_kept_away)):
             signal.signal(number, self._receive)
 
     def defer(self) -> None:

@@ -28,7 +28,7 @@ from recipe.model.whisper import Whisper, WhisperForConditionalGeneration
 from recipe.run.folder import RunFolder
 from recipe.run.launch import uses_deepspeed, uses_fsdp
 from recipe.training.arguments import RecipeTrainingArguments
-from recipe.training.checkpoints import complete_checkpoint, verify_checkpoint
+from recipe.training.checkpoints import complete_checkpoint, rotate_checkpoints, verify_checkpoint
 from recipe.training.engine import EngineTrainer
 from recipe.training.memory import largest_micro_batch, reserve_moments, same_randomness
 
@@ -208,10 +208,17 @@ class WhisperTrainer(EngineTrainer):
         return num_ended - 1, num_updates_per_epoch * self.args.gradient_accumulation_steps
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        # Trainer's rotation goes by the clock, which may be set back, by the path that the run's folder had
+        # when the best was saved, and comes before the new checkpoint is whole.
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             complete_checkpoint(self.last_checkpoint, self.fingerprint)
+            rotate_checkpoints(Path(self.args.output_dir), limit, self.state.best_global_step)
         self.accelerator.wait_for_everyone()
 
     @property

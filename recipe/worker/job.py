@@ -38,7 +38,7 @@ from recipe.backend.path_segment import check_segment
 from recipe.errors import JobConflictError, JobError
 from recipe.publish.destination import HUB_NAME, find_destination_problems
 from recipe.run.credentials import read_credential
-from recipe.run.files import acquire, read_state, write_json, write_state
+from recipe.run.files import acquire, open_lock, read_state, write_json, write_state
 from recipe.run.folder import RunFolder
 from recipe.run.launch import REPOSITORY_DIR
 from recipe.run.settings import OperatorSettings
@@ -292,11 +292,16 @@ def open_run(runs_dir: Path, job: Job) -> Iterator[RunFolder]:
     """The folder of a job, held by this process alone.
 
     Raises:
-        JobConflictError: the folder belongs to a job with other settings, or is in use.
+        JobConflictError: the folder belongs to a job with other settings, or to none, or is in use.
     """
     run = RunFolder(runs_dir / job.job_id)
+    if is_foreign(run):
+        raise JobConflictError(
+            f"Job id {job.job_id} is the name of a folder of this worker that is no job's. Send another "
+            "job_id."
+        )
     run.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with run.job_lock.open("w") as lock:
+    with open_lock(run.job_lock) as lock:
         acquire(
             lock,
             f"Job {job.job_id} is running already on a worker that shares this storage; wait for its answer, "
@@ -304,6 +309,15 @@ def open_run(runs_dir: Path, job: Job) -> Iterator[RunFolder]:
         )
         _claim(run, job)
         yield run
+
+
+def is_foreign(run: RunFolder) -> bool:
+    """Whether the folder is the operator's, or of a run started by hand: no job left what it holds."""
+    names = [path.name for path in run.path.iterdir()] if run.path.is_dir() else []
+    # What a job leaves that is refused, or killed, before the folder is its own.
+    early = tuple(path.name for path in (run.error, run.events, run.job_lock, run.manifest))
+    is_claimed = any(name.startswith((run.job.name, run.arguments.name)) for name in names)
+    return not is_claimed and any(not name.startswith(early) for name in names)
 
 
 def _claim(run: RunFolder, job: Job) -> None:

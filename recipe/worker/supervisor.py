@@ -22,7 +22,7 @@ from recipe.run.machine import system_stats
 from recipe.run.redaction import Redactor
 from recipe.run.settings import OperatorSettings
 from recipe.run.stages import Stage
-from recipe.worker.job import Job
+from recipe.worker.job import Job, is_foreign
 from recipe.worker.process import LogEcho, TrainingProcess
 
 logger = logging.getLogger(__name__)
@@ -117,10 +117,10 @@ class JobEvents:
 def report_refusal(error: RecipeError, job: Job, settings: OperatorSettings, redactor: Redactor) -> None:
     """Leave the sentence with which a job was refused in its run folder, and tell the backend.
 
-    A folder that belongs to a run is left alone: the request only bears the run's name.
+    A folder that belongs to a run, or to no job, is left alone: the request only bears its name.
     """
     run = RunFolder(settings.runs_dir / job.job_id)
-    if run.job.exists():
+    if run.job.exists() or is_foreign(run):
         return
     report_failure(error, job, settings, redactor)
 

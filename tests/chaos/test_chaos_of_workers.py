@@ -83,8 +83,10 @@ def send_to_another_worker(job: Job, plane: ControlPlane, worker: WorkerProcess)
     other_plane = ControlPlane()
     try:
         other = job.start(other_plane)
-        answer = other_plane.wait_for_answer()
-        other.close()
+        try:
+            answer = other_plane.wait_for_answer()
+        finally:
+            other.close()
     finally:
         other_plane.close()
     is_told = "running already on a worker" in answer.get("error", "")

@@ -61,6 +61,20 @@ def test_a_read_only_disk_is_refused_with_a_sentence(start_worker, plane: Contro
     assert_told_once(plane, "failed")
 
 
+def test_a_finished_job_is_answered_from_a_read_only_disk(
+    start_worker, plane: ControlPlane, disk: Path
+) -> None:
+    worker = start_worker("quick")
+    plane.submit("event-1", make_request(plane))
+    first = plane.wait_for_answer()
+    make_read_only(disk)
+    plane.submit("event-1", make_request(plane))
+    assert plane.wait_for_answer() == first
+    assert first["output"]["success"] is True
+    assert len(worker.starts()) == 1
+    assert_told_once(plane, "completed")
+
+
 def test_a_disk_that_fills_up_ends_the_attempt_and_the_next_one_goes_on(
     start_worker, plane: ControlPlane, disk: Path
 ) -> None:

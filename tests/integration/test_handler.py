@@ -1,6 +1,7 @@
 """Jobs of the handler, with the real RunPod SDK, real processes and a control plane on loopback."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -176,3 +177,18 @@ def test_importing_the_handler_loads_no_torch_and_starts_nothing() -> None:
         "assert threading.active_count() == 1 and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL"
     )
     subprocess.run([sys.executable, "-c", check], cwd=REPOSITORY, check=True)
+
+
+def test_a_setting_that_cannot_be_meant_ends_the_worker_with_a_sentence() -> None:
+    environment = os.environ | {"WHISPERTRAIN_GRACE_SECONDS": "soon"}
+    ended = subprocess.run(
+        [sys.executable, "handler.py"],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("The worker cannot start: WHISPERTRAIN_GRACE_SECONDS is 'soon'; expected")
+    assert len(ended.stderr.splitlines()) == 1

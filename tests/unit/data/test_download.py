@@ -1,3 +1,5 @@
+import errno
+import os
 import re
 import threading
 from urllib.parse import unquote
@@ -7,8 +9,15 @@ import pytest
 
 from recipe.backend.client import BackendClient
 from recipe.backend.limits import Limits
-from recipe.data.download import Download, DownloadProgress, FileRequest, download_files, local_name
-from recipe.errors import AuthenticationError
+from recipe.data.download import (
+    Download,
+    DownloadProgress,
+    FileRequest,
+    download_files,
+    forget_downloads,
+    local_name,
+)
+from recipe.errors import AuthenticationError, DiskError
 
 
 class Uploads:
@@ -234,3 +243,26 @@ def test_whatever_a_transfer_raises_is_the_error_of_its_file(tmp_path, caplog):
     assert bad.path is None
     assert bad.error == "what the backend sent cannot be understood (OverflowError)"
     assert "bad.wav" in caplog.text
+
+
+@pytest.mark.parametrize("number", [errno.EFBIG, errno.EDQUOT, errno.EROFS])
+def test_an_error_of_the_disk_is_not_taken_for_the_files(tmp_path, monkeypatch, number):
+    def refuse(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(DiskError):
+        download(Uploads({"a.wav": b"a"}), requests_for(tmp_path, "a.wav"))
+
+
+def test_a_file_is_asked_for_again_once_it_is_forgotten(tmp_path):
+    backend = Uploads({"a.wav": b"<html>"})
+    requests = requests_for(tmp_path, "a.wav")
+    download(backend, requests)
+    backend.files["a.wav"] = b"RIFF"
+    download(backend, requests)
+    assert requests[0].destination.read_bytes() == b"<html>", "whole files are kept"
+    forget_downloads(tmp_path)
+    download(backend, requests)
+    assert requests[0].destination.read_bytes() == b"RIFF"
+    assert len(backend.requested) == 2

@@ -77,21 +77,22 @@ class Killer:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux only")
 @pytest.mark.parametrize(
-    ("num_names", "num_kills", "outcome"),
+    ("num_names", "num_kills", "outcome", "num_cores"),
     [
-        pytest.param(3, 1, "speech", id="once"),
-        pytest.param(3, 2, "silence", id="twice"),
-        pytest.param(1, 2, "silence", id="twice_over_the_only_one"),
+        pytest.param(3, 1, "speech", 2, id="once"),
+        pytest.param(3, 2, "silence", 2, id="twice"),
+        pytest.param(1, 2, "silence", 1, id="twice_over_the_only_one_on_one_core"),
     ],
 )
 def test_a_process_that_dies_costs_at_most_its_own_recording(
-    make_recording, tmp_path, preparation, num_names, num_kills, outcome
+    make_recording, tmp_path, preparation, monkeypatch, num_names, num_kills, outcome, num_cores
 ):
+    monkeypatch.setattr("os.cpu_count", lambda: num_cores)
     names = ["a deadly one", "good", "good too"][:num_names]
     recordings = [make_recording(name) for name in names]
     recordings[0] = make_recording(names[0], encode_flac(make_noise(900)))
     with Killer(recordings[0].audio.path, num_kills) as killer:
-        shards = build_shards(recordings, preparation, tmp_path / "shards", num_workers=2)
+        shards = build_shards(recordings, preparation, tmp_path / "shards")
     assert killer.num_left == 0
     assert [shard.report.name for shard in shards] == names
     assert [shard.report.outcome for shard in shards] == [outcome, "speech", "speech"][:num_names]

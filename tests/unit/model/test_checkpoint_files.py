@@ -94,6 +94,13 @@ def test_sizes_that_are_in_bounds_alone_but_not_together_are_refused(folder):
         ("generation_config.json", {"no_timestamps_token_id": None}, "no_timestamps_token_id"),
         ("generation_config.json", {"no_timestamps_token_id": 5}, "is not that of its weights"),
         ("config.json", {"decoder_start_token_id": 5}, "is not that of its weights"),
+        ("config.json", {"dropout": float("nan")}, "config.json says dropout nan"),
+        ("config.json", {"encoder_layerdrop": 5.0}, "config.json says encoder_layerdrop 5.0"),
+        ("generation_config.json", {"num_beams": 5000}, "says num_beams 5000"),
+        ("generation_config.json", {"suppress_tokens": "all"}, "says suppress_tokens 'all'"),
+        ("generation_config.json", {"begin_suppress_tokens": [3, 10**9]}, "says begin_suppress_tokens 1000"),
+        ("generation_config.json", {"lang_to_id": {"<|en|>": 10**9}}, "says lang_to_id 1000"),
+        ("generation_config.json", {"task_to_id": {"transcribe": "x"}}, "says task_to_id 'x'"),
     ],
 )
 def test_an_odd_setting_is_one_sentence(folder, file, values, sentence):

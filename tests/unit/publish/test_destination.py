@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,30 @@ def test_both_doors_refuse_a_working_folder_with_the_same_sentence(worker):
 )
 def test_a_job_delivers_to_its_own_model_folder_or_where_the_operator_allows(worker, destination, problem):
     found = judge(worker, destination, is_job=True)
+    assert problem in found
+    assert bool(problem) == bool(found)
+
+
+@pytest.mark.parametrize(
+    ("destination", "problem"),
+    [
+        pytest.param("volume/whispertrain/models/mine/model", "", id="its own model"),
+        pytest.param("volume/whispertrain/models/other/model", "own folder 'model' only", id="another job's"),
+        pytest.param(
+            "volume/whispertrain/runs/other/model", "own folder 'model' only", id="another worker's"
+        ),
+        pytest.param("volume/whispertrain/models", "own folder 'model' only", id="all jobs'"),
+        pytest.param("volume/models/fr", "", id="elsewhere on the volume"),
+        pytest.param("volume/base/whisper-fr", "base models", id="a base model"),
+        pytest.param("volume/base/tuned/fr", "", id="where the operator opens them"),
+    ],
+)
+def test_what_a_volume_keeps_for_another_job_or_the_operator_is_not_replaced(
+    tmp_path, worker, destination, problem
+):
+    volume = tmp_path / "volume"
+    dirs = {"publish_dir": volume / "base" / "tuned", "models_dir": volume / "base", "volume_dir": volume}
+    found = judge(replace(worker, **dirs), destination, is_job=True)
     assert problem in found
     assert bool(problem) == bool(found)
 

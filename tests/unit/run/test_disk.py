@@ -43,9 +43,9 @@ ERRORS: dict[str, tuple[Callable[[Path], BaseException], str]] = {
         lambda run: os_error(errno.EACCES, str(run / "x")),
         "run cannot be written: Permission",
     ),
-    "gone": (
-        lambda run: OSError(errno.EIO, os.strerror(errno.EIO), bytes(run / "logs" / "x")),
-        "run/logs cannot be written: Input/output error",
+    "no permission above": (
+        lambda run: os_error(errno.EACCES, str(run)),
+        "run cannot be written: Permission",
     ),
     "behind another error": (lambda run: chained(os_error(errno.ENOSPC)), "The disk of .*run is full"),
     "in a library's words": (
@@ -69,6 +69,31 @@ def test_the_sentence_names_folder_free_space_and_what_to_do(
         assert re.search(part, str(error))
 
 
+def test_a_limit_on_the_size_of_files_is_told(tmp_path: Path) -> None:
+    for error in (os_error(errno.EFBIG), Exception("File too large (os error 27)")):
+        assert "may not grow as large as it must: File too large. Raise the limit" in str(
+            explain_disk(tmp_path, error)
+        )
+
+
+@pytest.mark.parametrize("place", [".", "run", "run/logs"])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, place: str) -> None:
+    file = tmp_path / "file" / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("")
+    run = tmp_path / "file" / "run"
+    with pytest.raises(OSError, match=r"exists|Not a directory") as raised:
+        (run / "logs").mkdir(parents=True, exist_ok=True)
+    assert f"{file} is a file, and a folder is needed there" in str(explain_disk(run, raised.value))
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE, errno.ENOTCONN, errno.EIO])
+def test_a_folder_that_is_gone_is_told(tmp_path: Path, number: int) -> None:
+    run = tmp_path / "run"
+    for error in (OSError(number, os.strerror(number), str(run / "logs" / "x").encode()), None):
+        assert "is gone or does not answer" in str(explain_disk(run, error))
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -78,6 +103,9 @@ def test_the_sentence_names_folder_free_space_and_what_to_do(
         os_error(errno.EACCES, "/elsewhere/x"),
         os_error(errno.EIO),
         os_error(errno.EIO, "/elsewhere/x"),
+        os_error(errno.ENOENT, "/elsewhere/x"),
+        os_error(errno.EEXIST, "/etc/passwd"),
+        os_error(errno.ENOTCONN),
         DataError("The disk of this recording is full of noise."),
         sqlite3.OperationalError("database is locked"),
     ],

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from damages import DAMAGES, Damage
+from disks import make_read_only, mount_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipe.errors import JobConflictError
-from recipe.run.files import acquire, read_state, write_json, write_state
+from recipe.run.files import acquire, export_json, open_lock, read_state, write_json, write_state
 from recipe.run.launch import REPOSITORY_DIR
 
 
@@ -99,6 +100,13 @@ def test_a_folder_in_the_place_of_a_file_is_set_aside_by_the_next_write(tmp_path
         assert (tmp_path / f"{name}.damaged" / "inside").read_text() == "kept"
 
 
+def test_a_folder_that_is_no_runs_stays_where_it_is(tmp_path: Path) -> None:
+    export_json(tmp_path / "new" / "answer.json", {})
+    with pytest.raises(IsADirectoryError):
+        export_json(tmp_path / "new", {})
+    assert (tmp_path / "new" / "answer.json").read_text() == "{}"
+
+
 def test_a_lock_is_held_by_one_until_it_is_closed(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as held, (tmp_path / "lock").open("w") as other:
         acquire(held, "it is held")
@@ -106,3 +114,13 @@ def test_a_lock_is_held_by_one_until_it_is_closed(tmp_path: Path) -> None:
             acquire(other, "it is held")
         held.close()
         acquire(other, "it is held")
+
+
+def test_a_lock_on_a_read_only_disk_is_taken_if_it_is_there(tmp_path: Path) -> None:
+    with mount_disk(tmp_path / "disk", 1) as disk:
+        (disk / "lock").touch()
+        make_read_only(disk)
+        with open_lock(disk / "lock") as lock:
+            acquire(lock, "it is held")
+        with pytest.raises(OSError, match="Read-only"):
+            open_lock(disk / "another")

@@ -141,3 +141,29 @@ def test_a_terminal_stays_one_and_shows_bars() -> None:
     os.close(ours)
     assert b"on a terminal: True" in text
     assert f"bar {PLACEHOLDER}: 100%".encode() in text
+
+
+WITHOUT_CONSOLE = """
+import os, sys
+from pathlib import Path
+from tqdm import tqdm
+from recipe.run.launch import open_standard_streams
+from recipe.run.redaction import Redactor, redact_output
+open_standard_streams()
+redact_output(Redactor([]))
+for _ in tqdm(range(2), mininterval=0):
+    print("line", file=sys.stdout, flush=True)
+os.system("echo from a child; echo and its errors >&2")
+file = Path(sys.argv[1]).open("w")
+assert file.fileno() > 2
+file.write("done")
+"""
+
+
+@pytest.mark.parametrize("streams", ["<&- >&- 2>&-", ">&-", "2>&-", "2>&1 | true", "2> /dev/full >&2"])
+def test_a_console_that_is_gone_ends_nothing(tmp_path: Path, streams: str) -> None:
+    command = f'{sys.executable} -c "$0" "$1" {streams}'
+    subprocess.run(
+        ["/bin/sh", "-c", command, WITHOUT_CONSOLE, str(tmp_path / "end")], cwd=REPOSITORY_DIR, check=False
+    )
+    assert (tmp_path / "end").read_text() == "done"

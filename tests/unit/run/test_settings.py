@@ -1,11 +1,13 @@
 """The operator's environment."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from recipe.errors import RecipeError
-from recipe.run.settings import OperatorSettings
+from recipe.run.launch import REPOSITORY_DIR
+from recipe.run.settings import VARIABLES, OperatorSettings
 
 
 def test_an_empty_environment_means_the_defaults(tmp_path: Path) -> None:
@@ -61,6 +63,31 @@ def test_lists_are_read_with_commas() -> None:
 def test_a_list_that_would_match_nothing_is_refused(name: str, text: str) -> None:
     with pytest.raises(RecipeError, match=f"{name} holds .* expected a comma-separated list"):
         OperatorSettings.from_environment({name: text})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("WHISPERTRAIN_RUN_DIR", "/runs", "did you mean WHISPERTRAIN_RUNS_DIR?"),
+        ("WHISPERTRAIN_PUBLISH_HUB_OWNER", "acme", "did you mean WHISPERTRAIN_PUBLISH_HUB_OWNERS?"),
+        ("WHISPERTRAIN_ALLOW_PRIVATE_BACKEND", "true", "expected 1 to allow it, or 0"),
+        ("WHISPERTRAIN_RUNS_DIR", "~nobody-of-this-name/runs", "leads nowhere"),
+    ],
+)
+def test_a_slip_is_not_taken_for_the_default(name: str, text: str, problem: str) -> None:
+    with pytest.raises(RecipeError, match=f"^{name} is .*{re.escape(problem)}"):
+        OperatorSettings.from_environment({name: text})
+
+
+def test_each_variable_that_is_told_to_operators_is_known() -> None:
+    page = (REPOSITORY_DIR / "docs" / "runpod.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"WHISPERTRAIN_[A-Z_]+", page)) == set(VARIABLES)
+    OperatorSettings.from_environment({"WHISPERTRAIN_TEST_CACHE": "anything"})
+
+
+def test_a_home_folder_is_one() -> None:
+    settings = OperatorSettings.from_environment({"WHISPERTRAIN_RUNS_DIR": "~/runs"})
+    assert settings.runs_dir == (Path.home() / "runs").resolve()
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf", "3601"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deadly import decode_or_die
 from tiny_trainers import tiny_whisper
 
 from recipe.arguments import ModelArguments
@@ -72,6 +73,15 @@ def test_what_nobody_says_is_detected_and_told(tmp_path, multilingual):
     assert settled[1].language == "fr"
     assert "for 1 recordings; the base model detected" in warning
     assert f"({settled[0].language}) in 1" in warning
+
+
+def test_a_file_that_crashes_the_decoder_costs_only_its_own_answer(tmp_path, multilingual, monkeypatch):
+    monkeypatch.setattr("recipe.screening.languages.decode_beginning", decode_or_die)
+    names = ("a", "deadly", "z")
+    found = settle([make_recording(tmp_path, name) for name in names], multilingual)
+    assert found == settle([make_recording(tmp_path, name) for name in ("a", "z")], multilingual) | {
+        "deadly": found["a"]
+    }
 
 
 def test_tags_of_translations_do_not_say_what_is_spoken(tmp_path, multilingual):

@@ -29,7 +29,7 @@ def test_flags_json_and_yaml_say_the_same(tmp_path, flags):
     values = {name[2:]: value for name, value in zip(flags[::2], flags[1::2], strict=True)}
     values |= {"use_cpu": True, "language": "fr", "num_train_epochs": 3}
     json_file, yaml_file = tmp_path / "a.json", tmp_path / "a.yaml"
-    json_file.write_text(json.dumps(values))
+    json_file.write_text(json.dumps(values), encoding="utf-8-sig")  # as editors on Windows write it
     yaml_file.write_text(yaml.safe_dump(values))
     by_flags = parse_arguments([*flags, "--language", "fr", "--num_train_epochs", "3"])
     for other in (parse_arguments([str(json_file)]), parse_arguments([str(yaml_file)])):

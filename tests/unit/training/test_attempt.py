@@ -2,11 +2,13 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from damages import DAMAGES
 from tiny_trainers import evaluation_with
 
+from recipe.errors import DataError, DiskError, RecipeError
 from recipe.evaluation.report import Evaluation
 from recipe.training.arguments import parse_arguments
 from recipe.training.attempt import Attempt
@@ -14,7 +16,7 @@ from recipe.training.attempt import Attempt
 
 @pytest.fixture
 def attempt(tmp_path) -> Iterator[Attempt]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     flags = ["--data_dir", str(tmp_path), "--output_dir", str(tmp_path / "run"), "--use_cpu", "true"]
     attempt = Attempt(parse_arguments(flags), {})
     yield attempt
@@ -53,3 +55,14 @@ def test_a_damaged_file_is_made_anew(attempt, damage):
     assert made == [[1, 2]] * 3
     assert path.with_name("numbers.json.damaged").exists()
     assert attempt.cached("numbers", list[int], {}, lambda: pytest.fail("it is there already")) == [1, 2]
+
+
+def test_a_run_refused_for_its_data_asks_for_all_files_again(attempt, monkeypatch):
+    monkeypatch.setattr("recipe.training.attempt.exit_now", lambda _: None)
+    source = attempt.folder.downloads / "a.wav.source"
+    source.parent.mkdir()
+    source.touch()
+    for error, is_kept in ((DiskError("It is full."), True), (DataError("All is silent."), False)):
+        with suppress(RecipeError), attempt:
+            raise error
+        assert source.exists() == is_kept

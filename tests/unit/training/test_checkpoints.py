@@ -14,6 +14,7 @@ from recipe.training.checkpoints import (
     complete_checkpoint,
     find_checkpoint,
     list_checkpoints,
+    rotate_checkpoints,
     verify_checkpoint,
 )
 
@@ -134,6 +135,17 @@ def test_a_rotation_that_was_cut_short_leaves_no_usable_ruin(tmp_path):
     ruin = save(tmp_path, 10)
     (ruin / "optimizer.pt").unlink()
     assert find_checkpoint(tmp_path, FINGERPRINT) is None
+
+
+@pytest.mark.parametrize(
+    ("num_kept", "best_step", "kept"),
+    [(3, 2, [11, 10, 2]), (3, 11, [11, 10, 9]), (3, None, [11, 10, 9]), (None, 2, [11, 10, 9, 8, 2])],
+)
+def test_rotation_goes_by_updates_and_keeps_the_best(tmp_path, num_kept, best_step, kept):
+    for step in (10, 2, 11, 9, 8):  # the order in which they were copied, say
+        save(tmp_path, step)
+    rotate_checkpoints(tmp_path, num_kept, best_step)
+    assert [path.name for path in list_checkpoints(tmp_path)] == [f"checkpoint-{step}" for step in kept]
 
 
 def test_several_damaged_checkpoints_of_one_number_are_all_kept(tmp_path):

@@ -28,13 +28,15 @@ while True:
 
 @pytest.fixture
 def stop(tmp_path):
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in signals}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run below nohup
     yield StopSignal(RunFolder(tmp_path), grace_seconds=3600)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stop_is_immediate_where_nothing_can_be_saved(stop, number):
     with pytest.raises(InterruptedTraining):
         os.kill(os.getpid(), number)
@@ -44,6 +46,13 @@ def test_a_stop_is_immediate_where_nothing_can_be_saved(stop, number):
 def test_who_expects_anything_of_a_library_does_not_take_a_stop_for_it(stop):
     with pytest.raises(InterruptedTraining), suppress(Exception):
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_run_below_nohup_outlives_its_terminal(stop, tmp_path):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    below_nohup = StopSignal(RunFolder(tmp_path), grace_seconds=3600)
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert not below_nohup.is_requested
 
 
 def test_a_deferred_stop_waits_until_it_is_allowed(stop):

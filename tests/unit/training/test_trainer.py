@@ -1,5 +1,7 @@
 import copy
 import math
+import os
+import shutil
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -267,6 +269,18 @@ def test_the_best_weights_are_taken_up_from_their_checkpoint(build):
     best = load_file(Path(trainer.args.output_dir) / "checkpoint-2" / "model.safetensors")
     assert all(torch.equal(weights(trainer)[name], tensor) for name, tensor in best.items())
     assert trainer.best_evaluation == evaluation_with(3)
+
+
+def test_the_best_checkpoint_outlives_a_move_of_the_folder_and_a_clock_that_was_set_back(build_in, tmp_path):
+    settings = {"num_train_epochs": 4, "save_total_limit": 3, "errors_by_step": {2: 1, 4: 5, 6: 5, 8: 5}}
+    stopped(build_in(tmp_path / "old", callbacks=(StopAfterSave(5),), **settings))
+    for path in (tmp_path / "old").rglob("*"):
+        os.utime(path, (2**32, 2**32 + int(path.stat().st_mtime)))  # in the year 2106
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    trainer = resume(build_in(tmp_path / "new", **settings))
+    names = [path.name for path in list_checkpoints(tmp_path / "new")]
+    assert names == ["checkpoint-8", "checkpoint-7", "checkpoint-2"]
+    trainer.take_best_weights()
 
 
 def test_the_last_weights_stay_where_no_others_are_better(build):

@@ -14,8 +14,10 @@ from recipe.arguments import option_names
 from recipe.errors import JobConflictError, JobError
 from recipe.run.folder import RunFolder
 from recipe.run.launch import REPOSITORY_DIR
+from recipe.run.redaction import Redactor
 from recipe.run.settings import OperatorSettings
 from recipe.worker.job import AcceptedJob, Job, find_addressee, find_secrets, open_run, parse_json, read_job
+from recipe.worker.supervisor import report_refusal
 
 SEED = json.loads("""
 {"input": {"model_id": "openai/whisper-tiny", "epochs": 1, "project_id": "uuid-string", "user_id": "uuid-string",
@@ -394,6 +396,25 @@ def test_a_folder_in_use_is_refused_and_free_afterwards(tmp_path: Path) -> None:
         pytest.fail("it must not be opened")
     with open_run(tmp_path, make_job()):
         pass
+
+
+@pytest.mark.parametrize("name", ["config.json", "result.json", "checkpoint-7", "staging"])
+def test_a_folder_that_is_no_jobs_is_left_alone(tmp_path: Path, name: str) -> None:
+    run = RunFolder(tmp_path / make_job().job_id)
+    (run.path / name).mkdir(parents=True)
+    with pytest.raises(JobConflictError, match="no job's"), open_run(tmp_path, make_job()):
+        pytest.fail("it must not be opened")
+    report_refusal(JobError("No."), make_job(), OperatorSettings(tmp_path, flush_seconds=0), Redactor([]))
+    assert [path.name for path in run.path.iterdir()] == [name]
+
+
+def test_what_a_refused_or_killed_job_leaves_is_its_own(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / make_job().job_id)
+    run.path.mkdir()
+    for path in (run.error, run.events, run.job_lock, run.manifest.with_suffix(".json.part")):
+        path.touch()
+    with open_run(tmp_path, make_job()):
+        assert run.job.exists()
 
 
 @pytest.mark.parametrize("name", ["job.json", "manifest.json"])

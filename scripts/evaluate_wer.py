@@ -26,9 +26,10 @@ from tqdm import tqdm
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import ModelArguments, caption_language
-from recipe.data.manifest import Recording, list_folder, locate_files, pair_recordings
+from recipe.data.manifest import Recording
 from recipe.data.recording import PreparationSettings
 from recipe.data.shards import build_shards, load_examples
+from recipe.data.sources import read_folder
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.asr_errors import AsrErrors
 from recipe.evaluation.report import Evaluation, Transcript, evaluate_model
@@ -97,10 +98,7 @@ def read_recordings(
     languages = {window["recording"]: window["language"] for window in report.get("windows", [])}
     if len(set(languages.values())) == 1:
         asked = replace(asked, language=asked.language or next(iter(languages.values())))
-    entries = list_folder(folder)
-    recordings = pair_recordings(
-        entries, locate_files(folder, entries), find_caption_language(asked, whisper)
-    )
+    recordings = read_folder(folder, find_caption_language(asked, whisper))
     if not report:
         return settle_languages(recordings, asked, whisper)
     held_out = [recording for recording in recordings if recording.name in languages]

@@ -10,7 +10,7 @@ own, and leaves a note. A cue that was found is kept, merged or dropped, so the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,10 @@ __all__ = [
     "parse_webvtt",
     "read_captions",
     "read_language",
+    "read_sentences",
 ]
+
+_Stage = Callable[[list[Cue]], tuple[list[Cue], list[Note]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Captions:
         language: As the file's header says (`Language: en`), if it does.
         source_format: What the file is written in; empty where there is no file.
         num_cues_in: Cues that the file holds.
+        unwritten_ms: Where something is said that no cue has, as (start, end).
     """
 
     cues: tuple[Cue, ...]
@@ -59,6 +63,7 @@ class Captions:
     language: str | None
     source_format: Literal["webvtt", "subrip", ""]
     num_cues_in: int
+    unwritten_ms: tuple[tuple[int, int], ...] = ()
 
     @property
     def num_merged(self) -> int:
@@ -72,8 +77,8 @@ class Captions:
 
     @property
     def lost_speech_ms(self) -> tuple[tuple[int, int], ...]:
-        """Where cues that may hold speech were dropped, as (start, end): audio that is not silence."""
-        return tuple(
+        """Where speech may be whose words are in no cue, or in a dropped one, as (start, end)."""
+        return self.unwritten_ms + tuple(
             (note.start_ms, note.end_ms)
             for note in self.notes
             if note.action is Action.DROPPED and note.reason != NO_SPEECH
@@ -112,14 +117,38 @@ def read_captions(
         file.lines, file.first_line, is_subrip=file.source_format == "subrip"
     )
     notes += file.notes
-    stages: list[Callable[[list[Cue]], tuple[list[Cue], list[Note]]]] = [
+    stages: list[_Stage] = [
         sort_cues,
         undo_rolling,
         partial(clean_cues, suppressed_symbols=suppressed_symbols),
         partial(settle_times, duration_ms=duration_ms),
     ]
+    cues, notes = _run_stages(stages, cues, notes)
+    return Captions(tuple(cues), tuple(notes), file.language, file.source_format, num_found)
+
+
+def read_sentences(
+    cues: Sequence[Cue], *, duration_ms: int, suppressed_symbols: frozenset[str] = frozenset()
+) -> Captions:
+    """Return the captions that a table's rows are: each a cue with the text as it stands, its row as line.
+
+    Args:
+        cues: One for each row.
+        duration_ms: Length of the recording's audio.
+        suppressed_symbols: Texts that the model can never produce.
+    """
+    stages: list[_Stage] = [
+        sort_cues,
+        partial(clean_cues, suppressed_symbols=suppressed_symbols),
+        partial(settle_times, duration_ms=duration_ms),
+    ]
+    settled, notes = _run_stages(stages, list(cues), [])
+    return Captions(tuple(settled), tuple(notes), None, "", len(cues))
+
+
+def _run_stages(stages: Iterable[_Stage], cues: list[Cue], notes: list[Note]) -> tuple[list[Cue], list[Note]]:
+    """Return what the stages leave of the cues, and all notes in order of the lines."""
     for stage in stages:
         cues, stage_notes = stage(cues)
-        notes += stage_notes
-    notes.sort(key=lambda note: note.line)
-    return Captions(tuple(cues), tuple(notes), file.language, file.source_format, num_found)
+        notes = notes + stage_notes
+    return cues, sorted(notes, key=lambda note: note.line)

@@ -101,6 +101,11 @@ class RecordingReport:
             if len(self.notes) < MAX_NOTES:
                 self.notes.append(note)
 
+    def put_first(self, notes: Sequence[str]) -> None:
+        """Count notes on what was found before the recording was read, and keep them before the others."""
+        self.num_notes += len(notes)
+        self.notes = [*notes, *self.notes][:MAX_NOTES]
+
     def lose_all_cues(self, num_cues: int, reason: str) -> None:
         """Count all cues of the recording as lost."""
         self.num_cues, self.num_cues_kept = num_cues, 0

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import ModelArguments, caption_language
-from recipe.audio.decoding import iter_audio_blocks
+from recipe.audio.decoding import AudioLimits, iter_audio_blocks
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.captions.reader import read_language
+from recipe.data.clips import read_beginning
 from recipe.data.manifest import LocalFile, Recording
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import AudioError, DataError, JobError
@@ -110,7 +111,8 @@ def settle_languages(
     written = {recording.name: _read_tag(recording) for recording in recordings}
     if arguments.task == "translate":
         recordings = [_put_aside_unless_english(item, written[item.name]) for item in recordings]
-        written = dict.fromkeys(written, "")
+        # A column of a table says what is spoken; a tag of captions, what is written.
+        written = {item.name: written[item.name] if item.clips else "" for item in recordings}
     codes = {name: given or code for name, code in written.items()}
     untagged = [recording for recording in recordings if not codes[recording.name]]
     warnings = []
@@ -139,7 +141,7 @@ def _read_tag(recording: Recording) -> str:
 
 
 def _put_aside_unless_english(recording: Recording, written: str) -> Recording:
-    if written in {"", "en"}:
+    if written in {"", "en"} or recording.clips:
         return recording
     problem = f"its captions are in {_name(written)}, and the task translate learns from English ones"
     return replace(recording, transcript=LocalFile(None, problem))
@@ -209,7 +211,12 @@ def _detect_language(recording: Recording, whisper: Whisper) -> tuple[str, float
 
 
 def _read_excerpt(recording: Recording) -> NDArray[np.float32]:
-    """Up to 30 s after the first half minute, where a jingle may be; the beginning of a shorter recording."""
+    """Up to 30 s after the first half minute, where a jingle may be; the beginning of a shorter recording.
+
+    Of sentences the first 30 s, one after another.
+    """
+    if recording.has_own_sounds:
+        return _to_float(read_beginning(recording.clips, AudioLimits(), WINDOW_MS))
     blocks: list[NDArray[np.int16]] = []
     try:
         if recording.audio.path:
@@ -220,7 +227,12 @@ def _read_excerpt(recording: Recording) -> NDArray[np.float32]:
     except AudioError as error:
         logger.debug("No language was detected: %s", error)
     samples = np.concatenate([np.zeros(0, np.int16), *blocks])[: 2 * WINDOW_MS * SAMPLES_PER_MS]
-    return samples[-WINDOW_MS * SAMPLES_PER_MS :].astype(np.float32) / np.float32(32768)
+    return _to_float(samples[-WINDOW_MS * SAMPLES_PER_MS :])
+
+
+def _to_float(samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Samples in [-1, 1) of at most 30 s."""
+    return samples[: WINDOW_MS * SAMPLES_PER_MS].astype(np.float32) / np.float32(32768)
 
 
 def _describe_detected(detected: Mapping[str, str]) -> str:

@@ -1,0 +1,160 @@
+"""Tables in a folder of sounds: files that say, row by row, which sound holds which words.
+
+They are AudioFolder's `metadata.csv` and `.jsonl`, Common Voice's TSV, LJSpeech's CSV without a header, JSON
+manifests as NeMo has them, and whatever else has a column of sounds and one of words.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from recipe.captions.file import decode_captions, detect_encoding
+from recipe.data.columns import (
+    NUM_SAMPLED,
+    ColumnNames,
+    Columns,
+    RowError,
+    find_columns,
+    is_unchecked,
+    names_sound,
+    read_side,
+)
+from recipe.data.manifest import LocalFile, Side
+from recipe.data.rows import Table, read_row
+from recipe.data.sound_files import SoundFiles
+from recipe.data.table_text import Line, read_cells, read_json
+from recipe.errors import DataError
+
+TABLE_EXTENSIONS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json"})
+
+MAX_TABLE_BYTES = 2**30
+"""A million rows take a tenth of it."""
+
+_COMMON_VOICE = frozenset({"train", "dev", "test"})
+
+
+@dataclass
+class FolderTables:
+    """The tables of a folder.
+
+    Attributes:
+        tables: Those that were understood.
+        problems: A sentence for each of the others.
+        notes: A sentence for files that were left alone by their names.
+    """
+
+    tables: list[Table] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_tables(folder: Path, asked: ColumnNames) -> FolderTables:
+    """The tables that lie in a folder or below it."""
+    files = SoundFiles(folder)
+    found = FolderTables()
+    for path in _choose_tables(files.others, found.notes):
+        try:
+            table = _read_table(path, files, asked)
+        except DataError as error:
+            found.problems.append(f"{path}: {error}.")
+        else:
+            found.tables += [table] if table else []
+    return found
+
+
+def _choose_tables(paths: Iterable[PurePosixPath], notes: list[str]) -> list[PurePosixPath]:
+    """The files to read; the notes name those whose name says that they are not for training."""
+    chosen: list[PurePosixPath] = []
+    by_folder: defaultdict[PurePosixPath, dict[str, PurePosixPath]] = defaultdict(dict)
+    for path in paths:
+        if path.suffix.lower() == ".tsv":
+            by_folder[path.parent][path.stem] = path
+        elif path.suffix.lower() in TABLE_EXTENSIONS:
+            chosen.append(path)
+    for tables in by_folder.values():
+        names = _choose_names({*tables})
+        chosen += [tables[name] for name in names]
+        notes += [f"{path} was left alone beside them" for name, path in tables.items() if name not in names]
+    return sorted(chosen)
+
+
+def _choose_names(names: set[str]) -> set[str]:
+    """Of Common Voice its split, or without it what was validated; never what was rejected or not judged."""
+    if names >= _COMMON_VOICE:
+        return {*_COMMON_VOICE}
+    if "validated" in names:
+        return {"validated"}
+    return {name for name in names if not is_unchecked(name)}
+
+
+def _read_table(path: PurePosixPath, files: SoundFiles, asked: ColumnNames) -> Table | None:
+    """The rows of a table; None for a JSON file that is none.
+
+    Raises:
+        DataError: if it cannot be read, or its columns cannot be found.
+    """
+
+    def locate(value: object) -> LocalFile:
+        return files.find(value, path.parent)
+
+    text, notes = _read_text(files.folder / path)
+    if path.suffix.lower() in {".csv", ".tsv"}:
+        lines = read_cells(text, lambda cell: names_sound(cell) or locate(cell).path is not None)
+    else:
+        lines = read_json(text)
+    sample = [line.values or line.mended for line in lines]
+    try:
+        columns = find_columns(
+            [values for values in sample if values][:NUM_SAMPLED],
+            asked,
+            lambda value: locate(value).path is not None,
+        )
+    except DataError:
+        if path.suffix.lower() == ".json":  # a transcript, a program's settings, anything
+            return None
+        raise
+    table = Table(path.as_posix(), num_rows=len(lines), notes=[*notes, columns.describe(path.as_posix())])
+    for line in lines:
+        try:
+            row = read_row(_values_of(line, columns, table), columns, (table.name, line.number), locate)
+        except RowError as error:
+            table.leave_out(line.number, str(error))
+        else:
+            table.rows.append(row if row.side else replace(row, side=_side_of(path)))
+    return table
+
+
+def _values_of(line: Line, columns: Columns, table: Table) -> Mapping[str, Any]:
+    """The values of a row; what is too much in it belongs to its words, if they are in the last column."""
+    if not line.problem:
+        return line.values
+    if line.mended is None or [*line.mended][-1] != columns.text:
+        raise RowError(line.problem)
+    table.notes.append(f"{table.name}: row {line.number} was repaired: {line.problem}")
+    return line.mended
+
+
+def _read_text(path: Path) -> tuple[str, list[str]]:
+    """The text of a table, and a note if its encoding had to be guessed.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise DataError(f"it is larger than {MAX_TABLE_BYTES:,} bytes; split it")
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"it cannot be read ({error.strerror})") from error
+    try:
+        return data.decode("utf-8-sig"), []
+    except UnicodeDecodeError:
+        note = f"{path.name}: it is not UTF-8; it was read as {detect_encoding(data)}"
+        return decode_captions(data), [note]
+
+
+def _side_of(path: PurePosixPath) -> Side:
+    """The side that the name of a table tells, or else that of its folder."""
+    return read_side(path.stem) or read_side(path.parent.as_posix())

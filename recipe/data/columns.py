@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from recipe.arguments import SourceArguments
 from recipe.captions.cues import shorten
 from recipe.data.manifest import AUDIO_EXTENSIONS, Side
 from recipe.errors import DataError
@@ -48,6 +49,11 @@ class ColumnNames:
     audio: str | None = None
     text: str | None = None
     speaker: str | None = None
+
+    @classmethod
+    def of(cls, source: SourceArguments) -> "ColumnNames":
+        """The columns that the options name."""
+        return cls(source.audio_column, source.text_column, source.speaker_column)
 
 
 @dataclass(frozen=True)

@@ -81,17 +81,15 @@ def prepare_dataset(
     )
     reports = [shard.report for shard in shards]
     for recording, report in zip(recordings, reports, strict=True):
-        report.put_first(recording.notes)
+        report.describe_source(recording)
     split = split_examples(shards, arguments.eval_fraction)
     for report in reports:
         report.is_held_out = report.name in split.held_out_names
-    summary = build_report(reports, len(split.train), len(split.held_out), split.num_unused)
     rows = load_rows(shards)
-    summary |= describe_windows(rows)
+    whole = build_report(reports, len(split.train), len(split.held_out), split.num_unused)
+    whole |= describe_windows(rows)
     warnings = report_warnings(reports) + split.warnings
-    return PreparedDataset(
-        split.train, split.held_out, rows, summary, warnings, _fingerprint(shards, summary)
-    )
+    return PreparedDataset(split.train, split.held_out, rows, whole, warnings, _fingerprint(shards, whole))
 
 
 def check_dataset(data: PreparedDataset, arguments: DataArguments) -> None:

@@ -57,21 +57,27 @@ class _Fetched:
     tables: list[Table]
 
 
-def read_dataset(source: SourceArguments, asked: ColumnNames, store: "SoundStore") -> list[Table]:
+def read_dataset(source: SourceArguments, folder: Path, max_bytes: int) -> list[Table]:
     """The rows of a dataset, a table for each split.
+
+    Args:
+        source: Which dataset, and what of it.
+        folder: Receives the sounds that have no file here.
+        max_bytes: Largest sound that is accepted.
 
     Raises:
         DataError: if it cannot be had, or its columns cannot be found.
     """
     assert source.dataset_name
+    store = SoundStore(folder, source.dataset_name, max_bytes)
     if Path(source.dataset_name).exists():
-        return _read_splits(source, asked, store)
+        return _read_splits(source, store)
     options = {name: value for name, value in asdict(source).items() if "dataset" in name or "column" in name}
-    state = store.folder / ROWS_FILE
+    state = folder / ROWS_FILE
     kept = read_state(state, _Fetched)
     if kept and kept.source == options and all(_is_there(row.audio) for t in kept.tables for row in t.rows):
         return kept.tables
-    fetched = _Fetched(options, _read_splits(source, asked, store))
+    fetched = _Fetched(options, _read_splits(source, store))
     write_state(state, TypeAdapter(_Fetched).dump_python(fetched, mode="json"), this_writer())
     return fetched.tables
 
@@ -80,7 +86,7 @@ def _is_there(audio: LocalFile) -> bool:
     return audio.path is not None and audio.path.exists()
 
 
-def _read_splits(source: SourceArguments, asked: ColumnNames, store: "SoundStore") -> list[Table]:
+def _read_splits(source: SourceArguments, store: "SoundStore") -> list[Table]:
     assert source.dataset_name
     with _errors_explained(source.dataset_name):
         loaded, notes = _load(source.dataset_name, source.dataset_config)
@@ -90,7 +96,7 @@ def _read_splits(source: SourceArguments, asked: ColumnNames, store: "SoundStore
     tables[0].notes += notes
     for table in tables:
         with _errors_explained(source.dataset_name):
-            _fill(table, loaded[table.name], asked, store, source.dataset_max_rows)
+            _fill(table, loaded[table.name], source, store)
     return tables
 
 
@@ -145,7 +151,7 @@ def _choose_splits(source: SourceArguments, found: Mapping[str, Split]) -> list[
     return names
 
 
-def _fill(table: Table, split: Split, asked: ColumnNames, store: "SoundStore", max_rows: int | None) -> None:
+def _fill(table: Table, split: Split, source: SourceArguments, store: "SoundStore") -> None:
     """Read the rows of a split into its table.
 
     Raises:
@@ -154,9 +160,10 @@ def _fill(table: Table, split: Split, asked: ColumnNames, store: "SoundStore", m
     sounds = [name for name, feature in (split.features or {}).items() if isinstance(feature, Audio)]
     for name in sounds:
         split = split.cast_column(name, Audio(decode=False))
+    asked = ColumnNames.of(source)
     if len(sounds) == 1 and asked.audio is None:
         asked = replace(asked, audio=sounds[0])
-    records = enumerate(islice(_iterate(split, table), max_rows), start=1)
+    records = enumerate(islice(_iterate(split, table), source.dataset_max_rows), start=1)
     first = list(islice(records, NUM_SAMPLED))
     try:
         columns = find_columns([record for _, record in first], asked, _is_sound)

@@ -83,6 +83,9 @@ def read_recording(
         DataError: if there are no captions and `empty_transcript` is "fail".
     """
     report = RecordingReport(recording.name, language=recording.language)
+    if recording.problem:
+        report.outcome, report.reason = "skipped", recording.problem
+        return silence(0), Packing(), report
     audio, captions = _read_files(recording, settings, report)
     if audio is None:
         samples, packing, lost = lose_recording(recording, report.reason)

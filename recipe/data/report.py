@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
 
+from recipe.data.manifest import Recording, Side
 from recipe.data.windows import Packing, segments_of, text_of
 from recipe.errors import DataError
 
@@ -65,6 +66,9 @@ class RecordingReport:
         language: Code of the language spoken; "" if it is not settled.
         scripts: Letters of its captions by script.
         audio_hash: SHA-256 of the audio file; "" without one.
+        group: Speaker, session or channel, where one is known.
+        side: Where the dataset brings a split, the side that the recording is on; else "".
+        is_automatic: Whether its captions are another model's words.
         is_held_out: Kept away from training, to measure the error rate.
         num_excluded_suspect_windows: Windows that the label check keeps from training.
     """
@@ -91,8 +95,17 @@ class RecordingReport:
     language: str = ""
     scripts: dict[str, int] = field(default_factory=dict)
     audio_hash: str = ""
+    group: str = ""
+    side: Side = ""
+    is_automatic: bool = False
     is_held_out: bool = False
     num_excluded_suspect_windows: int = 0
+
+    def describe_source(self, recording: Recording) -> None:
+        """Take over what is known of a recording beside its files, which its shard does not depend on."""
+        self.group, self.side, self.is_automatic = recording.group, recording.side, recording.is_automatic
+        self.num_notes += len(recording.notes)
+        self.notes = [*recording.notes, *self.notes][:MAX_NOTES]
 
     def add_notes(self, notes: Iterable[str]) -> None:
         """Count notes and keep the first ones."""
@@ -100,11 +113,6 @@ class RecordingReport:
             self.num_notes += 1
             if len(self.notes) < MAX_NOTES:
                 self.notes.append(note)
-
-    def put_first(self, notes: Sequence[str]) -> None:
-        """Count notes on what was found before the recording was read, and keep them before the others."""
-        self.num_notes += len(notes)
-        self.notes = [*notes, *self.notes][:MAX_NOTES]
 
     def lose_all_cues(self, num_cues: int, reason: str) -> None:
         """Count all cues of the recording as lost."""

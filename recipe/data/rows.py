@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from recipe.data.columns import Columns, RowError, read_ms, read_side, read_tag, read_text
-from recipe.data.duplicates import unite
+from recipe.data.groups import unite
 from recipe.data.manifest import Clip, LocalFile, Recording, Side
 
 MAX_NAMED = 50

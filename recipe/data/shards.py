@@ -375,7 +375,7 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
         "language": recording.language,
         "audio": _hash_if_there(recording.audio.path),
         "transcript": _hash_if_there(recording.transcript.path),
-        "errors": [recording.audio.error, recording.transcript.error],
+        "errors": [recording.audio.error, recording.transcript.error, recording.problem],
         "clips": [[_hash_if_there(clip.audio.path), _describe_clip(clip)] for clip in recording.clips],
         "tokenizer": _hash_if_there(settings.tokenizer_file),
         "settings": {

@@ -1,13 +1,12 @@
 """The sounds below a folder, found by what a table calls them."""
 
-import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from recipe.data.manifest import AUDIO_EXTENSIONS, LocalFile, ManifestEntry, locate_files
+from recipe.data.manifest import LocalFile, ManifestEntry, locate_files
 
 _HERE = PurePosixPath()
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")
@@ -15,21 +14,17 @@ _SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")
 
 
 class SoundFiles:
-    """Files below a folder; a name that leads out of it finds nothing.
+    """The sounds of a folder; a name that leads out of it finds nothing.
 
-    Attributes:
+    Args:
         folder: The folder.
-        others: Paths of the files that are no sound, relative to it, in order.
+        names: Its audio files, relative to it, with `/` between folders.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.others: list[PurePosixPath] = []
+    def __init__(self, folder: Path, names: Iterable[str]) -> None:
+        self._folder = folder
         self._by_name: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
-        for path in _walk(folder):
-            if path.suffix.lower() not in AUDIO_EXTENSIONS:
-                self.others.append(path)
-                continue
+        for path in map(PurePosixPath, names):
             self._by_name[_key(path.name)].append(path)
             self._by_name[_key(path.stem)].append(path)
 
@@ -53,10 +48,10 @@ class SoundFiles:
         if len(matches) > 1:
             return LocalFile(None, f"{shown} may be {matches[0]} or {matches[1]}; expected a path that tells")
         filename = matches[0].as_posix()
-        return locate_files(self.folder, [ManifestEntry("audio", filename)])[filename]
+        return locate_files(self._folder, [ManifestEntry("audio", filename)])[filename]
 
     def _make_relative(self, path: PurePosixPath) -> PurePosixPath:
-        folder = self.folder.absolute().as_posix()
+        folder = self._folder.absolute().as_posix()
         return path.relative_to(folder) if path.is_relative_to(folder) else path
 
     def _match(self, path: PurePosixPath, near: PurePosixPath) -> list[PurePosixPath]:
@@ -74,16 +69,3 @@ class SoundFiles:
 def _key(name: str) -> str:
     """Equal for names that people take for the same, whatever their case and the form of their accents."""
     return unicodedata.normalize("NFC", name).casefold()
-
-
-def _walk(folder: Path) -> Iterator[PurePosixPath]:
-    """Paths of the files below a folder, in order, without hidden ones; a ring of links is walked once."""
-    seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        place = os.path.realpath(parent)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and place not in seen)
-        if place in seen:
-            continue
-        seen.add(place)
-        relative = PurePosixPath(Path(parent).relative_to(folder).as_posix())
-        yield from (relative / name for name in sorted(files) if not name.startswith("."))

@@ -1,67 +1,79 @@
 """The recordings of a run, wherever they come from: a folder, a dataset, or a manifest that is downloaded."""
 
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recipe.arguments import SourceArguments
 from recipe.backend.client import BackendClient
+from recipe.data.caption_choice import Wanted
 from recipe.data.columns import ColumnNames
 from recipe.data.download import DownloadProgress, FileRequest, download_files, local_name
-from recipe.data.hub_dataset import SoundStore, read_dataset
-from recipe.data.manifest import (
-    LocalFile,
-    Recording,
-    list_folder,
-    locate_files,
-    pair_recordings,
-    read_manifest,
-)
+from recipe.data.manifest import LocalFile, list_folder, locate_files, read_manifest
+from recipe.data.pairing import Pairing, pair_recordings
 from recipe.data.rows import Table, name_apart, pack_rows
 from recipe.data.tables import read_tables
+from recipe.data.usable import check_usable
 from recipe.errors import DataError
 
-logger = logging.getLogger(__name__)
+LOOK_ROWS = 200
+"""Rows of a table that are read before a run, to see whether any can be used."""
 
 
 @dataclass(frozen=True)
 class Downloads:
-    """How files are had from the backend, and what the user is told of what was found.
+    """How files are had from the backend.
 
     Attributes:
         client: The backend; None for a run on a folder.
         folder: Receives the files.
         max_bytes_per_file: Largest file that is accepted.
         on_progress: Told about once a second how far it is.
-        on_warning: Told each sentence for the user.
     """
 
     client: BackendClient | None
     folder: Path
     max_bytes_per_file: int
     on_progress: Callable[[DownloadProgress], None] = lambda _: None
-    on_warning: Callable[[str], object] = logger.warning
 
 
-def fetch_recordings(source: SourceArguments, language: str | None, downloads: Downloads) -> list[Recording]:
-    """The recordings, their files on disk or named as missing.
+def check_source(source: SourceArguments) -> None:
+    """Refuse a folder in which there is nothing to train on in any language.
+
+    Raises:
+        DataError: naming what lies there.
+    """
+    if not source.data_dir:
+        return
+    folder, asked = Path(source.data_dir), ColumnNames.of(source)
+    listing = list_folder(folder)
+    if any(table.rows for table in read_tables(folder, listing, asked, max_rows=LOOK_ROWS).tables):
+        return
+    pairing = read_folder(folder, asked=asked)
+    if not any(recording.problem for recording in pairing.recordings):  # the language may decide it
+        check_usable(pairing, folder)
+
+
+def fetch_recordings(source: SourceArguments, wanted: Wanted, downloads: Downloads) -> Pairing:
+    """The recordings, in order of their names, their files on disk or named as missing, and warnings.
 
     Args:
         source: The folder, the dataset, or the manifest and the owner of its files.
-        language: Code of the language that captions are wanted in; chooses among several of one audio.
+        wanted: Which captions are taken of several.
         downloads: How files are had from the backend.
 
     Raises:
-        DataError: as `read_folder`, `read_dataset` and `pair_recordings` do, or because the disk is full.
+        DataError: as `read_folder`, `read_dataset` and `check_usable` do, or because the disk is full.
         AuthenticationError: the backend refuses the credentials.
     """
-    asked = ColumnNames(source.audio_column, source.text_column, source.speaker_column)
     if source.data_dir:
-        return read_folder(Path(source.data_dir), language, asked, downloads.on_warning)
+        pairing = read_folder(Path(source.data_dir), wanted, ColumnNames.of(source))
+        check_usable(pairing, Path(source.data_dir))
+        return pairing
     if source.dataset_name:
-        store = SoundStore(downloads.folder, source.dataset_name, downloads.max_bytes_per_file)
-        return _pack(read_dataset(source, asked, store), downloads.on_warning)
+        from recipe.data.hub_dataset import read_dataset  # noqa: PLC0415 - the first look must be quick
+
+        return pack_tables(read_dataset(source, downloads.folder, downloads.max_bytes_per_file))
     assert source.manifest_file
     assert downloads.client
     entries = read_manifest(Path(source.manifest_file))
@@ -77,20 +89,49 @@ def fetch_recordings(source: SourceArguments, language: str | None, downloads: D
         on_progress=downloads.on_progress,
     )
     local = {file.filename: LocalFile(file.path, file.error or "") for file in files}
-    return pair_recordings(entries, local, language)
+    return pair_recordings(entries, local, wanted)
 
 
-def _pair_if_any(folder: Path, language: str | None) -> list[Recording]:
-    """The recordings of audio files and captions; none where no audio file lies in the folder itself."""
-    try:
-        entries = list_folder(folder)
-    except DataError:
-        return []
-    return pair_recordings(entries, locate_files(folder, entries), language)
+def read_folder(
+    folder: Path,
+    wanted: Wanted = Wanted(),  # noqa: B008 - frozen
+    asked: ColumnNames = ColumnNames(),  # noqa: B008 - frozen
+) -> Pairing:
+    """The recordings of a folder: the rows of its tables, and audio files with captions beside them.
+
+    Where there are tables, audio files that neither a row nor captions speak of are left alone.
+
+    Args:
+        folder: Of audio files, captions, tables.
+        wanted: Which captions are taken of several.
+        asked: The columns of tables that the user named.
+
+    Raises:
+        DataError: as `list_folder` does, or if a table is all there is and no row of it can be used.
+    """
+    listing = list_folder(folder)
+    files = locate_files(folder, listing.entries)
+    found = read_tables(folder, listing, asked)
+    in_rows = {row.audio.path for table in found.tables for row in table.rows}
+    entries = [entry for entry in listing.entries if files[entry.filename].path not in in_rows]
+    passed_over = [name for name in listing.ignored if name not in found.names]
+    paired = pair_recordings(entries, files, wanted, passed_over)
+    spoken_of = [
+        recording for recording in paired.recordings if recording.transcript.path or recording.problem
+    ]
+    if found.names and not spoken_of and not in_rows:
+        raise DataError(" ".join([*found.problems, *(table.describe() for table in found.tables)]))
+    if not in_rows:
+        return replace(paired, warnings=found.problems + paired.warnings)
+    packed = pack_tables(found.tables)
+    num_lonely = len(paired.recordings) - len(spoken_of)
+    lonely = [f"{num_lonely} audio files are in no row and have no captions; they were left alone."]
+    warnings = found.problems + packed.warnings + paired.warnings + lonely * bool(num_lonely)
+    return Pairing(name_apart([*spoken_of, *packed.recordings]), warnings)
 
 
-def _pack(tables: list[Table], on_warning: Callable[[str], object]) -> list[Recording]:
-    """The recordings that rows become; the user is told of the rows that cannot be used.
+def pack_tables(tables: Sequence[Table]) -> Pairing:
+    """The recordings that the rows of tables become, and a sentence for each table with unusable rows.
 
     Raises:
         DataError: if no row can be used.
@@ -99,40 +140,4 @@ def _pack(tables: list[Table], on_warning: Callable[[str], object]) -> list[Reco
     warnings = [warning for table in tables if (warning := table.describe())]
     if not recordings:
         raise DataError(" ".join(warnings) or "The tables have no rows; expected a sentence a row.")
-    for warning in warnings:
-        on_warning(warning)
-    return recordings
-
-
-def read_folder(
-    folder: Path,
-    language: str | None,
-    asked: ColumnNames = ColumnNames(),  # noqa: B008 - frozen, so one default for all is safe
-    on_warning: Callable[[str], object] = logger.warning,
-) -> list[Recording]:
-    """The recordings of a folder: the rows of its tables, and audio files with captions beside them.
-
-    Where there are tables, audio files that neither a row nor captions speak of are left alone.
-
-    Args:
-        folder: Of audio files, captions, tables.
-        language: Code of the language that captions are wanted in.
-        asked: The columns of tables that the user named.
-        on_warning: Told each sentence for the user.
-
-    Raises:
-        DataError: if there is nothing in it to train on, or as `pair_recordings` does.
-    """
-    found = read_tables(folder, asked)
-    if not found.tables and not found.problems:
-        entries = list_folder(folder)
-        return pair_recordings(entries, locate_files(folder, entries), language)
-    in_rows = {row.audio.path for table in found.tables for row in table.rows}
-    captioned = [item for item in _pair_if_any(folder, language) if item.transcript.path]
-    others = [item for item in captioned if item.audio.path not in in_rows]
-    if not others and not in_rows:
-        problems = [*found.problems, *(table.describe() for table in found.tables)]
-        raise DataError(" ".join(filter(None, problems)))
-    for problem in [*found.problems, *found.notes]:
-        on_warning(problem)
-    return name_apart([*others, *(_pack(found.tables, on_warning) if found.tables else [])])
+    return Pairing(recordings, warnings)

@@ -7,6 +7,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from recipe.captions.webvtt import split_lines
@@ -47,14 +48,14 @@ class _Cells(NamedTuple):
     problem: str = ""
 
 
-def read_cells(text: str, is_sound: Callable[[str], bool]) -> list[Line]:
-    """The rows of a CSV or TSV file.
+def read_cells(text: str, is_sound: Callable[[str], bool], max_rows: int | None = None) -> list[Line]:
+    """The rows of a CSV or TSV file, at most `max_rows` of them.
 
     The first row is the header, unless one of its cells is a sound: then the columns are "column 1" and on.
     """
     lines = split_lines(text)
     delimiter = _choose_delimiter([line for line in lines if line.strip()][:NUM_JUDGED])
-    rows = list(_split_rows(lines, delimiter))
+    rows = list(islice(_split_rows(lines, delimiter), max_rows))
     if not rows:
         return []
     has_header = not any(map(is_sound, rows[0].cells))
@@ -130,16 +131,23 @@ def _make_line(row: _Cells, names: Sequence[str], delimiter: str) -> Line:
     return Line(row.number, {}, f"{problem}; put a text with {delimiter!r} or quotes in it in quotes", mended)
 
 
-def read_json(text: str) -> list[Line]:
-    """The rows of a file with a JSON object a line, or with one list of them; none if it is neither."""
+def read_json(text: str, max_rows: int | None = None) -> list[Line]:
+    """The rows of a file with a JSON object a line, or with one list of them; none if it is neither.
+
+    At most `max_rows` of them are read.
+    """
     if text.lstrip().startswith("["):
         try:
             items = json.loads(text)
         except (ValueError, RecursionError):
             return []
-        return [line for number, item in enumerate(items, start=1) for line in _make_lines(number, item)]
+        return [
+            line
+            for number, item in enumerate(items[:max_rows], start=1)
+            for line in _make_lines(number, item)
+        ]
     lines = [(number, line) for number, line in enumerate(split_lines(text), start=1) if line.strip()]
-    return [made for number, line in lines for made in _parse_line(number, line)]
+    return [made for number, line in lines[:max_rows] for made in _parse_line(number, line)]
 
 
 def _parse_line(number: int, line: str) -> Iterable[Line]:

@@ -21,7 +21,7 @@ from recipe.data.columns import (
     names_sound,
     read_side,
 )
-from recipe.data.manifest import LocalFile, Side
+from recipe.data.manifest import Listing, LocalFile, Side
 from recipe.data.rows import Table, read_row
 from recipe.data.sound_files import SoundFiles
 from recipe.data.table_text import Line, read_cells, read_json
@@ -41,31 +41,59 @@ class FolderTables:
 
     Attributes:
         tables: Those that were understood.
-        problems: A sentence for each of the others.
-        notes: A sentence for files that were left alone by their names.
+        problems: A sentence for each of the others, and for what was left alone by its name.
+        names: All of their files.
     """
 
     tables: list[Table] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
 
 
-def read_tables(folder: Path, asked: ColumnNames) -> FolderTables:
-    """The tables that lie in a folder or below it."""
-    files = SoundFiles(folder)
+@dataclass(frozen=True)
+class _Place:
+    """Where a table is, and with it where its sounds are looked for first."""
+
+    folder: Path
+    path: PurePosixPath
+    sounds: SoundFiles
+
+    def locate(self, value: object) -> LocalFile:
+        """The sound that a cell names."""
+        return self.sounds.find(value, self.path.parent)
+
+    def has_sound(self, value: object) -> bool:
+        """Whether a cell names a sound that is there."""
+        return self.locate(value).path is not None
+
+
+def read_tables(
+    folder: Path, listing: Listing, asked: ColumnNames, max_rows: int | None = None
+) -> FolderTables:
+    """The tables that lie in a folder or below it.
+
+    Args:
+        folder: The folder.
+        listing: What it holds.
+        asked: The columns that the user named.
+        max_rows: Rows to read of each; all if not given.
+    """
+    sounds = SoundFiles(folder, (e.filename for e in listing.entries if e.file_type == "audio"))
     found = FolderTables()
-    for path in _choose_tables(files.others, found.notes):
+    for path in _choose_tables(map(PurePosixPath, listing.ignored), found):
         try:
-            table = _read_table(path, files, asked)
+            table = _read_table(_Place(folder, path, sounds), asked, max_rows)
         except DataError as error:
             found.problems.append(f"{path}: {error}.")
+            found.names.add(str(path))
         else:
             found.tables += [table] if table else []
+            found.names |= {str(path)} if table else set()
     return found
 
 
-def _choose_tables(paths: Iterable[PurePosixPath], notes: list[str]) -> list[PurePosixPath]:
-    """The files to read; the notes name those whose name says that they are not for training."""
+def _choose_tables(paths: Iterable[PurePosixPath], found: FolderTables) -> list[PurePosixPath]:
+    """The files to read; those whose name says that they are not for training are named."""
     chosen: list[PurePosixPath] = []
     by_folder: defaultdict[PurePosixPath, dict[str, PurePosixPath]] = defaultdict(dict)
     for path in paths:
@@ -76,7 +104,11 @@ def _choose_tables(paths: Iterable[PurePosixPath], notes: list[str]) -> list[Pur
     for tables in by_folder.values():
         names = _choose_names({*tables})
         chosen += [tables[name] for name in names]
-        notes += [f"{path} was left alone beside them" for name, path in tables.items() if name not in names]
+        left_alone = [str(path) for name, path in tables.items() if name not in names]
+        found.problems += (
+            [f"Tables left alone by their names: {', '.join(left_alone)}."] if left_alone else []
+        )
+        found.names |= {*left_alone}
     return sorted(chosen)
 
 
@@ -89,28 +121,21 @@ def _choose_names(names: set[str]) -> set[str]:
     return {name for name in names if not is_unchecked(name)}
 
 
-def _read_table(path: PurePosixPath, files: SoundFiles, asked: ColumnNames) -> Table | None:
+def _read_table(place: _Place, asked: ColumnNames, max_rows: int | None) -> Table | None:
     """The rows of a table; None for a JSON file that is none.
 
     Raises:
         DataError: if it cannot be read, or its columns cannot be found.
     """
-
-    def locate(value: object) -> LocalFile:
-        return files.find(value, path.parent)
-
-    text, notes = _read_text(files.folder / path)
+    path = place.path
+    text, notes = _read_text(place.folder / path)
     if path.suffix.lower() in {".csv", ".tsv"}:
-        lines = read_cells(text, lambda cell: names_sound(cell) or locate(cell).path is not None)
+        lines = read_cells(text, lambda cell: names_sound(cell) or place.has_sound(cell), max_rows)
     else:
-        lines = read_json(text)
+        lines = read_json(text, max_rows)
     sample = [line.values or line.mended for line in lines]
     try:
-        columns = find_columns(
-            [values for values in sample if values][:NUM_SAMPLED],
-            asked,
-            lambda value: locate(value).path is not None,
-        )
+        columns = find_columns([values for values in sample if values][:NUM_SAMPLED], asked, place.has_sound)
     except DataError:
         if path.suffix.lower() == ".json":  # a transcript, a program's settings, anything
             return None
@@ -118,7 +143,7 @@ def _read_table(path: PurePosixPath, files: SoundFiles, asked: ColumnNames) -> T
     table = Table(path.as_posix(), num_rows=len(lines), notes=[*notes, columns.describe(path.as_posix())])
     for line in lines:
         try:
-            row = read_row(_values_of(line, columns, table), columns, (table.name, line.number), locate)
+            row = read_row(_values_of(line, columns, table), columns, (table.name, line.number), place.locate)
         except RowError as error:
             table.leave_out(line.number, str(error))
         else:

@@ -57,7 +57,7 @@ def build_downloads(attempt: Attempt, bar: "tqdm[NoReturn]") -> Downloads:
         attempt.report(Stage.DOWNLOAD_PROGRESS, vars(progress), repeats=True)
 
     max_bytes = round(attempt.arguments.data.max_file_gib * 2**30)
-    return Downloads(attempt.backend, attempt.folder.downloads, max_bytes, show, attempt.warn)
+    return Downloads(attempt.backend, attempt.folder.downloads, max_bytes, show)
 
 
 def build_preparation_settings(attempt: Attempt, whisper: Whisper) -> PreparationSettings:

@@ -1,6 +1,6 @@
 """Folders of sentences in the forms that people bring them, each sentence a sound of its own length."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from voices import make_voice

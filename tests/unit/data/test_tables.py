@@ -9,17 +9,16 @@ from table_folders import SENTENCES, write_lines, write_sounds
 
 from recipe.data.columns import ColumnNames
 from recipe.data.manifest import Recording
+from recipe.data.pairing import Pairing
 from recipe.data.sources import read_folder
-from recipe.errors import DataError
 
 NAMES = tuple(SENTENCES)
 TEXTS = [*SENTENCES.values()]
 ROWS = [*SENTENCES.items()]
 
 
-def read(folder: Path, **asked: str) -> tuple[list[Recording], list[str]]:
-    warnings: list[str] = []
-    return read_folder(folder, None, ColumnNames(**asked), warnings.append), warnings
+def read(folder: Path, **asked: str) -> Pairing:
+    return read_folder(folder, asked=ColumnNames(**asked))
 
 
 def said(recordings: list[Recording]) -> dict[str, str]:
@@ -29,7 +28,9 @@ def said(recordings: list[Recording]) -> dict[str, str]:
 
 def audio_folder_csv(folder: Path) -> None:
     write_sounds(folder / "data")
-    write_lines(folder / "metadata.csv", "file_name,transcription", *[f'data/{n}.flac,"{t}"' for n, t in ROWS])
+    write_lines(
+        folder / "metadata.csv", "file_name,transcription", *[f'data/{n}.flac,"{t}"' for n, t in ROWS]
+    )
 
 
 def audio_folder_jsonl(folder: Path) -> None:
@@ -95,7 +96,7 @@ FORMS: list[Callable[[Path], None]] = [
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 def test_each_sound_has_its_words(tmp_path, form):
     form(tmp_path)
-    recordings, warnings = read(tmp_path)
+    recordings, warnings = read(tmp_path).recordings, read(tmp_path).warnings
     print(warnings, [r.notes for r in recordings])
     assert said(recordings).items() <= SENTENCES.items()
     assert len(said(recordings)) >= len(SENTENCES) - 1

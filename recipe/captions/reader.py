@@ -55,7 +55,7 @@ class Captions:
         language: As the file's header says (`Language: en`), if it does.
         source_format: What the file is written in; empty where there is no file.
         num_cues_in: Cues that the file holds.
-        unwritten_ms: Where something is said that no cue has, as (start, end).
+        breaks_ms: What no window may span, as (start, end): speech that no cue has, a change of voice.
     """
 
     cues: tuple[Cue, ...]
@@ -63,7 +63,7 @@ class Captions:
     language: str | None
     source_format: Literal["webvtt", "subrip", ""]
     num_cues_in: int
-    unwritten_ms: tuple[tuple[int, int], ...] = ()
+    breaks_ms: tuple[tuple[int, int], ...] = ()
 
     @property
     def num_merged(self) -> int:
@@ -77,8 +77,8 @@ class Captions:
 
     @property
     def lost_speech_ms(self) -> tuple[tuple[int, int], ...]:
-        """Where speech may be whose words are in no cue, or in a dropped one, as (start, end)."""
-        return self.unwritten_ms + tuple(
+        """Where cues that may hold speech were dropped, and `breaks_ms`, as (start, end): not silence."""
+        return self.breaks_ms + tuple(
             (note.start_ms, note.end_ms)
             for note in self.notes
             if note.action is Action.DROPPED and note.reason != NO_SPEECH

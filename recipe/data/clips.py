@@ -3,8 +3,8 @@
 Whisper's input is 30 s, and most of a window of one short sentence would be padding. Sentences of one voice
 are therefore put one after another, with pauses between them, as if they had been said in a row: packed
 windows learn more at equal compute (see `ViewProbabilities`), and long-form synthesis does the same (arXiv
-2412.15726). The share of windows that shows a sentence alone is drawn at training time
-(`single_cue_fraction`), as for captions, so no sentence is kept apart here.
+2412.15726). A window never mixes two voices that the table tells apart. The share of windows that shows a
+sentence alone is drawn at training time (`single_cue_fraction`), as for captions: none is kept apart here.
 
 Sentences that a table cuts from one long file stay where they are in it: they are that file's captions.
 """
@@ -49,12 +49,23 @@ class _Joined:
         duration_ms: Of all of them.
         cues: One for each sentence, at the time at which it now is.
         notes: On the sentences that could not be used, and on what was odd about others.
+        voice: Who says the last one.
+        breaks_ms: Pauses after which somebody else speaks.
     """
 
     pieces: list[NDArray[np.int16]] = field(default_factory=list)
     duration_ms: int = 0
     cues: list[Cue] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    voice: str = ""
+    breaks_ms: list[tuple[int, int]] = field(default_factory=list)
+
+    def pause(self, samples: NDArray[np.int16], next_voice: str) -> None:
+        """Add a pause before a sentence of `next_voice`."""
+        start_ms = self.duration_ms
+        self.append(samples)
+        if next_voice != self.voice:
+            self.breaks_ms.append((start_ms, self.duration_ms))
 
     def append(self, samples: NDArray[np.int16]) -> None:
         """Add samples of whole milliseconds."""
@@ -78,7 +89,8 @@ def join_clips(
             continue
         joined.notes += [Note(clip.row, Action.FLAGGED, note) for note in audio.notes]
         if joined.pieces:
-            joined.append(_make_pause(f"{recording.name} {clip.row}"))
+            joined.pause(_make_pause(f"{recording.name} {clip.row}"), clip.voice)
+        joined.voice = clip.voice
         start_ms, end_ms = span_of_sound(audio.samples)
         joined.cues.append(_make_cue(clip, joined.duration_ms + start_ms, joined.duration_ms + end_ms))
         joined.append(audio.samples)
@@ -87,7 +99,12 @@ def join_clips(
         joined.cues, duration_ms=joined.duration_ms, suppressed_symbols=suppressed_symbols
     )
     notes = sorted((*captions.notes, *joined.notes), key=lambda note: note.line)
-    return Audio(samples), replace(captions, notes=tuple(notes), num_cues_in=len(recording.clips))
+    return Audio(samples), replace(
+        captions,
+        notes=tuple(notes),
+        num_cues_in=len(recording.clips),
+        breaks_ms=tuple(joined.breaks_ms),
+    )
 
 
 def caption_file(
@@ -110,7 +127,7 @@ def caption_file(
         and has_voice(slice_samples(audio.samples, start_ms, end_ms), measure_voice)
     )
     notes = [Note(0, Action.FLAGGED, UNWRITTEN, "", *span_ms) for span_ms in unwritten]
-    return replace(captions, notes=(*notes, *captions.notes), unwritten_ms=unwritten)
+    return replace(captions, notes=(*notes, *captions.notes), breaks_ms=unwritten)
 
 
 def read_beginning(clips: Iterable[Clip], limits: AudioLimits, max_ms: int) -> NDArray[np.int16]:

@@ -65,6 +65,7 @@ class Clip:
         start_ms: Where it starts in the file.
         end_ms: Where it ends in the file; None for the file's end.
         row: Number of its row, from 1.
+        voice: Who says it, or on which occasion; "" if nobody knows.
     """
 
     audio: LocalFile
@@ -72,6 +73,7 @@ class Clip:
     start_ms: int = 0
     end_ms: int | None = None
     row: int = 0
+    voice: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,13 @@ MAX_PACKED_CLIPS = 200
 BYTES_PER_SECOND = 12
 """Speech as UTF-8: 12 letters a second in Latin script, 4 characters of three bytes in Chinese."""
 
+MIN_VOICE_MS = 60_000
+"""A voice with less is a small one."""
+
+MAX_SMALL_VOICES = 500
+"""Of more than so many small voices several share a recording, though no window: a hundred thousand that say
+a sentence or two each would be as many recordings."""
+
 MAX_NAME_CHARS = 24
 """Longest name of a voice that is shown; Common Voice has 128 hexadecimal digits."""
 
@@ -159,11 +166,10 @@ def _read_span(record: Mapping[str, Any], columns: Columns) -> tuple[int, int | 
 
 
 class _Packed(NamedTuple):
-    """A recording of rows, the table of the first of them, and one of their voices."""
+    """A recording of rows, and the table of the first of them."""
 
     recording: Recording
     table: str
-    voice: str
 
 
 def pack_rows(tables: Sequence[Table]) -> list[Recording]:
@@ -177,20 +183,19 @@ def pack_rows(tables: Sequence[Table]) -> list[Recording]:
     if not {"train", "held_out"} <= {row.side for row in rows}:
         rows = [replace(row, side="") for row in rows]
     num_timed = Counter(row.audio.path for row in rows if row.end_ms is not None)
-    parts: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
+    files: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
+    sentences: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        is_part = row.end_ms is not None and num_timed[row.audio.path] > 1
-        source = (row.audio.path,) if is_part else (None, row.table, row.speaker, row.session)
-        parts[*source, row.side, row.language_tag].append(row)
-    packed = [
-        item
-        for source, part in parts.items()
-        for item in (_pack_sentences(part) if source[0] is None else [_pack_file(part)])
-    ]
-    groups = _group_voices(parts.values())
+        if row.end_ms is not None and num_timed[row.audio.path] > 1:
+            files[row.audio.path, row.side, row.language_tag].append(row)
+        else:
+            sentences[row.table, row.side, row.language_tag].append(row)
+    packed = [_pack_file(part) for part in files.values()]
+    packed += [item for part in sentences.values() for item in _pack_sentences(part)]
+    groups = _group_voices([item.recording for item in packed])
     return name_apart(
-        replace(item.recording, group=groups.get(item.voice, ""), notes=notes)
-        for item, notes in zip(packed, _share_notes(packed, tables), strict=True)
+        replace(item.recording, group=group, notes=notes)
+        for item, group, notes in zip(packed, groups, _share_notes(packed, tables), strict=True)
     )
 
 
@@ -219,11 +224,12 @@ def _judge_repeats(rows: Sequence[Row]) -> Iterator[tuple[int, str]]:
             yield id(row), f"row {other.number} of {other.table} is the same sentence"
 
 
-def _group_voices(parts: Iterable[Sequence[Row]]) -> dict[str, str]:
-    """The group of each voice, where there are several: those that speak in one file are in one."""
-    voices = [sorted({row.voice for row in part if row.voice}) for part in parts]
+def _group_voices(recordings: Iterable[Recording]) -> list[str]:
+    """The group of each recording: those with a voice in common are in one; "" if that would be all."""
+    voices = [sorted({clip.voice for clip in recording.clips if clip.voice}) for recording in recordings]
     groups = unite(dict.fromkeys(chain.from_iterable(voices)), chain.from_iterable(map(pairwise, voices)))
-    return groups if len({*groups.values()}) > 1 else {}
+    has_several = len({*groups.values()}) > 1
+    return [groups[part[0]] if part and has_several else "" for part in voices]
 
 
 def _pack_file(rows: Sequence[Row]) -> _Packed:
@@ -231,35 +237,51 @@ def _pack_file(rows: Sequence[Row]) -> _Packed:
     in_order = sorted(rows, key=lambda row: (row.start_ms, row.number))
     audio = rows[0].audio
     assert audio.path
-    voice = next((row.voice for row in rows if row.voice), "")
-    return _Packed(_make_recording(audio.path.stem, audio, in_order), rows[0].table, voice)
+    return _Packed(_make_recording(audio.path.stem, audio, in_order), rows[0].table)
 
 
 def _pack_sentences(rows: Sequence[Row]) -> Iterator[_Packed]:
-    """Recordings of about ten minutes of the sentences of one voice, in their order."""
-    first = rows[0]
-    table = PurePosixPath(first.table).with_suffix("").as_posix()
-    name = " ".join(filter(None, (table, _shorten(first.speaker), _shorten(first.session))))
-    for number, part in enumerate(_cut(rows), start=1):
-        yield _Packed(_make_recording(f"{name} {number}", IN_CLIPS, part), first.table, first.voice)
+    """Recordings of about ten minutes: of one voice in its order, or of several that say little each."""
+    by_voice: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        by_voice[row.speaker, row.session].append(row)
+    table = PurePosixPath(rows[0].table).with_suffix("").as_posix()
+    small = {voice for voice, part in by_voice.items() if _length_ms(part) < MIN_VOICE_MS}
+    if len(small) <= MAX_SMALL_VOICES:
+        small = set()
+    for voice in (voice for voice in by_voice if voice not in small):
+        name = " ".join(filter(None, (table, *map(_shorten, voice))))
+        yield from _number(name, _cut([row] for row in by_voice[voice]))
+    if small:
+        yield from _number(f"{table} voices", _cut(by_voice[voice] for voice in by_voice if voice in small))
 
 
-def _cut(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """The rows in parts of at most `MAX_PACKED_MS` and `MAX_PACKED_CLIPS`."""
+def _number(name: str, parts: Iterable[Sequence[Row]]) -> Iterator[_Packed]:
+    for number, part in enumerate(parts, start=1):
+        yield _Packed(_make_recording(f"{name} {number}", IN_CLIPS, part), part[0].table)
+
+
+def _cut(units: Iterable[Sequence[Row]]) -> Iterator[list[Row]]:
+    """The rows in parts of at most `MAX_PACKED_MS` and `MAX_PACKED_CLIPS`; those of a unit stay together."""
     part: list[Row] = []
     part_ms = 0
-    for row in rows:
-        length_ms = row.length_ms or 1000 * len(row.text.encode()) // BYTES_PER_SECOND
-        if part and (part_ms + length_ms > MAX_PACKED_MS or len(part) == MAX_PACKED_CLIPS):
+    for unit in units:
+        unit_ms = _length_ms(unit)
+        if part and (part_ms + unit_ms > MAX_PACKED_MS or len(part) + len(unit) > MAX_PACKED_CLIPS):
             yield part
             part, part_ms = [], 0
-        part.append(row)
-        part_ms += length_ms
+        part = [*part, *unit]
+        part_ms += unit_ms
     yield part
 
 
+def _length_ms(rows: Iterable[Row]) -> int:
+    """How long the rows' sounds are, told by their tables or else by the length of their texts."""
+    return sum(row.length_ms or 1000 * len(row.text.encode()) // BYTES_PER_SECOND for row in rows)
+
+
 def _make_recording(name: str, audio: LocalFile, rows: Sequence[Row]) -> Recording:
-    clips = tuple(Clip(row.audio, row.text, row.start_ms, row.end_ms, row.number) for row in rows)
+    clips = tuple(Clip(row.audio, row.text, row.start_ms, row.end_ms, row.number, row.voice) for row in rows)
     first = rows[0]
     return Recording(name, audio, IN_CLIPS, language_tag=first.language_tag, side=first.side, clips=clips)
 
@@ -268,7 +290,7 @@ def _shorten(voice: str) -> str:
     """The name of a voice; of a long one the beginning and a hash."""
     if len(voice) <= MAX_NAME_CHARS:
         return voice
-    return f"{voice[: MAX_NAME_CHARS - 9]}-{sha256(voice.encode(errors='surrogatepass')).hexdigest()[:8]}"
+    return f"{voice[: MAX_NAME_CHARS - 9]}-{sha256(voice.encode()).hexdigest()[:8]}"
 
 
 def _share_notes(packed: Sequence[_Packed], tables: Sequence[Table]) -> list[tuple[str, ...]]:

@@ -392,7 +392,7 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
 
 def _describe_clip(clip: Clip) -> list[str | int | None]:
     """All of a sentence but its sound."""
-    return [clip.audio.error, clip.text, clip.start_ms, clip.end_ms, clip.row]
+    return [clip.audio.error, clip.text, clip.start_ms, clip.end_ms, clip.row, clip.voice]
 
 
 def _hash_audio(recording: Recording) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from recipe.captions.file import decode_captions
+from recipe.captions.reader import decode_captions
 from recipe.captions.repair import find_timing_line
 from recipe.captions.rolling import FILLER_MS
 from recipe.captions.webvtt import ARROW, parse_timings, split_lines

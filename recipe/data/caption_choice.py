@@ -92,7 +92,7 @@ def choose_captions(candidates: Sequence[Candidate], wanted: Wanted, info: Video
     if not whole:
         return Choice(notes=tuple(notes))
     try:
-        language, usable = _keep_language(whole, wanted.language or (info.language if info else None) or "")
+        language, usable = _keep_language(whole, wanted.language or (info.spoken if info else ""))
         taken = _take_best(_keep_allowed(usable, wanted), language)
     except _UndecidedError as error:
         return Choice(problem=str(error), notes=tuple(notes))

@@ -170,7 +170,7 @@ def describe_files(names: Sequence[str]) -> str:
         kind for kind, name in ((_kind_of(name), name) for name in names) if examples.setdefault(kind, name)
     )
     found = [
-        f"{number:,} {kind} ({ascii_if_odd(examples[kind])})"
+        f"{number:,} {kind} ({show_name(examples[kind])})"
         for kind, number in counts.most_common(MAX_KINDS_NAMED)
     ]
     num_more = sum(counts.values()) - sum(number for _, number in counts.most_common(MAX_KINDS_NAMED))
@@ -214,7 +214,9 @@ def _walk(folder: Path, max_files: int) -> Iterator[str]:
         parent = waiting.popleft()
         try:
             found = sorted(os.scandir(folder / parent), key=lambda entry: (entry.is_symlink(), entry.name))
-        except OSError:
+        except OSError as error:
+            if not parent:
+                raise DataError(f"The data folder {folder} cannot be read: {error.strerror}.") from error
             yield parent
             continue
         if not found and parent and _type_of(parent[:-1]):
@@ -248,9 +250,9 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def ascii_if_odd(name: str) -> str:
-    """A name as it is, or escaped where it is no text."""
-    return name if _is_text(name) else ascii(name)
+def show_name(name: str) -> str:
+    """A name as it is, or escaped where it cannot be printed."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _is_text(name: str) -> bool:

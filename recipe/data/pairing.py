@@ -16,7 +16,7 @@ import regex  # type: ignore[import-untyped]  # the package ships no types
 from rapidfuzz import fuzz, process
 
 from recipe.data.caption_choice import Candidate, Wanted, choose_captions
-from recipe.data.caption_names import Suffix, fold_name, is_quality, read_suffix
+from recipe.data.caption_names import Suffix, fold_name, is_quality, read_suffix, split_prefix
 from recipe.data.manifest import (
     LocalFile,
     ManifestEntry,
@@ -24,6 +24,7 @@ from recipe.data.manifest import (
     describe_files,
     list_folder,
     locate_files,
+    show_name,
 )
 from recipe.data.video_info import INFO_SUFFIX, VideoInfo, find_id, read_video_info
 from recipe.errors import DataError
@@ -36,6 +37,8 @@ MIN_SIMILARITY = 75
 
 _GENERIC_EXTENSIONS = frozenset({".txt", ".json"})
 """Files that are captions only where an audio file has their name."""
+
+_VIDEOS = frozenset({".avi", ".mkv", ".mov", ".mp4", ".webm"})
 
 _LETTER = regex.compile(r"[\p{L}\p{M}\p{N}]")
 
@@ -148,18 +151,41 @@ class _AudioIndex:
         """Name of the audio that a file belongs to, and what the end of its own name says; or None."""
         path = PurePosixPath(filename)
         is_info = filename.lower().endswith(INFO_SUFFIX)
-        stem = path.name[: -len(INFO_SUFFIX)] if is_info else path.stem
-        place = path.with_name(stem)
-        for names in (self._by_stem, self._by_base):
-            for start, end in _split_ends(fold_name(stem)):
-                suffix = read_suffix(end) if start in names else None
-                if suffix:
-                    beside = self._by_place.get((path.parent, start))
-                    nearest = self._choose_nearest(beside or names[start], place)
-                    return (nearest, _with_folder(suffix, path.parent, nearest)) if nearest else None
-        suffix = read_suffix(fold_name(stem))
-        nearest = self._find_by_folder(path.parent) if suffix else ""
-        return (nearest, suffix) if suffix and nearest else None
+        place = path.parent / (path.name[: -len(INFO_SUFFIX)] if is_info else path.stem)
+        stem = fold_name(place.name)
+        found = self._find_by_name(stem, place)
+        prefix = None if found else split_prefix(stem)
+        if prefix:
+            found = self._find_by_name(prefix[1], place)
+            return found and (found[0], replace(prefix[0], kinds=prefix[0].kinds | found[1].kinds))
+        suffix = None if found else read_suffix(stem)
+        name = self._find_by_folder(path.parent) if suffix else ""
+        return (name, suffix) if suffix and name else found
+
+    def _find_by_name(self, stem: str, place: PurePosixPath) -> tuple[str, Suffix] | None:
+        """As `find`, by a folded stem and the place of the file."""
+        for start, end in _split_ends(stem):
+            suffix = read_suffix(end) if start in self._by_stem else None
+            if suffix:
+                names = self._by_place.get((place.parent, start)) or self._by_stem[start]
+                return self._answer(names, suffix, place)
+        for start, end in _split_ends(stem):
+            suffix = read_suffix(end) if start in self._by_base else None
+            if suffix:
+                return self._answer(self._keep_sounds(self._by_base[start]), suffix, place)
+        return None
+
+    def _answer(
+        self, names: Sequence[str], suffix: Suffix, place: PurePosixPath
+    ) -> tuple[str, Suffix] | None:
+        name = self._choose_nearest(names, place)
+        return (name, _with_folder(suffix, place.parent, name)) if name else None
+
+    def _keep_sounds(self, names: Sequence[str]) -> Sequence[str]:
+        """Of the files of one recording, the one without pictures, which some tools save beside them."""
+        sounds = [name for name in names if PurePosixPath(self.audio[name][0]).suffix.lower() not in _VIDEOS]
+        is_one = len({PurePosixPath(name).parent for name in names}) == 1
+        return sounds if sounds and is_one else names
 
     def find_parts(self, filename: str) -> list[str]:
         """Names of the audio with the id of a video in them, such as its chapters."""
@@ -167,12 +193,12 @@ class _AudioIndex:
 
     def find_similar(self, filename: str, names: Sequence[str]) -> str:
         """The file of these recordings whose name is most like a caption file's; "" if none is."""
-        stem = PurePosixPath(filename).stem
-        stems = [next((s for s, end in _split_ends(stem) if read_suffix(fold_name(end)) is None), stem), stem]
+        stem = fold_name(PurePosixPath(filename).stem)
+        *_, (without_tag, _) = takewhile(lambda parts: read_suffix(parts[1]), _split_ends(stem))
         choices = {name: fold_name(PurePosixPath(name).name) for name in names}
         found = [
-            process.extractOne(fold_name(item), choices, scorer=fuzz.ratio, score_cutoff=MIN_SIMILARITY)
-            for item in stems
+            process.extractOne(item, choices, scorer=fuzz.ratio, score_cutoff=MIN_SIMILARITY)
+            for item in (stem, without_tag)
         ]
         best = max(filter(None, found), key=lambda match: match[1], default=None)
         return self.audio[best[2]][0] if best else ""
@@ -258,7 +284,7 @@ def _read_infos(
 
 
 def _spoken_language(info: VideoInfo | None, wanted: Wanted) -> str:
-    return info.language or "" if info and not wanted.language else ""
+    return info.spoken if info and not wanted.language else ""
 
 
 def _describe_unpaired(filenames: Sequence[str], names: Sequence[str], index: _AudioIndex) -> list[str]:
@@ -266,7 +292,9 @@ def _describe_unpaired(filenames: Sequence[str], names: Sequence[str], index: _A
     if not filenames:
         return []
     found = [(filename, index.find_similar(filename, names)) for filename in filenames[:MAX_NAMED]]
-    shown = ", ".join(f"{name} (did you mean {near}?)" if near else name for name, near in found)
+    shown = ", ".join(
+        f"{show_name(name)}{f' (did you mean {show_name(near)}?)' if near else ''}" for name, near in found
+    )
     what = "1 caption file is" if len(filenames) == 1 else f"{len(filenames)} caption files are"
     return [f"{what} not used, since no one audio file has that name: {shown}{count_more(filenames)}."]
 

@@ -19,6 +19,7 @@ FORMAT_VERSION = 2
 
 KEPT = "kept"
 UNCAPTIONED = "no captions over it"
+MACHINE_MADE = "captions made by a machine"
 NUM_EXAMPLES = 3
 """Stretches of lost audio shown for each reason."""
 
@@ -104,6 +105,7 @@ class RecordingReport:
     def describe_source(self, recording: Recording) -> None:
         """Take over what is known of a recording beside its files, which its shard does not depend on."""
         self.group, self.side, self.is_automatic = recording.group, recording.side, recording.is_automatic
+        self.flags = [MACHINE_MADE] * recording.is_automatic + self.flags
         self.num_notes += len(recording.notes)
         self.notes = [*recording.notes, *self.notes][:MAX_NOTES]
 
@@ -177,6 +179,7 @@ def build_report(
         "num_recordings": len(reports),
         "recordings_by_outcome": dict(Counter(report.outcome for report in reports)),
         "num_fallback_recordings": sum(report.is_fallback for report in reports),
+        "num_automatic_recordings": sum(report.is_automatic for report in reports),
         "held_out": sorted(report.name for report in reports if report.is_held_out),
         "audio_hours": round(sum(report.audio_ms for report in reports) / 3_600_000, 4),
         "audio_ms": sum(report.audio_ms for report in reports),

@@ -7,6 +7,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
+import langcodes
 from pydantic import BaseModel, ConfigDict, Field
 
 from recipe.errors import DataError
@@ -20,6 +21,8 @@ MAX_BYTES = 32 * 2**20
 _ID = re.compile(r"\[([A-Za-z0-9_-]{11})\]")
 _ID_CHARACTER = re.compile(r".+[A-Z]|[0-9_-]")
 
+_NO_LANGUAGE = frozenset({"", "und", "zxx", "mul", "mis"})
+
 _Name = Annotated[str, Field(max_length=1_000)] | None
 
 
@@ -27,7 +30,7 @@ class VideoInfo(BaseModel):
     """The fields that are used; all others are passed over.
 
     Attributes:
-        language: Tag of the language spoken.
+        language: What the site says of the language spoken; see `spoken`.
         subtitles: Tracks of captions that people made, by tag.
         automatic_captions: Tracks that the site's recogniser made, or translated, by tag.
         channel_id: The channel, or else what is known of who uploaded it.
@@ -42,6 +45,12 @@ class VideoInfo(BaseModel):
     uploader_id: _Name = None
     channel: _Name = None
     uploader: _Name = None
+
+    @property
+    def spoken(self) -> str:
+        """Tag of the language spoken; "" if the site does not know it, or says what is none."""
+        tag = self.language or ""
+        return "" if tag.casefold() in _NO_LANGUAGE or not langcodes.tag_is_valid(tag) else tag
 
     @property
     def group(self) -> str:

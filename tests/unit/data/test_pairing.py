@@ -75,6 +75,8 @@ def taken(recording: Recording) -> str:
         ("GMT20240102-100000_Recording_1920x1080.mp4", "GMT20240102-100000_Recording.transcript.vtt", ""),
         ("Vorlesung 3 720p.mp4", "Vorlesung 3.de.srt", "de"),
         ("aula.f140.m4a", "aula.pt-BR.vtt", "pt-BR"),
+        ("Réunion - 2024-01-02 - Recording.mp4", "Réunion - 2024-01-02 - Transcript.txt", ""),
+        ("Lecture 1_default.mp4", "Lecture 1_Captions_English (United States).vtt", "en-US"),
         ("talk.mp3", "talk.mp3.srt", ""),
         ("conférence.ogg", "conférence.ogg.fr.vtt", "fr"),
         ("talk.m4a", "talk.en_US.vtt", "en-US"),
@@ -98,6 +100,9 @@ def taken(recording: Recording) -> str:
         ("wav/2021/03/a.wav", "vtt/2021/03/a.vtt", ""),
         ("media/talk.mp3", "subs/de/talk.vtt", "de"),
         ("clips/a/b/talk.flac", "clips/a/b/talk.vtt", ""),
+        ("Talk.mp4", "[English (auto-generated)] Talk [DownSub.com].srt", "en"),
+        ("Un discours.webm", "(Français) Un discours.vtt", "fr"),
+        ("[Live] 講演.mp4", "【日本語】[Live] 講演.srt", "ja"),
     ],
 )
 def test_names_pair_as_people_and_tools_write_them(audio, captions, tag):
@@ -137,6 +142,11 @@ def test_names_pair_as_people_and_tools_write_them(audio, captions, tag):
         ),
         pytest.param(["b.wav", "a.wav"], {"a": "", "b": ""}, id="no captions"),
         pytest.param(
+            ["t.f137.mp4", "t.f140.m4a", "t.en.vtt"],
+            {"t.f140": "t.en.vtt", "t.f137": ""},
+            id="the sound alone",
+        ),
+        pytest.param(
             ["talk-2.mp3", "talk.mp3", "talk.vtt"], {"talk": "talk.vtt", "talk-2": ""}, id="one of two"
         ),
     ],
@@ -160,6 +170,12 @@ def test_each_caption_file_finds_its_audio_among_several(names, expected):
             id="with a tag",
         ),
         pytest.param(["a.wav", "lost.vtt"], "that name: lost.vtt.", id="nothing is like it"),
+        pytest.param(
+            ["talk01.mp3", "talk02.mp3", "talk01.vtt", "talk-02.en.forced.srt"],
+            "talk-02.en.forced.srt (did you mean talk02.mp3?)",
+            id="only audio without captions is meant",
+        ),
+        pytest.param(["a.wav", "b\nc.vtt"], "that name: 'b\\nc.vtt'.", id="a line break"),
         pytest.param(["a.wav", "a.vtt", "b.vtt", "c.srt"], "2 caption files are not used", id="two"),
         pytest.param(
             ["x/talk.mp3", "y/talk.mp3", "talk.vtt"], "talk.vtt (did you mean", id="two could be meant"
@@ -272,6 +288,8 @@ def write_video(folder: Path, info: object, *captions: str, content: str = PEOPL
         ),
         pytest.param({"automatic_captions": {"fr": []}}, "", ["fr"], "fr", True, id="a machine's alone"),
         pytest.param({"subtitles": None, "language": None}, "fr", ["fr"], "fr", False, id="nothing is known"),
+        pytest.param({"language": "und"}, "", ["fr"], "fr", False, id="undetermined"),
+        pytest.param({"language": "English (US)"}, "", ["en"], "en", False, id="no tag"),
         pytest.param({"subtitles": {"hi": []}, "language": "hi"}, "", ["hi", "en"], "hi", False, id="Hindi"),
     ],
 )

@@ -10,7 +10,7 @@ own, and leaves a note. A cue that was found is kept, merged or dropped, so the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,10 +37,7 @@ __all__ = [
     "parse_webvtt",
     "read_captions",
     "read_language",
-    "read_sentences",
 ]
-
-_Stage = Callable[[list[Cue]], tuple[list[Cue], list[Note]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,38 +114,14 @@ def read_captions(
         file.lines, file.first_line, is_subrip=file.source_format == "subrip"
     )
     notes += file.notes
-    stages: list[_Stage] = [
+    stages: list[Callable[[list[Cue]], tuple[list[Cue], list[Note]]]] = [
         sort_cues,
         undo_rolling,
         partial(clean_cues, suppressed_symbols=suppressed_symbols),
         partial(settle_times, duration_ms=duration_ms),
     ]
-    cues, notes = _run_stages(stages, cues, notes)
-    return Captions(tuple(cues), tuple(notes), file.language, file.source_format, num_found)
-
-
-def read_sentences(
-    cues: Sequence[Cue], *, duration_ms: int, suppressed_symbols: frozenset[str] = frozenset()
-) -> Captions:
-    """Return the captions that a table's rows are: each a cue with the text as it stands, its row as line.
-
-    Args:
-        cues: One for each row.
-        duration_ms: Length of the recording's audio.
-        suppressed_symbols: Texts that the model can never produce.
-    """
-    stages: list[_Stage] = [
-        sort_cues,
-        partial(clean_cues, suppressed_symbols=suppressed_symbols),
-        partial(settle_times, duration_ms=duration_ms),
-    ]
-    settled, notes = _run_stages(stages, list(cues), [])
-    return Captions(tuple(settled), tuple(notes), None, "", len(cues))
-
-
-def _run_stages(stages: Iterable[_Stage], cues: list[Cue], notes: list[Note]) -> tuple[list[Cue], list[Note]]:
-    """Return what the stages leave of the cues, and all notes in order of the lines."""
     for stage in stages:
         cues, stage_notes = stage(cues)
-        notes = notes + stage_notes
-    return cues, sorted(notes, key=lambda note: note.line)
+        notes += stage_notes
+    notes.sort(key=lambda note: note.line)
+    return Captions(tuple(cues), tuple(notes), file.language, file.source_format, num_found)

@@ -22,7 +22,8 @@ from recipe.audio.decoding import Audio, AudioLimits, decode_audio, iter_audio_b
 from recipe.audio.levels import span_of_sound
 from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.audio.voice import MAX_VOICE_MS, VoiceMeter, has_voice, voice_ms
-from recipe.captions.reader import Action, Captions, Cue, Note, read_sentences
+from recipe.captions.reader import Action, Captions, Cue, Note
+from recipe.captions.sentences import read_sentences
 from recipe.data.manifest import Clip, Recording
 from recipe.data.partition import position_of
 from recipe.data.windows import WINDOW_MS

@@ -37,7 +37,9 @@ _NAMES = {
 
 _TRAIN = frozenset({"train", "training"})
 _HELD_OUT = frozenset({"dev", "devel", "valid", "validation", "val", "test", "testing", "eval", "heldout"})
-_UNCHECKED = frozenset({"invalidated", "other", "unvalidated", "unlabeled", "unlabelled", "reported"})
+_UNCHECKED = frozenset(
+    {"invalidated", "invalid", "other", "unvalidated", "unlabeled", "unlabelled", "reported"}
+)
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:[.,]\d*)?)")
 

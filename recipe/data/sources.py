@@ -113,7 +113,11 @@ def read_folder(
     files = locate_files(folder, listing.entries)
     found = read_tables(folder, listing, asked)
     in_rows = {row.audio.path for table in found.tables for row in table.rows}
-    entries = [entry for entry in listing.entries if files[entry.filename].path not in in_rows]
+    entries = [
+        entry
+        for entry in listing.entries
+        if entry.filename not in found.names and files[entry.filename].path not in in_rows
+    ]
     passed_over = [name for name in listing.ignored if name not in found.names]
     paired = pair_recordings(entries, files, wanted, passed_over)
     spoken_of = [

@@ -25,6 +25,7 @@ from recipe.data.manifest import Listing, LocalFile, Side
 from recipe.data.rows import Table, read_row
 from recipe.data.sound_files import SoundFiles
 from recipe.data.table_text import Line, read_cells, read_json
+from recipe.data.video_info import INFO_SUFFIX
 from recipe.errors import DataError
 
 TABLE_EXTENSIONS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json"})
@@ -80,7 +81,9 @@ def read_tables(
     """
     sounds = SoundFiles(folder, (e.filename for e in listing.entries if e.file_type == "audio"))
     found = FolderTables()
-    for path in _choose_tables(map(PurePosixPath, listing.ignored), found):
+    texts = [e.filename for e in listing.entries if e.file_type == "transcript"]  # JSON may be captions, too
+    names = [name for name in [*listing.ignored, *texts] if not name.lower().endswith(INFO_SUFFIX)]
+    for path in _choose_tables(map(PurePosixPath, names), found):
         try:
             table = _read_table(_Place(folder, path, sounds), asked, max_rows)
         except DataError as error:
@@ -94,17 +97,15 @@ def read_tables(
 
 def _choose_tables(paths: Iterable[PurePosixPath], found: FolderTables) -> list[PurePosixPath]:
     """The files to read; those whose name says that they are not for training are named."""
-    chosen: list[PurePosixPath] = []
-    by_folder: defaultdict[PurePosixPath, dict[str, PurePosixPath]] = defaultdict(dict)
+    by_folder: defaultdict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for path in paths:
-        if path.suffix.lower() == ".tsv":
-            by_folder[path.parent][path.stem] = path
-        elif path.suffix.lower() in TABLE_EXTENSIONS:
-            chosen.append(path)
+        if path.suffix.lower() in TABLE_EXTENSIONS:
+            by_folder[path.parent].append(path)
+    chosen: list[PurePosixPath] = []
     for tables in by_folder.values():
-        names = _choose_names({*tables})
-        chosen += [tables[name] for name in names]
-        left_alone = [str(path) for name, path in tables.items() if name not in names]
+        names = _choose_names({path.stem for path in tables})
+        chosen += [path for path in tables if path.stem in names]
+        left_alone = [str(path) for path in tables if path.stem not in names and path.suffix != ".json"]
         found.problems += (
             [f"Tables left alone by their names: {', '.join(left_alone)}."] if left_alone else []
         )
@@ -114,7 +115,7 @@ def _choose_tables(paths: Iterable[PurePosixPath], found: FolderTables) -> list[
 
 def _choose_names(names: set[str]) -> set[str]:
     """Of Common Voice its split, or without it what was validated; never what was rejected or not judged."""
-    if names >= _COMMON_VOICE:
+    if names >= _COMMON_VOICE and "validated" in names:
         return {*_COMMON_VOICE}
     if "validated" in names:
         return {"validated"}

@@ -72,18 +72,28 @@ def read_dataset(source: SourceArguments, folder: Path, max_bytes: int) -> list[
     store = SoundStore(folder, source.dataset_name, max_bytes)
     if Path(source.dataset_name).exists():
         return _read_splits(source, store)
-    options = {name: value for name, value in asdict(source).items() if "dataset" in name or "column" in name}
-    state = folder / ROWS_FILE
-    kept = read_state(state, _Fetched)
-    if kept and kept.source == options and all(_is_there(row.audio) for t in kept.tables for row in t.rows):
+    kept = read_state(folder / ROWS_FILE, _Fetched)
+    if kept and kept.source == _describe(source) and all(map(_is_there, kept.tables)):
         return kept.tables
-    fetched = _Fetched(options, _read_splits(source, store))
-    write_state(state, TypeAdapter(_Fetched).dump_python(fetched, mode="json"), this_writer())
-    return fetched.tables
+    tables = _read_splits(source, store)
+    keep_tables(source, tables, folder)
+    return tables
 
 
-def _is_there(audio: LocalFile) -> bool:
-    return audio.path is not None and audio.path.exists()
+def keep_tables(source: SourceArguments, tables: list[Table], folder: Path) -> None:
+    """Write down what was fetched, for other processes and a resume."""
+    fetched = _Fetched(_describe(source), tables)
+    write_state(folder / ROWS_FILE, TypeAdapter(_Fetched).dump_python(fetched, mode="json"), this_writer())
+
+
+def _describe(source: SourceArguments) -> dict[str, Any]:
+    """The options that say what is fetched, and how it is read."""
+    return {name: value for name, value in asdict(source).items() if "dataset" in name or "column" in name}
+
+
+def _is_there(table: Table) -> bool:
+    """Whether all sounds of its rows are on this disk."""
+    return all(row.audio.path is not None and row.audio.path.exists() for row in table.rows)
 
 
 def _read_splits(source: SourceArguments, store: "SoundStore") -> list[Table]:

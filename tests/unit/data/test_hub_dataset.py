@@ -9,7 +9,7 @@ from voices import make_voice
 
 from recipe.arguments import SourceArguments
 from recipe.audio.decoding import encode_flac
-from recipe.data.hub_dataset import SoundStore, read_dataset
+from recipe.data.hub_dataset import SoundStore, keep_tables, read_dataset
 from recipe.data.rows import pack_rows
 from recipe.errors import DataError
 
@@ -148,8 +148,22 @@ def test_a_row_of_the_hub_reaches_no_file_of_this_machine(tmp_path, path):
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_hub_that_cannot_be_reached_is_a_sentence(tmp_path, monkeypatch):
+@pytest.fixture
+def offline(monkeypatch):
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def test_a_hub_that_cannot_be_reached_is_a_sentence(tmp_path, offline):
     with pytest.raises(DataError, match=r"^nobody/nothing: .*the hub cannot be reached"):
         read(Path("nobody/nothing"), tmp_path)
+
+
+def test_what_was_fetched_from_the_hub_is_not_fetched_again(parquet, tmp_path, offline):
+    tables = read(parquet, tmp_path)
+    source = SourceArguments(dataset_name="owner/name", dataset_split="train")
+    keep_tables(source, tables, tmp_path / "downloads")
+    assert read_dataset(source, tmp_path / "downloads", 2**20) == tables
+    tables[0].rows[0].audio.path.unlink()
+    with pytest.raises(DataError, match="owner/name: .*the hub cannot be reached"):
+        read_dataset(source, tmp_path / "downloads", 2**20)

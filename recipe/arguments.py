@@ -24,7 +24,40 @@ class SourceArguments:
 
     data_dir: str | None = field(
         default=None,
-        metadata={"help": "Folder of audio files with their captions beside them; no backend is needed."},
+        metadata={
+            "help": "Folder of audio files with their captions beside them, or with a table of sentences "
+            "(metadata.csv, a TSV, a JSON manifest); no backend is needed."
+        },
+    )
+    dataset_name: str | None = field(
+        default=None,
+        metadata={
+            "help": "Hub id of a dataset of sentences, or a local folder of parquet or Arrow files; rows are "
+            "streamed."
+        },
+    )
+    dataset_config: str | None = field(
+        default=None, metadata={"help": "Configuration of the dataset, often its language."}
+    )
+    dataset_split: str | None = field(
+        default=None,
+        metadata={
+            "help": "Splits to read, joined by +. Default: all, those for validation and test to measure on."
+        },
+    )
+    dataset_max_rows: Annotated[int, Field(ge=1)] | None = field(
+        default=None, metadata={"help": "Rows to read of each split, from its beginning; all if not given."}
+    )
+    audio_column: str | None = field(
+        default=None,
+        metadata={"help": "Column of the sounds; found by its type, name or content if not given."},
+    )
+    text_column: str | None = field(
+        default=None, metadata={"help": "Column of the words; found by its name or content if not given."}
+    )
+    speaker_column: str | None = field(
+        default=None,
+        metadata={"help": "Column that says who speaks, which keeps a voice on one side of the split."},
     )
     manifest_file: str | None = field(
         default=None,
@@ -311,11 +344,23 @@ def find_contradictions(values: Mapping[str, Any]) -> list[str]:
         f.name: f.default for group in (SourceArguments, *OPTION_GROUPS) for f in fields(group)
     }
     given |= values
-    sources = [bool(given[name]) for name in ("self_test", "data_dir", "manifest_file")]
+    sources = [bool(given[name]) for name in ("self_test", "data_dir", "manifest_file", "dataset_name")]
+    has_table = bool(given["data_dir"] or given["dataset_name"])
     rules = [
         (
             sum(sources) == 1,
-            "give one source of recordings: data_dir, or manifest_file with backend_base_url and user_id",
+            (
+                "give one source of recordings: data_dir, dataset_name, or manifest_file with "
+                "backend_base_url and user_id"
+            ),
+        ),
+        *(
+            (has_table or given[name] is None, f"{name} needs data_dir or dataset_name")
+            for name in ("audio_column", "text_column", "speaker_column")
+        ),
+        *(
+            (bool(given["dataset_name"]) or given[name] is None, f"{name} needs dataset_name")
+            for name in ("dataset_config", "dataset_split", "dataset_max_rows")
         ),
         (
             not given["manifest_file"] or bool(given["backend_base_url"] and given["user_id"]),

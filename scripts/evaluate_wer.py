@@ -28,9 +28,9 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 from recipe.arguments import ModelArguments, caption_language
 from recipe.data.caption_choice import Wanted
 from recipe.data.manifest import Recording
-from recipe.data.pairing import read_folder
 from recipe.data.recording import PreparationSettings
 from recipe.data.shards import build_shards, load_examples
+from recipe.data.sources import read_folder
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.asr_errors import AsrErrors
 from recipe.evaluation.report import Evaluation, Transcript, evaluate_model

@@ -35,6 +35,16 @@ def is_silent(samples: npt.NDArray[np.int16]) -> bool:
     return int((_levels(samples) > SILENCE_DBFS).sum()) * 100 <= MAX_AUDIBLE_MS
 
 
+def span_of_sound(samples: npt.NDArray[np.int16]) -> tuple[int, int]:
+    """Where sound begins and ends, in milliseconds, exact to a tenth of a second; (0, 0) if there is none."""
+    loud = np.flatnonzero(_levels(samples) > SILENCE_DBFS)
+    if not len(loud):
+        return 0, 0
+    duration_ms = len(samples) // SAMPLES_PER_MS
+    is_last = 100 * int(loud[-1] + 2) > duration_ms  # what is left after the last whole tenth belongs to it
+    return 100 * int(loud[0]), duration_ms if is_last else 100 * int(loud[-1] + 1)
+
+
 def _levels(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
     """Level of each tenth of a second in dBFS, float32, shape (num_samples // 1600,)."""
     length = 100 * SAMPLES_PER_MS

@@ -52,6 +52,7 @@ class Captions:
         language: As the file's header says (`Language: en`), if it does.
         source_format: What the file is written in; empty where there is no file.
         num_cues_in: Cues that the file holds.
+        breaks_ms: What no window may span, as (start, end): speech that no cue has, a change of voice.
     """
 
     cues: tuple[Cue, ...]
@@ -59,6 +60,7 @@ class Captions:
     language: str | None
     source_format: Literal["webvtt", "subrip", ""]
     num_cues_in: int
+    breaks_ms: tuple[tuple[int, int], ...] = ()
 
     @property
     def num_merged(self) -> int:
@@ -72,8 +74,8 @@ class Captions:
 
     @property
     def lost_speech_ms(self) -> tuple[tuple[int, int], ...]:
-        """Where cues that may hold speech were dropped, as (start, end): audio that is not silence."""
-        return tuple(
+        """Where cues that may hold speech were dropped, and `breaks_ms`, as (start, end): not silence."""
+        return self.breaks_ms + tuple(
             (note.start_ms, note.end_ms)
             for note in self.notes
             if note.action is Action.DROPPED and note.reason != NO_SPEECH

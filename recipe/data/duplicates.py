@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from recipe.data.groups import unite
 from recipe.data.quality import split_words
 
 SHINGLE_WORDS = 10
@@ -66,20 +67,6 @@ def _same_audio(names: Iterable[str], audio_hashes: Mapping[str, str]) -> Iterat
         audio_hash = audio_hashes.get(name)
         if audio_hash:
             yield first_of.setdefault(audio_hash, name), name
-
-
-def unite(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Each name's group, where the names of a pair are in the same one."""
-    group = {name: name for name in names}
-
-    def find(name: str) -> str:
-        while group[name] != name:
-            name = group[name]
-        return name
-
-    for first, second in pairs:
-        group[find(second)] = find(first)
-    return {name: find(name) for name in group}
 
 
 def find_shared(texts: Sequence[str], others: Iterable[str]) -> set[int]:

@@ -64,12 +64,16 @@ class Clip:
         text: What is said in it.
         start_ms: Where it starts in the file.
         end_ms: Where it ends in the file; None for the file's end.
+        row: Number of its row, from 1.
+        voice: Who says it, or on which occasion; "" if nobody knows.
     """
 
     audio: LocalFile
     text: str
     start_ms: int = 0
     end_ms: int | None = None
+    row: int = 0
+    voice: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ class Recording:
         is_automatic: Whether the captions are another model's words.
         notes: What was found beside it and not used, a sentence each, for the report.
         problem: Why it is skipped, where its files cannot be told apart; else "".
-        clips: Sentences that take the place of `audio` and `transcript`.
+        clips: Sentences that take the place of `transcript`, and of `audio` where it has no path: rows of a
+            table.
     """
 
     name: str
@@ -101,6 +106,16 @@ class Recording:
     notes: tuple[str, ...] = ()
     problem: str = ""
     clips: tuple[Clip, ...] = ()
+
+    @property
+    def has_own_sounds(self) -> bool:
+        """Whether its sentences have a file each, and not one all together."""
+        return bool(self.clips) and self.audio.path is None
+
+    @property
+    def cue_place(self) -> str:
+        """What a cue's number counts: rows of a table, or lines of a caption file."""
+        return "row" if self.clips else "line"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from recipe.arguments import caption_language
 from recipe.audio.decoding import Audio, AudioLimits, decode_audio, silence, slice_samples
 from recipe.audio.voice import MAX_VOICE_MS, VoiceMeter, has_voice, voice_ms
 from recipe.captions.reader import Action, Captions, Cue, Note, read_captions
+from recipe.data.clips import UNUSABLE, caption_file, join_clips
 from recipe.data.manifest import Recording
 from recipe.data.partition import position_of
 from recipe.data.quality import count_scripts, find_flags, measure_window
@@ -71,7 +72,7 @@ def read_recording(
 
     Missing or unreadable audio becomes a window of silence, never with the transcript's words. Missing or
     empty captions make audio without a voice an example of silence; speech without its words is skipped,
-    for it would teach the model to say nothing.
+    for it would teach the model to say nothing. A sentence of a table whose sound is missing is left out.
 
     Args:
         recording: Where its files are.
@@ -85,8 +86,7 @@ def read_recording(
     if recording.problem:
         report.outcome, report.reason = "skipped", recording.problem
         return silence(0), Packing(), report
-    audio = _read_audio(recording, settings.limits, report)
-    captions = _read_transcript(recording, settings, audio, report)
+    audio, captions = _read_files(recording, settings, report)
     if audio is None:
         samples, packing, lost = lose_recording(recording, report.reason)
         lost.add_notes(report.notes)
@@ -96,9 +96,12 @@ def read_recording(
     if cues:
         packing = _pack_words(recording.name, cues, captions, audio, settings, measure_voice)
         report.num_no_speech_windows = sum(not window.segments for window in packing.windows)
+    elif recording.clips:
+        packing, report.outcome = Packing(), "skipped"
     else:
         packing = _pack_without_words(audio, settings.empty_transcript, report, measure_voice)
-    _count_cues(report, captions, packing, captions.num_cues_in + len(cues) - len(captions.cues))
+    num_cues = captions.num_cues_in + len(cues) - len(captions.cues)
+    _count_cues(report, captions, packing, num_cues, recording.cue_place)
     report.count_audio(packing, audio.duration_ms)
     report.flags = find_flags(captions, report)
     report.scripts = count_scripts(cue.text for cue in cues)
@@ -187,8 +190,11 @@ def _read_transcript(
 ) -> Captions:
     """The captions; without any cue if the file is missing, unreadable or empty, as the report then says."""
     problem = recording.transcript.error
-    captions = Captions(cues=(), notes=(), language=None, source_format="", num_cues_in=0)
-    if recording.transcript.path is not None:
+    captions = Captions((), (), language=None, source_format="", num_cues_in=len(recording.clips))
+    if recording.clips and audio:
+        captions = caption_file(recording, audio, settings.suppressed_symbols)
+        problem = "none of its rows can be used"
+    elif recording.transcript.path is not None:
         try:
             captions = read_captions(
                 recording.transcript.path,
@@ -202,10 +208,31 @@ def _read_transcript(
         except Exception as error:
             logger.exception("The captions of %r cannot be read", recording.name)
             problem = explain_error(error, "the caption file cannot be read")
-    report.add_notes(_describe_note(note) for note in captions.notes)
+    report.add_notes(_describe_note(note, recording.cue_place) for note in captions.notes)
     if not captions.cues and not report.reason:
         report.reason = problem
     return captions
+
+
+def _read_files(
+    recording: Recording, settings: PreparationSettings, report: RecordingReport
+) -> tuple[Audio | None, Captions]:
+    if recording.has_own_sounds:
+        return _join_clips(recording, settings, report)
+    audio = _read_audio(recording, settings.limits, report)
+    return audio, _read_transcript(recording, settings, audio, report)
+
+
+def _join_clips(
+    recording: Recording, settings: PreparationSettings, report: RecordingReport
+) -> tuple[Audio, Captions]:
+    """The sentences of a recording, whose files are opened one by one; the report names those left out."""
+    audio, captions = join_clips(recording, settings.limits, settings.suppressed_symbols)
+    notes = [_describe_note(note, recording.cue_place) for note in captions.notes]
+    report.add_notes(notes)
+    if not captions.cues:
+        report.reason = f"none of its sentences can be used, such as {notes[0]}"
+    return audio, captions
 
 
 def _pack_without_words(
@@ -224,7 +251,9 @@ def _pack_without_words(
     return Packing()
 
 
-def _count_cues(report: RecordingReport, captions: Captions, packing: Packing, num_cues: int) -> None:
+def _count_cues(
+    report: RecordingReport, captions: Captions, packing: Packing, num_cues: int, place: str
+) -> None:
     """Attribute every cue to the windows or to the reason why it is in none."""
     lost = [
         f"{note.action}: {note.reason}"
@@ -236,7 +265,7 @@ def _count_cues(report: RecordingReport, captions: Captions, packing: Packing, n
         num_cues_in_it = sum(segment.end_ms is not None for segment in faulty.window.segments)
         lost += [f"faulty window: {faulty.reason}"] * num_cues_in_it
     report.add_notes(
-        f"line {dropped.cue.line}: dropped: {dropped.reason}: {dropped.cue.text[:60]}"
+        f"{place} {dropped.cue.line}: dropped: {dropped.reason}: {dropped.cue.text[:60]}"
         for dropped in packing.dropped
     )
     report.count_cues(num_cues, lost)
@@ -247,8 +276,9 @@ def _without_name(error: DataError, path: Path) -> str:
     return str(error).removeprefix(f"{path.name}: ")
 
 
-def _describe_note(note: Note) -> str:
-    return f"line {note.line}: {note.action}: {note.reason}"
+def _describe_note(note: Note, place: str) -> str:
+    detail = f": {note.excerpt}" if note.reason == UNUSABLE else ""
+    return f"{place} {note.line}: {note.action}: {note.reason}{detail}"
 
 
 @lru_cache(maxsize=1)

@@ -32,7 +32,7 @@ from datasets.arrow_writer import ArrowWriter
 from datasets.table import MemoryMappedTable, concat_tables
 
 from recipe.audio.decoding import encode_flac, slice_samples
-from recipe.data.manifest import Recording
+from recipe.data.manifest import Clip, Recording
 from recipe.data.partition import Partition, is_first_of_machine
 from recipe.data.processes import start_pool, submit
 from recipe.data.quality import measure_window, split_words
@@ -293,7 +293,7 @@ def _write_shard(recording: Recording, path: Path, content: RecordingContent) ->
         for segment in window.segments
         if segment.end_ms is not None
     )
-    report.audio_hash = _hash_if_there(recording.audio.path) or ""
+    report.audio_hash = _hash_audio(recording)
     rows = [(window, "") for window in packing.windows]
     rows += [(faulty.window, faulty.reason) for faulty in packing.faulty]
     # Two machines may make the same shard at the same time.
@@ -343,6 +343,7 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
         "audio": _hash_if_there(recording.audio.path),
         "transcript": _hash_if_there(recording.transcript.path),
         "errors": [recording.audio.error, recording.transcript.error, recording.problem],
+        "clips": [[_hash_if_there(clip.audio.path), _describe_clip(clip)] for clip in recording.clips],
         "tokenizer": _hash_if_there(settings.tokenizer_file),
         "settings": {
             "task": settings.task,
@@ -354,6 +355,19 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
         },
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _describe_clip(clip: Clip) -> list[str | int | None]:
+    """All of a sentence but its sound."""
+    return [clip.audio.error, clip.text, clip.start_ms, clip.end_ms, clip.row, clip.voice]
+
+
+def _hash_audio(recording: Recording) -> str:
+    """SHA-256 of the audio file, or of the hashes of the sentences' sounds; "" without any."""
+    if not recording.has_own_sounds:
+        return _hash_if_there(recording.audio.path) or ""
+    sounds = [[_hash_if_there(clip.audio.path), clip.start_ms, clip.end_ms] for clip in recording.clips]
+    return hashlib.sha256(json.dumps(sounds).encode()).hexdigest()
 
 
 def _hash_if_there(path: Path | None) -> str | None:

@@ -20,7 +20,8 @@ from typing import Self
 
 from datasets import Dataset
 
-from recipe.data.duplicates import find_shared, group_recordings, unite
+from recipe.data.duplicates import find_shared, group_recordings
+from recipe.data.groups import unite
 from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
 from recipe.data.shards import Shard, load_examples

@@ -37,7 +37,7 @@ class RunFolder:
         events: The outbox of progress events.
         logs: Of TensorBoard, telemetry and the processes.
         log: What `train.py` printed.
-        downloads: Files of the backend.
+        downloads: Files of the backend, and sounds of a dataset.
         prepared: The Arrow dataset with its report.
         cached: What a resumed attempt need not compute again.
         report: Error rates before and after, and every held-out window.

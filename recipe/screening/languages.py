@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import ModelArguments, caption_language
-from recipe.audio.decoding import decode_beginning
+from recipe.audio.decoding import AudioLimits, decode_beginning
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.captions.reader import read_language
+from recipe.data.clips import read_beginning
 from recipe.data.manifest import LocalFile, Recording
 from recipe.data.processes import SpareProcess
 from recipe.data.windows import WINDOW_MS
@@ -114,7 +115,8 @@ def settle_languages(
     written = {recording.name: _read_tag(recording) for recording in recordings}
     if arguments.task == "translate":
         recordings = [_put_aside_unless_english(item, written[item.name]) for item in recordings]
-        written = dict.fromkeys(written, "")
+        # A column of a table says what is spoken; a tag of captions, what is written.
+        written = {item.name: written[item.name] if item.clips else "" for item in recordings}
     codes = {name: given or code for name, code in written.items()}
     untagged = [recording for recording in recordings if not codes[recording.name]]
     warnings = []
@@ -143,7 +145,7 @@ def _read_tag(recording: Recording) -> str:
 
 
 def _put_aside_unless_english(recording: Recording, written: str) -> Recording:
-    if written in {"", "en"}:
+    if written in {"", "en"} or recording.clips:
         return recording
     problem = f"its captions are in {_name(written)}, and the task translate learns from English ones"
     return replace(recording, transcript=LocalFile(None, problem))
@@ -215,10 +217,15 @@ def _detect_language(
 
 
 def _read_excerpt(recording: Recording, process: SpareProcess) -> NDArray[np.float32]:
-    """Up to 30 s after the first half minute, where a jingle may be; the beginning of a shorter recording."""
+    """Up to 30 s after the first half minute, where a jingle may be; the beginning of a shorter recording.
+
+    Of sentences the first 30 s, one after another.
+    """
     samples: NDArray[np.int16] | None = None
     try:
-        if recording.audio.path:
+        if recording.has_own_sounds:
+            samples = process.call(read_beginning, recording.clips, AudioLimits(), WINDOW_MS)
+        elif recording.audio.path:
             samples = process.call(decode_beginning, recording.audio.path, 2 * WINDOW_MS)
     except AudioError as error:
         logger.debug("No language was detected: %s", error)

@@ -23,6 +23,9 @@ from recipe.run.folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
+COLUMNS = ("audio_column", "text_column", "speaker_column")
+"""Options that decide how a table is read."""
+
 
 def look_first(argv: Sequence[str] | None = None) -> None:
     """End the process, with the sentence in the run's folder, if the data folder holds nothing to train on.
@@ -34,7 +37,12 @@ def look_first(argv: Sequence[str] | None = None) -> None:
     if not data_dir or not output_dir or options.get("backend_base_url") or not is_first_of_all(os.environ):
         return
     try:
-        check_source(SourceArguments(data_dir=str(data_dir)))
+        audio, text, speaker = (options.get(name) for name in COLUMNS)
+        check_source(
+            SourceArguments(
+                data_dir=str(data_dir), audio_column=audio, text_column=text, speaker_column=speaker
+            )
+        )
     except DataError as error:
         _leave(RunFolder(Path(str(output_dir))), error)
 
@@ -65,7 +73,7 @@ def _read_options(argv: Sequence[str]) -> dict[str, Any]:
             return {}
         return values if isinstance(values, dict) else {}
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("data_dir", "output_dir", "backend_base_url"):
+    for name in ("data_dir", "output_dir", "backend_base_url", *COLUMNS):
         parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}")
     try:
         return vars(parser.parse_known_args(argv)[0])

@@ -9,7 +9,8 @@ from tiny_trainers import tiny_whisper
 
 from recipe.arguments import ModelArguments
 from recipe.audio.decoding import encode_flac
-from recipe.data.manifest import LocalFile, Recording
+from recipe.data.manifest import Clip, LocalFile, Recording
+from recipe.data.rows import IN_CLIPS
 from recipe.errors import DataError, JobError
 from recipe.model.whisper import Whisper
 from recipe.screening.languages import check_language, check_task, detect_languages, settle_languages
@@ -166,3 +167,36 @@ def test_a_cut_down_decoder_is_warned_of_before_it_translates(multilingual, tmp_
     (warning,) = check_task(ModelArguments(task="translate"), cut_down)
     assert check_task(ModelArguments(), cut_down) == []
     assert "1 of 3 layers" in warning
+
+
+def make_sentences(folder: Path, name: str, tag: str = "", *, num_damaged: int = 0) -> Recording:
+    """Two sentences with half a second of noise each."""
+    sounds = [make_recording(folder, f"{name}-{number}").audio for number in range(2)]
+    for sound in sounds[:num_damaged]:
+        sound.path.write_bytes(b"")
+    clips = tuple(Clip(sound, "Hello.", row=number) for number, sound in enumerate(sounds, start=1))
+    return Recording(name, IN_CLIPS, IN_CLIPS, tag, clips=clips)
+
+
+@pytest.mark.parametrize(
+    ("tag", "options", "expected"),
+    [
+        pytest.param("fr", {}, "fr", id="its column"),
+        pytest.param("zh-TW", {}, "zh", id="a locale"),
+        pytest.param("french", {"language": "de"}, "de", id="the option first"),
+        pytest.param("fr", {"task": "translate"}, "fr", id="a column says what is spoken"),
+    ],
+)
+def test_sentences_are_in_the_language_of_their_column(tmp_path, multilingual, tag, options, expected):
+    assert settle([make_sentences(tmp_path, "a", tag)], multilingual, **options) == {"a": expected}
+
+
+@pytest.mark.parametrize("num_damaged", [0, 1])
+def test_the_language_of_sentences_is_detected_from_their_sounds(tmp_path, multilingual, num_damaged):
+    recording = make_sentences(tmp_path, "a", num_damaged=num_damaged)
+    assert settle([recording], multilingual)["a"] in LANGUAGES
+
+
+def test_sentences_without_any_sound_leave_their_language_open(tmp_path, multilingual):
+    with pytest.raises(DataError, match="no recording has sound to detect it from"):
+        settle([make_sentences(tmp_path, "a", num_damaged=2)], multilingual)

@@ -73,11 +73,24 @@ def test_an_odd_value_is_refused_by_name(flags, name, value, named):
 
 @pytest.mark.parametrize(
     "extra",
-    [["--manifest_file", "m.json"], ["--backend_base_url", "https://x.example"], ["--self_test", "true"]],
+    [
+        *(
+            ["--manifest_file", "m.json"],
+            ["--backend_base_url", "https://x.example"],
+            ["--self_test", "true"],
+        ),
+        *(["--dataset_name", "owner/name"], ["--dataset_split", "train"], ["--dataset_config", "fr"]),
+    ],
 )
 def test_contradicting_sources_are_refused(flags, extra):
     with pytest.raises(JobError):
         check([*flags, *extra])
+
+
+def test_columns_need_a_table(tmp_path):
+    flags = ["--output_dir", str(tmp_path), "--use_cpu", "true", "--self_test", "true"]
+    with pytest.raises(JobError, match="text_column needs data_dir or dataset_name"):
+        check([*flags, "--text_column", "sentence"])
 
 
 def test_no_source_is_refused(tmp_path):

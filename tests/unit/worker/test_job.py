@@ -150,6 +150,7 @@ def test_accepted(changes: dict[str, Any]) -> None:
             id="an option that is no more",
         ),
         pytest.param({"options": {"output_dir": "/"}}, ["output_dir is not an option"], id="our own folder"),
+        pytest.param({"options": {"dataset_name": "x"}}, ["dataset_name is not an option"], id="a dataset"),
         pytest.param({"options": {"self_test": True}}, ["self_test is not an option"], id="a hidden door"),
         pytest.param({"options": {"model_name_or_path": "x"}}, ["is not an option"], id="the model again"),
         pytest.param({"options": {"eval_fraction": 0.9}}, ["eval_fraction", "0.9"], id="out of bounds"),

@@ -14,16 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from recipe.captions.cleaning import NO_SPEECH, clean_cues
 from recipe.captions.cues import Action, Cue, Note, Word
-from recipe.captions.file import decode_captions, open_captions
-from recipe.captions.repair import parse_subrip, read_blocks
+from recipe.captions.encodings import decode_captions
+from recipe.captions.file import CaptionFile, name_file, open_captions, read_declared_language
+from recipe.captions.formats import read_format
+from recipe.captions.repair import Reading, parse_subrip, read_blocks
 from recipe.captions.rolling import undo_rolling
 from recipe.captions.timing import settle_times, sort_cues
 from recipe.captions.webvtt import format_webvtt, parse_webvtt
-from recipe.errors import CaptionError
 
 __all__ = [
     "Action",
@@ -49,16 +49,19 @@ class Captions:
     Attributes:
         cues: In order, apart, each with text and with an end after its start.
         notes: Each change, loss and flag, in order of the file's lines.
-        language: As the file's header says (`Language: en`), if it does.
-        source_format: What the file is written in; empty where there is no file.
+        language: As the file says (`Language: en`), if it does.
+        source_format: What the file is written in: "webvtt", "subrip" or a name in `formats.FORMATS`; empty
+            where there is no file.
         num_cues_in: Cues that the file holds.
+        encoding: Of the file, by Python's name.
     """
 
     cues: tuple[Cue, ...]
     notes: tuple[Note, ...]
     language: str | None
-    source_format: Literal["webvtt", "subrip", ""]
+    source_format: str
     num_cues_in: int
+    encoding: str = "utf-8"
 
     @property
     def num_merged(self) -> int:
@@ -82,11 +85,8 @@ class Captions:
 
 
 def read_language(path: Path) -> str | None:
-    """Return what the file's header says of its language (`Language: fr`); None if it says nothing."""
-    try:
-        return open_captions(path).language
-    except CaptionError:
-        return None
+    """Return what the file says of its language (`Language: fr`); None if it says nothing."""
+    return read_declared_language(path)
 
 
 def read_captions(
@@ -96,7 +96,7 @@ def read_captions(
     duration_ms: int | None = None,
     suppressed_symbols: frozenset[str] = frozenset(),
 ) -> Captions:
-    """Return the captions of a WebVTT or SubRip file; none when it is valid but has no cues.
+    """Return the captions of a file in any format; none when it is valid but has no cues.
 
     Args:
         path: The file.
@@ -107,11 +107,10 @@ def read_captions(
     Raises:
         CaptionError: if the file is empty, cannot be read, or is not captions at all.
     """
-    file = open_captions(path)
-    cues, notes, num_found = read_blocks(
-        file.lines, file.first_line, is_subrip=file.source_format == "subrip"
-    )
-    notes += file.notes
+    with name_file(path):
+        file = open_captions(path, language)
+        cues, notes, num_found = _read_cues(file)
+    notes = [*notes, *file.notes]
     stages: list[Callable[[list[Cue]], tuple[list[Cue], list[Note]]]] = [
         sort_cues,
         undo_rolling,
@@ -122,4 +121,12 @@ def read_captions(
         cues, stage_notes = stage(cues)
         notes += stage_notes
     notes.sort(key=lambda note: note.line)
-    return Captions(tuple(cues), tuple(notes), file.language, file.source_format, num_found)
+    return Captions(
+        tuple(cues), tuple(notes), file.language, file.source_format, num_found, encoding=file.encoding
+    )
+
+
+def _read_cues(file: CaptionFile) -> Reading:
+    if file.source_format in {"webvtt", "subrip"}:
+        return read_blocks(file.lines, file.first_line, is_subrip=file.source_format == "subrip")
+    return read_format(file.source_format, "\n".join(file.lines))

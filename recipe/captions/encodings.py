@@ -1,0 +1,475 @@
+"""The encoding of a caption file: UTF by its marks, else the code page that makes its language's words.
+
+Bytes of a code page are letters in every other one too, so the code page is chosen by what it makes of
+them. A reading is scored by its characters beyond ASCII: letters of the language count for it; symbols
+inside words, capitals behind small letters, controls and rare ideographs count against it. What no reading
+makes sense of is refused, for a wrong letter in a label is worse than a lost file.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from recipe.captions.cues import Action, Note
+from recipe.errors import CaptionError
+
+MIN_SCORE = 0.7
+"""A reading below this is no text of the language."""
+
+MIN_SCORE_ALONE = 0.85
+"""The same where nobody says the language."""
+
+MIN_LEAD = 0.2
+"""By how much the characters in which two readings differ must score apart; less is a tie."""
+
+_MIN_FREQUENCY = (
+    0.45  # of letters in their language; texts have 0.5 to 0.75, other readings of them 0 to 0.65
+)
+_MIN_FREQUENCY_LEAD = 0.05  # between two readings that suit equally well
+_SAMPLE_BYTES = 8192  # of lines beyond ASCII: some hundred lines
+_MAX_LATIN_SHARE = 0.5  # of letters beyond ASCII in Latin script; Vietnamese has a third
+_ESCAPES = re.compile(rb"\x1b(?:\$[@AB]|\$\([CDOPQ]|\$\)C|\([BIJ])")
+_HEADER_BYTES = 65_536
+
+_WESTERN = ("cp1252", "iso8859-15", "mac-roman", "cp850", "cp437")
+_CENTRAL = ("cp1250", "iso8859-2", "mac-latin2", "cp852")
+_CYRILLIC = ("cp1251", "koi8-r", "iso8859-5", "mac-cyrillic", "cp866", "cp855")
+_UKRAINIAN = ("cp1251", "koi8-u", "iso8859-5", "mac-cyrillic", "cp1125", "cp866")
+_BALTIC = ("cp1257", "iso8859-13", "iso8859-4", "cp775")
+_NORDIC = ("cp1252", "iso8859-15", "mac-roman", "cp865", "cp850")
+_ARABIC = ("cp1256", "iso8859-6", "cp720")
+_CHINESE = ("gb18030", "big5hkscs")
+
+_PROBABLE = frozenset(
+    ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874"]
+    + ["koi8-r", "koi8-u", "cp932", "euc-jp", "cp949", "gb18030", "big5hkscs"]
+    + ["iso8859-2", "iso8859-5", "iso8859-6", "iso8859-7", "iso8859-8", "iso8859-9", "iso8859-15"]
+)
+"""What editors of captions wrote; the rest are DOS's and old Macs', which lose a tie."""
+
+_RUSSIAN = "абвгдеёжзийклмнопрстуфхцчшщъыьэюя"
+_ARABIC_LETTERS = "ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىيـًٌٍَُِّْ"
+_HEBREW = "אבגדהוזחטיךכלםמןנסעףפץצקרשת" + "".join(map(chr, range(0x5B0, 0x5C3))) + "\u05f0\u05f1\u05f2"
+_GREEK = "αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ"
+_SPANISH_MARKS = "¿¡ªº"
+
+_LANGUAGES: dict[str, tuple[tuple[str, ...], str]] = {
+    "en": (_WESTERN, "àâäçéèêëîïñôöùûüœæ"),
+    "de": (_WESTERN, "äöüß"),
+    "fr": ((*_WESTERN, "cp863"), "àâæçéèêëîïôœùûüÿ"),
+    "es": (_WESTERN, "áéíñóúü" + _SPANISH_MARKS),
+    "it": (_WESTERN, "àèéìíîòóùú"),
+    "pt": ((*_WESTERN, "cp860"), "àáâãçéêíóôõúüªº"),
+    "nl": (_WESTERN, "áâäèéêëíîïóôöúûü"),
+    "ca": (_WESTERN, "àçèéíïòóúü·¿¡"),
+    "gl": (_WESTERN, "áéíïñóúü" + _SPANISH_MARKS),
+    "eu": (_WESTERN, "çñü¿¡"),
+    "oc": (_WESTERN, "àáçèéíïòóú"),
+    "br": (_WESTERN, "âêîñôùûü"),
+    "lb": (_WESTERN, "äëéèêöôü"),
+    "af": (_WESTERN, "áâäèéêëíîïóôöúû"),
+    "sv": (_NORDIC, "åäöéàü"),
+    "da": (_NORDIC, "æøåéèêàáíóúý"),
+    "no": (_NORDIC, "æøåéèêóòôàâ"),
+    "nn": (_NORDIC, "æøåéèêóòôàâ"),
+    "fi": (_NORDIC, "äöåšž"),
+    "is": ((*_NORDIC, "mac-iceland", "cp861"), "áðéíóúýþæö"),
+    "fo": ((*_NORDIC, "mac-iceland", "cp861"), "áðíóúýæø"),
+    "sq": (_WESTERN, "çë"),
+    "cy": (("iso8859-14", *_WESTERN), "âêîôûŵŷáéíóúàèìòùẁỳäëïöüÿ"),
+    "mt": (("iso8859-3", *_WESTERN), "ċġħżàèìòù"),
+    "pl": (_CENTRAL, "ąćęłńóśźż"),
+    "cs": (_CENTRAL, "áčďéěíňóřšťúůýž"),
+    "sk": (_CENTRAL, "áäčďéíĺľňóôŕšťúýž"),
+    "hu": (_CENTRAL, "áéíóöőúüű"),
+    "sl": ((*_CENTRAL, "mac-croatian"), "čšžćđ"),
+    "hr": ((*_CENTRAL, "mac-croatian"), "čćđšž"),
+    "bs": ((*_CENTRAL, "mac-croatian"), "čćđšž"),
+    "ro": (("cp1250", "iso8859-16", "iso8859-2", "mac-romanian", "cp852"), "ăâîșțşţ"),
+    "tr": (("cp1254", "iso8859-9", "mac-turkish", "cp857"), "çğıöşüâîû"),
+    "az": (("cp1254", "iso8859-9"), "çğıöşüə"),
+    "et": ((*_BALTIC, "cp1252", "iso8859-15"), "äõöüšž"),
+    "lv": (_BALTIC, "āčēģīķļņōŗšūž"),
+    "lt": (_BALTIC, "ąčęėįšųūž"),
+    "mi": (("cp1257", "iso8859-4", "cp1252"), "āēīōū"),
+    "vi": (
+        ("cp1258",),
+        "ăâđêôơưàảãáạằẳẵắặầẩẫấậèẻẽéẹềểễếệìỉĩíịòỏõóọồổỗốộờởỡớợùủũúụừửữứựỳỷỹýỵ\u0300\u0301\u0303\u0309\u0323",
+    ),
+    "ru": (_CYRILLIC, _RUSSIAN),
+    "bg": (_CYRILLIC, "абвгдежзийклмнопрстуфхцчшщъьюя"),
+    "uk": (_UKRAINIAN, "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя"),
+    "be": (_UKRAINIAN, "абвгдеёжзійклмнопрстуўфхцчшыьэюя"),
+    "sr": (
+        ("cp1251", "cp1250", "iso8859-5", "iso8859-2", "mac-cyrillic", "cp855"),
+        "абвгдђежзијклљмнњопрстћуфхцчџшčćđšž",
+    ),
+    "mk": (("cp1251", "iso8859-5", "mac-cyrillic", "cp855"), "абвгдѓежзѕијклљмнњопрстќуфхцчџш"),
+    "kk": (("kz1048", "ptcp154", "cp1251"), _RUSSIAN + "әғқңөұүһі"),
+    "tg": (("koi8-t", "cp1251"), _RUSSIAN + "ғӣқӯҳҷ"),
+    "mn": (("ptcp154", "cp1251"), _RUSSIAN + "өү"),
+    "el": (("cp1253", "iso8859-7", "mac-greek", "cp737", "cp869"), _GREEK),
+    "he": (("cp1255", "iso8859-8", "cp862"), _HEBREW),
+    "yi": (("cp1255",), _HEBREW),
+    "ar": (_ARABIC, _ARABIC_LETTERS),
+    "fa": (_ARABIC, _ARABIC_LETTERS + "پچژگکی"),
+    "ur": (_ARABIC, _ARABIC_LETTERS + "پچژگکیٹڈڑںےھہ"),
+    "th": (("cp874", "iso8859-11"), "".join(map(chr, range(0xE01, 0xE5C)))),
+    "ja": (("cp932", "euc-jp", "shift-jis-2004", "euc-jis-2004"), ""),
+    "ko": (("cp949", "johab"), ""),
+    "zh": (_CHINESE, ""),
+    "yue": (("big5hkscs", "gb18030"), ""),
+}
+"""The encodings of each language's captions, the usual first, and its letters beyond ASCII (CLDR's main and
+auxiliary exemplars, small). A language that is not here has no code page that Python knows, or needs none."""
+
+_IDEOGRAPHIC = frozenset({"ja", "ko", "zh", "yue"})
+_LOANS = frozenset("àáâãäåæçèéêëíîïñóôöøùúûüœ")
+_LOAN_SCORE = 0.6
+_PUNCTUATION = frozenset(
+    "\xa0“”‘’„‚«»‹›…–—―•·°€£¥§©®™½¼¾№♪،؛؟٪´"  # noqa: RUF001
+    "\u3000、。〈〉《》「」『』【】〜・…！？：；，．（）～ー—♪♫\u200c\u200d\u200e\u200f"  # noqa: RUF001
+)
+_WITHIN_WORDS = frozenset("\u2019\xad·\u2010\u2011\u00b4\u200c\u200d")
+_CLOSING = frozenset("\u2019\u201d»›…")  # noqa: RUF001
+_OPENING = frozenset("‘‚„«‹¿¡")  # noqa: RUF001
+_FINAL_FORMS = frozenset("ךםןףץ")
+_COMMON_IDEOGRAPHS = (("gb18030", 0xB0, 0xD7), ("big5hkscs", 0xA4, 0xC6), ("euc-jp", 0xB0, 0xCF))
+
+
+class DecodedText(NamedTuple):
+    """A file's text, and how it was come by.
+
+    Attributes:
+        text: Without byte order mark; bytes that cannot be decoded are U+FFFD.
+        encoding: Python's name of the encoding.
+        notes: One, if the encoding was chosen.
+    """
+
+    text: str
+    encoding: str
+    notes: list[Note]
+
+
+class _Language(NamedTuple):
+    code: str
+    encodings: tuple[str, ...]
+    letters: frozenset[str]
+
+
+class _Reading(NamedTuple):
+    score: float
+    encoding: str
+    language: str
+    text: str  # of the sample
+    scores: tuple[float, ...]  # of each character beyond ASCII, in order
+
+
+def decode_text(data: bytes, language: str | None = None) -> DecodedText:
+    """Return the text of a file.
+
+    Args:
+        data: The file.
+        language: Code of the language that it is in, if known; its code pages alone are then tried.
+
+    Raises:
+        CaptionError: if no encoding makes words of it, or two do; the message begins with a verb.
+    """
+    encoding = detect_unicode(data)
+    if encoding is None:
+        encoding, notes = _choose_encoding(data, language or find_declared_language(data))
+    else:
+        notes = [_note(f"the file is not UTF-8; it was read as {encoding}")] if "-16-" in encoding else []
+    return DecodedText(data.decode(encoding, errors="replace").removeprefix("\ufeff"), encoding, notes)
+
+
+def decode_captions(data: bytes, language: str | None = None) -> str:
+    """Return the text of a file alone; see `decode_text`."""
+    return decode_text(data, language).text
+
+
+def detect_unicode(data: bytes) -> str | None:
+    """Return the name of the Unicode encoding that marks or content show, or None."""
+    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "utf-32"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    are_nul = [byte == 0 for byte in data[:4]]  # captions begin with ASCII, in any language
+    if are_nul == [True, False, True, False]:
+        return "utf-16-be"
+    if are_nul == [False, True, False, True]:
+        return "utf-16-le"
+    return "utf-8" if _is_mostly_utf8(data) and not _ESCAPES.search(data) else None
+
+
+def find_declared_language(data: bytes) -> str | None:
+    """Return the language that a file says it is in: by a WebVTT header, an XML attribute or a JSON field."""
+    encoding = detect_unicode(data[:_HEADER_BYTES]) or "latin-1"
+    head = data[:_HEADER_BYTES].decode(encoding, errors="replace").removeprefix("\ufeff")
+    start = head.lstrip()[:1]
+    if start == "<":
+        found = re.search(r"<(?:\w+:)?tt\b[^>]*?\bxml:lang\s*=\s*[\"']([A-Za-z]{2,8}(?:-\w+)*)", head)
+    elif start == "{":  # transcribers write it below the segments
+        tail = data[-_HEADER_BYTES:].decode(encoding, errors="replace")
+        found = re.search(r'"language"\s*:\s*"([A-Za-z]{2,3}(?:-\w+)*)"', head + tail)
+    elif re.match(r"WEBVTT\b", head.lstrip(), re.IGNORECASE):
+        header = re.split(r"(?:\r\n|\n|\r){2}|-->", head, maxsplit=1)[0]
+        found = re.search(r"^language[ \t]*:[ \t]*(\S.*?)[ \t]*$", header, re.IGNORECASE | re.MULTILINE)
+    else:
+        found = None
+    return found[1] if found else None
+
+
+def _is_mostly_utf8(data: bytes) -> bool:
+    """Tell whether all is UTF-8, or more of the characters beyond ASCII are whole than broken."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", errors="replace")
+        return 2 * text.count("\ufffd") <= len(re.findall(r"[^\x00-\x7f]", text))
+    return True
+
+
+def _choose_encoding(data: bytes, language: str | None) -> tuple[str, list[Note]]:
+    if escape := _ESCAPES.search(data):
+        encoding = "iso2022-kr" if escape[0] == b"\x1b$)C" else "iso2022-jp-3"
+        return encoding, [_note(f"the file is not UTF-8; it was read as {encoding}")]
+    sample = _take_sample(data)
+    known = _find_language(language) if language else None
+    candidates = [known] if known else [] if language else list(_all_languages())
+    readings = sorted(_read_sample(sample, candidates), key=lambda reading: -reading.score)
+    if not readings or readings[0].score < (MIN_SCORE if language else MIN_SCORE_ALONE):
+        raise CaptionError(_explain_failure(language, known))
+    best = readings[0]
+    rivals = [reading for reading in readings[1:] if _is_rival(reading, best)]
+    if rivals:
+        best = _settle_tie([best, *rivals])
+    hint = "" if language else "; say which language it is in to be sure"
+    return best.encoding, [_note(f"the file is not UTF-8; it was read as {best.encoding}{hint}")]
+
+
+def _note(reason: str) -> Note:
+    return Note(0, Action.FLAGGED, reason)
+
+
+def _explain_failure(language: str | None, known: _Language | None) -> str:
+    remedy = "Save the file as UTF-8, or name the language that it is in."
+    if known:
+        names = ", ".join(known.encodings)
+        found = f"none of the encodings of {_name(known.code)} ({names}) makes words of it"
+    elif language:
+        found = f"no older encoding of {_name(language)} is known"
+    else:
+        found = "no other encoding makes words of it"
+    return f"it is not UTF-8, and {found}. {remedy}"
+
+
+def _name(code: str) -> str:
+    import langcodes  # noqa: PLC0415 - for old files alone
+
+    return langcodes.Language.get(code).display_name()
+
+
+@cache
+def _find_language(tag: str) -> _Language | None:
+    """Return what is known of a language by its tag (`fr-CA`, `iw`); None if no code page is."""
+    import langcodes  # noqa: PLC0415 - for old files alone
+
+    try:
+        code = langcodes.Language.get(tag).language or tag
+    except ValueError:
+        return None
+    if code in {"nb", "no", "nn"}:
+        code = "no"
+    if code in _LANGUAGES:
+        return _Language(code, *_letters_of(code))
+    # Most languages of Latin script that have no letters of their own are written as English is.
+    is_latin = langcodes.Language.get(code).maximize().script == "Latn"
+    return _Language(code, _WESTERN, frozenset()) if is_latin else None
+
+
+def _letters_of(code: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    encodings, letters = _LANGUAGES[code]
+    return encodings, frozenset(letters + letters.upper())
+
+
+def _all_languages() -> Iterator[_Language]:
+    return (_Language(code, *_letters_of(code)) for code in _LANGUAGES)
+
+
+def _take_sample(data: bytes) -> bytes:
+    """Return the first lines that are not ASCII; their letters stand beside those of their words."""
+    lines, num_bytes = [], 0
+    for match in re.finditer(rb"[^\r\n]*[\x80-\xff][^\r\n]*", data):
+        lines.append(match[0][:1000])
+        num_bytes += len(lines[-1])
+        if num_bytes > _SAMPLE_BYTES:
+            break
+    return b"\n".join(lines)
+
+
+def _read_sample(sample: bytes, languages: Sequence[_Language]) -> Iterator[_Reading]:
+    for language in languages:
+        for encoding in language.encodings:
+            try:
+                text = sample.decode(encoding, errors="replace")
+            except LookupError:  # a build of Python without it
+                continue
+            scores = tuple(_score_characters(text, language, encoding))
+            is_latin = any("LATIN" in unicodedata.name(letter, "") for letter in language.letters)
+            is_dense = (is_latin or not language.letters) and _latin_share(text) > _MAX_LATIN_SHARE
+            mean = sum(scores) / max(1, len(scores))
+            yield _Reading(0.0 if is_dense else mean, encoding, language.code, text, scores)
+
+
+def _latin_share(text: str) -> float:
+    """Return the fraction of Latin letters that are beyond ASCII, and with it how much is mojibake."""
+    letters = [char for char in text if char.isalpha() and char < "\u0250"]
+    return sum(not char.isascii() for char in letters) / max(1, len(letters))
+
+
+def _score_characters(text: str, language: _Language, encoding: str) -> Iterator[float]:
+    """Yield how well each character beyond ASCII suits its place, from 0 to 1."""
+    padded = f" {text} "
+    for index, char in enumerate(text, start=1):
+        if char.isascii():
+            continue
+        before, after = padded[index - 1], padded[index + 1]
+        if language.code in _IDEOGRAPHIC:
+            yield _score_ideograph(char, language.code, encoding) * (0.2 if _is_in_word(before, after) else 1)
+        elif char in language.letters and char.isalpha():
+            yield _score_letter(char, before, after)
+        elif char in language.letters:
+            yield 1.0
+        elif char.isalpha() or unicodedata.category(char).startswith("M"):
+            yield _LOAN_SCORE if _is_loan(char, before, language) else 0.0
+        else:
+            yield _score_mark(char, before, after)
+
+
+def _is_loan(char: str, before: str, language: _Language) -> bool:
+    is_latin = not language.letters or any("a" < letter < "\u0250" for letter in language.letters)
+    return is_latin and char.lower() in _LOANS and not (char.isupper() and before.islower())
+
+
+def _is_in_word(before: str, after: str) -> bool:
+    return (before.isascii() and before.isalpha()) or (after.isascii() and after.isalpha())
+
+
+def _score_letter(char: str, before: str, after: str) -> float:
+    if char.isupper() and before.islower():
+        return 0.0
+    if char > "\u024f" and _is_in_word(before, after) and not "\u1e00" <= char <= "\u1eff":
+        return 0.0  # of two scripts in one word, one is wrong
+    if char in _FINAL_FORMS and not before.isalpha():
+        return 0.0  # written from left to right, as screens without Hebrew had it
+    return 1.0
+
+
+def _score_mark(char: str, before: str, after: str) -> float:
+    if char == "\ufffd" or unicodedata.category(char) in {"Cc", "Co", "Cn"}:
+        return 0.0
+    if before.isalpha() and after.isalpha():
+        return float(char in _WITHIN_WORDS)
+    if char in _CLOSING and not before.strip() and after.isalpha():
+        return 0.5
+    if char in _OPENING and not after.strip():
+        return 0.2
+    return 1.0 if char in _PUNCTUATION else 0.2
+
+
+def _score_ideograph(char: str, code: str, encoding: str) -> float:
+    if char in _PUNCTUATION or "\uff01" <= char <= "\uff5e":
+        return 1.0
+    if code == "ja" and "\u3041" <= char <= "\u30ff":
+        return 1.0
+    if code == "ko" and "\uac00" <= char <= "\ud7a3":
+        return 1.0 if _lead_byte(char, "euc-kr") else 0.3  # the 2,350 that words are made of
+    if "\u4e00" <= char <= "\u9fff" and code != "ko":
+        return 1.0 if _is_common_ideograph(char, code, encoding) else 0.3
+    return 0.2 if char.isalpha() and not 0xFF61 <= ord(char) <= 0xFF9F else 0.1
+
+
+def _is_common_ideograph(char: str, code: str, encoding: str) -> bool:
+    """Tell whether the standard that the encoding is of has the character on its first level."""
+    standard = "euc-jp" if code == "ja" else "gb18030" if encoding == "gb18030" else "big5hkscs"
+    first, last = next((low, high) for name, low, high in _COMMON_IDEOGRAPHS if name == standard)
+    return first <= _lead_byte(char, standard) <= last
+
+
+def _lead_byte(char: str, encoding: str) -> int:
+    """Return the first of a character's two bytes; 0 if it has not two."""
+    encoded = char.encode(encoding, errors="ignore")
+    return encoded[0] if len(encoded) == 2 else 0
+
+
+def _is_rival(reading: _Reading, best: _Reading) -> bool:
+    """Tell whether a reading makes other letters of the bytes, and as good ones."""
+    if reading.encoding == best.encoding or _letters(reading.text) == _letters(best.text):
+        return False
+    if reading.encoding not in _PROBABLE and best.encoding in _PROBABLE and reading.score <= best.score:
+        return False
+    return _lead(best, reading) < MIN_LEAD
+
+
+def _letters(text: str) -> str:
+    return "".join(char for char in text if char.isalpha())
+
+
+def _lead(best: _Reading, other: _Reading) -> float:
+    """Return how much better the characters of `best` are where the two readings differ."""
+    if len(best.text) != len(other.text):
+        return best.score - other.score
+    own = [char for char in range(len(best.text)) if best.text[char] != other.text[char]]
+    difference = sum(best.scores) - sum(other.scores)
+    return difference / max(1, len(own))
+
+
+def _settle_tie(readings: Sequence[_Reading]) -> _Reading:
+    """Return the reading whose letters are the most frequent ones of its language.
+
+    Args:
+        readings: By score. The first is not given up for one of a language whose letters were counted, if its
+            own were not: then nobody can compare them.
+    """
+    frequencies = {reading: _measure_frequency(reading) for reading in readings}
+    counted = {reading: share for reading, share in frequencies.items() if share is not None}
+    possible = [reading for reading in readings if counted.get(reading, 1.0) >= _MIN_FREQUENCY]
+    if not possible:
+        raise CaptionError(_explain_tie(readings))
+    best = max(counted, key=lambda reading: counted[reading]) if possible[0] in counted else possible[0]
+    others = [reading for reading in possible if _letters(reading.text) != _letters(best.text)]
+    rivals = [
+        reading
+        for reading in others
+        if best not in counted or counted[best] - counted.get(reading, 0.0) < _MIN_FREQUENCY_LEAD
+    ]
+    if rivals:
+        raise CaptionError(_explain_tie([best, *rivals]))
+    return best
+
+
+def _explain_tie(readings: Iterable[_Reading]) -> str:
+    names = _join_names(dict.fromkeys(reading.encoding for reading in readings))
+    return f"it is not UTF-8, and may be {names}. Save the file as UTF-8, or name the language that it is in."
+
+
+def _join_names(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _measure_frequency(reading: _Reading) -> float | None:
+    """Return how frequent the letters are in the language, from 0 to 1; None if nobody counted them."""
+    from charset_normalizer.constant import FREQUENCIES  # noqa: PLC0415 - for old files alone
+
+    ordered = FREQUENCIES.get(_name(reading.language), [])
+    if not ordered or reading.language in _IDEOGRAPHIC:
+        return None
+    ranks = {letter: 1 - rank / len(ordered) for rank, letter in enumerate(ordered)}
+    letters = _letters(reading.text).lower()
+    return sum(ranks.get(letter, 0.0) for letter in letters) / max(1, len(letters))

@@ -248,7 +248,7 @@ def _choose_encoding(data: bytes, language: str | None) -> tuple[str, list[Note]
     rivals = [reading for reading in readings[1:] if _is_rival(reading, best)]
     if rivals:
         best = _settle_tie([best, *rivals])
-    hint = "" if language else "; say which language it is in to be sure"
+    hint = "" if language else "; name its language to be sure"
     return best.encoding, [_note(f"the file is not UTF-8; it was read as {best.encoding}{hint}")]
 
 

@@ -51,7 +51,13 @@ def _has_line(pattern: str) -> Callable[[str], object]:
     return lambda text: line.search(text[:_HEAD_CHARS])
 
 
-_PROLOGUE = r"(?:<\?xml[^>]*>\s*)?(?:<!--(?:[^-]|-(?!->))*-->\s*)*"
+_PROLOGUE = r"(?:<\?[^>]*>|<!--(?:[^-]|-(?!->))*-->|<!doctype(?:[^\[>]|\[[^\]]*\])*>|\s)*"
+
+
+def _has_root(name: str) -> Callable[[str], object]:
+    root = re.compile(rf"{_PROLOGUE}<(?:\w+:)?(?:{name})[\s>/]", re.IGNORECASE)
+    return lambda text: root.match(text[:_HEAD_CHARS])
+
 
 FORMATS = (
     CaptionFormat(
@@ -65,21 +71,21 @@ FORMATS = (
         "ttml",
         "TTML",
         (".ttml", ".dfxp"),
-        _begins(rf"{_PROLOGUE}(?:<!doctype[^>]*>\s*)?<(?:\w+:)?tt[\s>]"),
+        _has_root("tt"),
         "xml_captions.read_ttml",
     ),
     CaptionFormat(
         "timed_text",
         "timed text in XML",
         (".srv1", ".srv2", ".srv3"),
-        _begins(rf"{_PROLOGUE}(?:<!doctype[^>]*>\s*)?<(?:transcript|timedtext)[\s>/]"),
+        _has_root("transcript|timedtext"),
         "xml_captions.read_timed_text",
     ),
     CaptionFormat(
         "eaf",
         "ELAN",
         (".eaf",),
-        _begins(rf"{_PROLOGUE}(?:<!doctype[^>]*>\s*)?<ANNOTATION_DOCUMENT[\s>]"),
+        _has_root("ANNOTATION_DOCUMENT"),
         "tiers.read_eaf",
     ),
     CaptionFormat(

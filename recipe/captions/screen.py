@@ -25,8 +25,7 @@ def end_when_replaced(
         for cue, end_ms in zip(cues, ends, strict=False)
     ]
     ended += cues[-1:]
-    num_ended = sum(before.end_ms != after.end_ms for before, after in zip(cues, ended, strict=True))
-    if num_ended:
-        reason = f"{num_ended} lines stood while the next was said; each now ends where the next begins"
+    if any(before.end_ms != after.end_ms for before, after in zip(cues, ended, strict=True)):
+        reason = "lines stood on the screen while the next was said; each now ends where the next begins"
         notes.append(Note(0, Action.REPAIRED, reason))
     return ended

@@ -8,6 +8,7 @@ are set nowhere in particular.
 from __future__ import annotations
 
 import re
+import warnings
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -54,7 +55,9 @@ def read_substation(text: str) -> Reading:
     lines = text.split("\n")
     version = "ssa" if _IS_VERSION_4.search(text) else "ass"
     notes: list[Note] = []
-    events = _parse_events(lines, version, notes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of margins that are no numbers
+        events = _parse_events(lines, version, notes)
     texts = [event for event in events if event.event.is_text]
     if len(events) > len(texts):
         num_others = len(events) - len(texts)

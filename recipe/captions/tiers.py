@@ -1,6 +1,6 @@
 """Annotations in tiers: Praat's TextGrid, parsed by praatio, and ELAN's EAF.
 
-A file of tiers holds the words beside phones, glosses, translations and remarks, each in a row of its own.
+A file of tiers holds the words beside phones, glosses, translations and comments, each in a row of its own.
 The names that tools and people give tiers tell them apart; what stays undecided is refused by name. EAF is
 read here: pympi opens paths alone and tells neither lines nor what it could not read.
 """
@@ -274,10 +274,10 @@ def _take_turns(tiers: Sequence[Tier]) -> bool:
 
 
 def _is_of_words(tier: Tier) -> bool:
-    """Tell whether each interval is a word, in scripts that part words."""
-    return len(tier.intervals) > 1 and sum(" " in interval.text for interval in tier.intervals) * 10 < len(
-        tier.intervals
-    )
+    """Tell whether each interval is a word: by the tier's name, and by few that hold a space."""
+    num_spaced = sum(" " in interval.text for interval in tier.intervals)
+    is_named = bool(_WORDS.search(_plain(tier.name)))
+    return len(tier.intervals) > 1 and num_spaced < (0.5 if is_named else 0.1) * len(tier.intervals)
 
 
 def _group_words(words: Iterable[Interval]) -> Iterator[list[Interval]]:

@@ -65,8 +65,8 @@ def read_transcript(text: str) -> Reading:
     num_dropped = sum(note.action is Action.DROPPED for note in notes)
     if num_dropped and not cues:
         raise CaptionError(
-            f"this looks like JSON with {num_dropped} texts in its {kind!r}, none of which has a start and an "
-            "end that can be read. Export the captions as WebVTT or SubRip."
+            f"this looks like JSON with {num_dropped} texts in its {kind!r}, none of which has a start and "
+            "an end that can be read. Export the captions as WebVTT or SubRip."
         )
     return Reading(cues, notes, len(cues) + num_dropped)
 

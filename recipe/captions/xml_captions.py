@@ -1,4 +1,4 @@
-"""Captions in XML: TTML (.ttml, .dfxp) by ttconv, and a video site's timed text (.srv1, .srv2, .srv3)."""
+"""Captions in XML: TTML (.ttml, .dfxp), its times by ttconv, and a video site's (.srv1, .srv2, .srv3)."""
 
 from __future__ import annotations
 
@@ -9,133 +9,157 @@ from fractions import Fraction
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from ttconv import model
-from ttconv.imsc import reader
-from ttconv.model import Br, P, Rp, Rt, Rtc, Text
+from ttconv.imsc import attributes as imsc
 
 from recipe.captions.cue_text import decode_references
 from recipe.captions.cues import Action, Cue, Note, Word, shorten
 from recipe.captions.repair import Reading
 from recipe.captions.screen import end_when_replaced
-from recipe.captions.xml_document import local_name, parse_xml
+from recipe.captions.xml_document import XmlDocument, local_name, parse_xml
 from recipe.errors import CaptionError
 
 logging.getLogger("ttconv").setLevel(logging.CRITICAL)  # what it logs becomes a note here
 
 _OLD_NAMESPACE = re.compile(r"http://www\.w3\.org/2006/(?:04|10)/ttaf1")
 _TTML = "http://www.w3.org/ns/ttml"
-_XML_ID = "{http://www.w3.org/XML/1998/namespace}id"
-_TIME_ATTRIBUTES = ("begin", "end", "dur")
 _NO_TIMES = "its times cannot be read"
+_MENDED = "its times were mended"
+_RUBY = f"{{{_TTML}#styling}}ruby"
+_NOT_SAID = frozenset({"text", "textContainer", "delimiter"})  # what ruby puts above the letters
 
 
-def read_ttml(text: str) -> Reading:
-    """Return the cues of a TTML document: a paragraph each, its times those of its own and its ancestors'."""
-    document = parse_xml(_OLD_NAMESPACE.sub(_TTML, text))
-    _complete_namespaces(document.root)
-    paragraphs = document.find("p")
-    notes: list[Note] = []
-    for number, (paragraph, line) in enumerate(paragraphs):
-        paragraph.set(_XML_ID, f"paragraph{number}")
-        _mend_times(paragraph, line, notes)
-    ttml = reader.to_model(ET.ElementTree(document.root))
-    if ttml is None:
-        raise CaptionError("it has no <tt> element; a TTML document was expected.")
-    body = ttml.get_body()
-    timed = dict(_walk(body, Fraction(0), None)) if body is not None else {}
-    cues = []
-    for number, (paragraph, line) in enumerate(paragraphs):
-        written = "".join(paragraph.itertext())
-        found = timed.get(f"paragraph{number}")
-        cue = _to_cue(found, line) if found is not None and isinstance(found.element, P) else None
-        if cue is None and written.strip():
-            notes.append(Note(line, Action.DROPPED, _NO_TIMES, shorten(written)))
-        elif cue is not None:
-            cues.append(cue)
-    if not cues and document.find("image"):
-        raise CaptionError("its captions are pictures; captions as text were expected.")
-    return Reading(cues, notes, len(cues) + sum(note.action is Action.DROPPED for note in notes))
+class _Span(NamedTuple):
+    """From when to when an element is shown; None for an end that nobody says."""
 
-
-def _complete_namespaces(root: ET.Element) -> None:
-    """Put elements without a namespace into TTML's: many tools forget to declare it."""
-    if "}" not in str(root.tag):
-        for element in root.iter():
-            element.tag = f"{{{_TTML}}}{element.tag}" if "}" not in str(element.tag) else element.tag
-
-
-def _mend_times(paragraph: ET.Element, line: int, notes: list[Note]) -> None:
-    for name in _TIME_ATTRIBUTES:
-        written = paragraph.get(name)
-        if written is None:
-            continue
-        mended = re.sub(r"\A(?=[0-9]:)", "0", written.strip().replace(",", "."))
-        if mended != written:
-            paragraph.set(name, mended)
-            notes.append(Note(line, Action.REPAIRED, "its times were mended", written))
-
-
-class _Timed(NamedTuple):
-    element: model.ContentElement
     start: Fraction
     end: Fraction | None
-
-
-def _walk(
-    element: model.ContentElement, offset: Fraction, limit: Fraction | None
-) -> Iterator[tuple[str, _Timed]]:
-    """Yield the paragraphs below an element by their id, with times from the start of the document."""
-    start, end = _times_of(element, offset, limit)
-    if isinstance(element, P):
-        yield str(element.get_id()), _Timed(element, start, end)
-        return
-    for child in element:
-        yield from _walk(child, start, end)
-
-
-def _times_of(
-    element: model.ContentElement, offset: Fraction, limit: Fraction | None
-) -> tuple[Fraction, Fraction | None]:
-    begin, end = element.get_begin(), element.get_end()
-    ends = [time for time in (None if end is None else offset + end, limit) if time is not None]
-    return offset + (begin or 0), min(ends, default=None)
-
-
-def _to_cue(timed: _Timed, line: int) -> Cue | None:
-    runs = list(_walk_text(timed.element, timed.start, timed.end))
-    text = "".join(run.text for run in runs)
-    starts = [run.start for run in runs if run.text.strip()]
-    ends = [run.end for run in runs if run.text.strip()]
-    end = timed.end if timed.end is not None else max((end for end in ends if end is not None), default=None)
-    if end is None or not starts:
-        return None
-    words = tuple(Word(_to_ms(run.start), run.text) for run in runs)
-    is_timed = len(set(starts)) > 1
-    start_ms = _to_ms(min(starts))
-    return Cue("", start_ms, _to_ms(end), text, text, words=words if is_timed else (), line=line)
 
 
 class _Run(NamedTuple):
     text: str
-    start: Fraction
-    end: Fraction | None
+    span: _Span
 
 
-def _walk_text(element: model.ContentElement, start: Fraction, end: Fraction | None) -> Iterator[_Run]:
-    """Yield the text below an element with its times; what stands above letters (ruby) is left out."""
-    if isinstance(element, (Rt, Rtc, Rp)):
-        return
-    if isinstance(element, Text):
-        yield _Run(re.sub(r"\s+", " ", element.get_text() or ""), start, end)
-    elif isinstance(element, Br):
-        yield _Run("\n", start, end)
-    else:
+def read_ttml(text: str) -> Reading:
+    """Return the cues of a TTML document: a paragraph each, its times within those of its ancestors."""
+    document = parse_xml(_OLD_NAMESPACE.sub(_TTML, text))
+    reader = _TtmlReader(document)
+    cues = list(reader.read())
+    if not cues and document.find("image"):
+        raise CaptionError("its captions are pictures; captions as text were expected.")
+    num_dropped = sum(note.action is Action.DROPPED for note in reader.notes)
+    return Reading(cues, reader.notes, len(cues) + num_dropped)
+
+
+class _TtmlReader:
+    """The timing rules of TTML 2 (section 12): an element's times count from where its parent begins."""
+
+    def __init__(self, document: XmlDocument) -> None:
+        self.notes: list[Note] = []
+        self._root = document.root
+        self._lines = {id(element): line for element, line in document.find("p")}
+        self._context = imsc.TemporalAttributeParsingContext(
+            frame_rate=imsc.FrameRateAttribute.extract(document.root),
+            tick_rate=imsc.TickRateAttribute.extract(document.root),
+            time_base=imsc.TimeBaseAttribute.extract(document.root),
+            drop_mode=imsc.DropModeAttribute.extract(document.root),
+        )
+
+    def read(self) -> Iterator[Cue]:
+        """Yield the cue of each paragraph that has times."""
+        for body in self._root:
+            if local_name(body) == "body":
+                yield from self._walk(body, _Span(Fraction(0), None))
+
+    def _walk(self, element: ET.Element, outer: _Span) -> Iterator[Cue]:
+        span = self._span_of(element, outer)
+        cue = self._to_cue(element, span) if span and local_name(element) == "p" else None
+        if cue is not None:
+            yield cue
+        elif span is None or local_name(element) == "p":
+            self._note_loss(element)
+        else:
+            for child, inner in self._place_children(element, span):
+                yield from self._walk(child, inner)
+
+    def _note_loss(self, element: ET.Element) -> None:
+        for paragraph in element.iter():
+            written = "".join(paragraph.itertext()) if id(paragraph) in self._lines else ""
+            if written.strip():
+                line = self._lines[id(paragraph)]
+                self.notes.append(Note(line, Action.DROPPED, _NO_TIMES, shorten(written)))
+
+    def _place_children(self, element: ET.Element, span: _Span) -> Iterator[tuple[ET.Element, _Span]]:
+        """Yield the children with the span they count from; in a sequence it begins where the last ended."""
+        is_sequence = element.get("timeContainer") == "seq"
+        start = span.start
         for child in element:
-            yield from _walk_text(child, *_times_of(child, start, end) if _has_times(child) else (start, end))
+            outer = _Span(start, span.end)
+            yield child, outer
+            inner = self._span_of(child, outer) if is_sequence else None
+            start = inner.end if inner and inner.end is not None else start
 
+    def _span_of(self, element: ET.Element, outer: _Span) -> _Span | None:
+        """Return the times of an element within its parent's; None if they cannot be read."""
+        try:
+            begin, end, length = (self._parse(element, name) for name in ("begin", "end", "dur"))
+        except (ValueError, ZeroDivisionError):
+            return None
+        start = outer.start + (begin or 0)
+        ends = [
+            outer.end,
+            None if end is None else outer.start + end,
+            None if length is None else start + length,
+        ]
+        return _Span(start, min((time for time in ends if time is not None), default=None))
 
-def _has_times(element: model.ContentElement) -> bool:
-    return element.get_begin() is not None or element.get_end() is not None
+    def _parse(self, element: ET.Element, name: str) -> Fraction | None:
+        written = element.get(name)
+        if written is None:
+            return None
+        if len(written) > 40:
+            raise ValueError(written)
+        mended = re.sub(
+            r"\A([0-9]{1,2}:[0-9]{2}(?:\.[0-9]+)?)\Z", r"00:\1", written.strip().replace(",", ".")
+        )
+        mended = re.sub(r"\A(?=[0-9]:)", "0", mended)
+        if mended != written and id(element) in self._lines:
+            self.notes.append(Note(self._lines[id(element)], Action.REPAIRED, _MENDED, written))
+        time: Fraction = imsc.parse_time_expression(self._context, mended, strict=False)
+        return time
+
+    def _to_cue(self, paragraph: ET.Element, span: _Span) -> Cue | None:
+        runs = list(self._walk_text(paragraph, span))
+        spoken = [run.span for run in runs if run.text.strip()]
+        ends = [run.end for run in spoken if run.end is not None]
+        end = span.end if span.end is not None else max(ends, default=None)
+        if end is None or not spoken:
+            return None
+        text = "".join(run.text for run in runs)
+        words = tuple(Word(_to_ms(run.span.start), run.text) for run in runs)
+        starts = {run.start for run in spoken}
+        return Cue(
+            "",
+            _to_ms(min(starts)),
+            _to_ms(end),
+            text,
+            text,
+            words=words if len(starts) > 1 else (),
+            line=self._lines[id(paragraph)],
+        )
+
+    def _walk_text(self, element: ET.Element, span: _Span) -> Iterator[_Run]:
+        """Yield the text below an element; what ruby puts above letters is left out, and metadata."""
+        if element.text:
+            yield _Run(re.sub(r"\s+", " ", element.text), span)
+        for child in element:
+            name = local_name(child)
+            if name == "br":
+                yield _Run("\n", span)
+            elif name == "span" and child.get(_RUBY) not in _NOT_SAID:
+                yield from self._walk_text(child, self._span_of(child, span) or span)
+            if child.tail:
+                yield _Run(re.sub(r"\s+", " ", child.tail), span)
 
 
 def _to_ms(seconds: Fraction) -> int:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from recipe.captions.formats import CAPTION_EXTENSIONS, is_transcript
 from recipe.errors import DataError
 from recipe.run.files import parse_state
 
-TRANSCRIPT_EXTENSIONS = frozenset({".vtt", ".srt"})
+TRANSCRIPT_EXTENSIONS = CAPTION_EXTENSIONS
 AUDIO_EXTENSIONS = frozenset(
     [".aac", ".aif", ".aiff", ".avi", ".flac", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2"]
     + [".mp3", ".mp4", ".mpga", ".oga", ".ogg", ".opus", ".wav", ".weba", ".webm", ".wma"]
@@ -112,7 +113,7 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
         extension = path.suffix.lower()
         if extension in TRANSCRIPT_EXTENSIONS | AUDIO_EXTENSIONS and not _is_text(path.name):
             raise DataError(f"The name of the file {path.name!a} in {folder} is not UTF-8; rename it.")
-        if extension in TRANSCRIPT_EXTENSIONS:
+        if extension in TRANSCRIPT_EXTENSIONS or (extension == ".json" and is_transcript(path)):
             entries.append(ManifestEntry("transcript", path.name))
         elif extension in AUDIO_EXTENSIONS:
             entries.append(ManifestEntry("audio", path.name))
@@ -235,7 +236,9 @@ def _make_recording(
             "Keep one, or give them different names."
         )
     no_audio = LocalFile(None, f"there is no audio file named {name}.*")
-    no_transcript = LocalFile(None, f"there is no caption file named {name}.vtt or {name}.srt")
+    no_transcript = LocalFile(
+        None, f"there is no caption file named {name}.vtt or {name}.srt, or of another format"
+    )
     recording = Recording(name, files[audio[0]] if audio else no_audio, no_transcript)
     if not transcripts:
         return recording

@@ -98,7 +98,7 @@ def read_textgrid(text: str) -> Reading:
         grid = textgrid_io.parseTextgridStr(text, includeEmptyIntervals=True)
     except (ValueError, IndexError, KeyError, AttributeError, errors.ParsingError) as error:
         raise CaptionError("it is a TextGrid that is not whole; save it again from Praat.") from error
-    finder = LineFinder(text)
+    finder = LineFinder(text, _quote)
     notes: list[Note] = []
     tiers = [_to_tier(tier, finder, notes) for tier in grid["tiers"]]
     return _read_tiers(tiers, notes)
@@ -106,11 +106,11 @@ def read_textgrid(text: str) -> Reading:
 
 def _to_tier(tier: Mapping[str, object], finder: LineFinder, notes: list[Note]) -> Tier:
     name, entries = str(tier["name"]), tier["entries"]
-    finder.line_of(_quote(name))
+    finder.line_of(name)
     if tier["class"] != "IntervalTier" or not isinstance(entries, list):
         return Tier(name, ())
     intervals = [
-        Interval(round(1000 * float(start)), round(1000 * float(end)), label, finder.line_of(_quote(label)))
+        Interval(round(1000 * float(start)), round(1000 * float(end)), label, finder.line_of(label))
         for start, end, label in entries
         if not _SILENCE.fullmatch(label)
     ]

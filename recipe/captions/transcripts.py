@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from recipe.captions.cues import Action, Cue, Note, Word, shorten
@@ -43,7 +46,7 @@ def read_transcript(text: str) -> Reading:
         CaptionError: if it is no JSON, or none that holds timed text.
     """
     document = _parse(text)
-    finder = LineFinder(text)
+    finder = LineFinder(text, partial(json.dumps, ensure_ascii=text.isascii()))
     if isinstance(document, list):
         document = {"segments": document}
     kind = next((kind for kind in _KINDS if isinstance(document.get(kind), list)), None)
@@ -83,9 +86,7 @@ def _parse(text: str) -> Any:
     return document
 
 
-def _spellings(written: str) -> tuple[str, str]:
-    """Return how JSON may spell a text: as it is, and with escapes."""
-    return json.dumps(written, ensure_ascii=False), json.dumps(written)
+_start_of = attrgetter("start_ms")
 
 
 def _read_segments(
@@ -99,12 +100,12 @@ def _read_segments(
         finder: Finds their lines.
         notes: Receives what is lost.
     """
-    words = list(_read_words(loose_words if isinstance(loose_words, list) else []))
+    words = sorted(_read_words(loose_words if isinstance(loose_words, list) else []), key=_start_of)
     for segment in segments:
         text = segment.get("text", segment.get("word"))
         if not isinstance(text, str) or not text.strip():
             continue
-        line = finder.line_of(*_spellings(text))
+        line = finder.line_of(text)
         times = _read_times(segment)
         if times is None:
             notes.append(Note(line, Action.DROPPED, _NO_TIMES, shorten(text)))
@@ -113,19 +114,12 @@ def _read_segments(
         own = segment.get("words")
         inner = list(_read_words(own if isinstance(own, list) else []))
         if not inner:
-            inner = [word for word in words if start_ms <= word.start_ms < end_ms]
+            first, last = (bisect_left(words, time_ms, key=_start_of) for time_ms in times)
+            inner = words[first:last]
         speaker = segment.get("speaker")
+        name = speaker if isinstance(speaker, str) else ""
         text = _TOKEN.sub("", text)
-        yield Cue(
-            "",
-            start_ms,
-            end_ms,
-            text,
-            text,
-            speaker=speaker if isinstance(speaker, str) else "",
-            words=_fit_words(inner, text),
-            line=line,
-        )
+        yield Cue("", start_ms, end_ms, text, text, name, _fit_words(inner, text), line)
 
 
 def _read_times(item: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -183,32 +177,23 @@ def _fit_words(words: Sequence[Word], text: str) -> tuple[Word, ...]:
 def _read_events(events: Iterable[Mapping[str, Any]], finder: LineFinder, notes: list[Note]) -> Iterator[Cue]:
     """Yield the cues of a video site's events; the identifier of one that scrolls is its window."""
     for event in events:
-        segments = event.get("segs")
-        pieces = (
-            [piece for piece in segments if isinstance(piece, Mapping)] if isinstance(segments, list) else []
-        )
-        texts = [piece["utf8"] for piece in pieces if isinstance(piece.get("utf8"), str)]
-        text = "".join(texts)
+        pieces = [Word(offset_ms, text) for offset_ms, text in _read_pieces(event.get("segs"))]
+        text = "".join(piece.text for piece in pieces)
         if not text.strip():
             continue
-        line = finder.line_of(*_spellings(texts[0]))
+        line = finder.line_of(pieces[0].text)
         start_ms, length_ms = _to_ms(event.get("tStartMs"), 1), _to_ms(event.get("dDurationMs"), 1)
         if start_ms is None or length_ms is None:
             notes.append(Note(line, Action.DROPPED, _NO_TIMES, shorten(text)))
             continue
-        words = [
-            Word(start_ms + (_to_ms(piece.get("tOffsetMs"), 1) or 0), piece["utf8"])
-            for piece in pieces
-            if isinstance(piece.get("utf8"), str) and piece["utf8"]
-        ]
-        is_timed = len({word.start_ms for word in words}) > 1
+        is_timed = len({piece.start_ms for piece in pieces}) > 1
+        words = tuple(replace(piece, start_ms=start_ms + piece.start_ms) for piece in pieces if is_timed)
         window = str(event.get("wWinId", ""))
-        yield Cue(
-            window,
-            start_ms,
-            start_ms + length_ms,
-            text,
-            text,
-            words=tuple(words) if is_timed else (),
-            line=line,
-        )
+        yield Cue(window, start_ms, start_ms + length_ms, text, text, words=words, line=line)
+
+
+def _read_pieces(pieces: object) -> Iterator[tuple[int, str]]:
+    """Yield when each piece of an event is said, in milliseconds from its start, and the piece."""
+    for piece in pieces if isinstance(pieces, list) else []:
+        if isinstance(piece, Mapping) and isinstance(piece.get("utf8"), str) and piece["utf8"]:
+            yield _to_ms(piece.get("tOffsetMs"), 1) or 0, piece["utf8"]

@@ -20,6 +20,7 @@ from pysubs2.exceptions import UnknownFPSError
 from pysubs2.formats.microdvd import MICRODVD_LINE
 from pysubs2.formats.mpl2 import MPL2_FORMAT
 
+from recipe.captions.cleaning import NO_SPEECH
 from recipe.captions.cues import Action, Cue, Note, Word, note_on, shorten
 from recipe.captions.repair import Reading
 from recipe.errors import CaptionError
@@ -36,8 +37,11 @@ _SIGN_STYLE = re.compile(
     re.IGNORECASE,
 )
 _SIGN = "it is shown in the picture (a sign, a title, a song), not said"
+_NO_TIMES = "its times cannot be read"
+_NO_TEXT = re.compile(r"[ ]*(?:\{[0-9]+\}\{[0-9]+\}|\[[0-9]+\]\[[0-9]+\])\s*")
 _NUM_FIELDS = 10
-_MAX_OPEN = 100  # braces in a row without an end, each of which is looked for to the end of the line
+_MAX_OPEN = 100  # braces without an end, each of which is looked for to the end of the line
+_MAX_OVERRIDES = 2000  # of one line; a line of karaoke has a hundred
 MIN_FRAME_RATE, MAX_FRAME_RATE = 5.0, 240.0
 
 
@@ -75,7 +79,7 @@ def _parse_events(lines: Sequence[str], version: str, notes: list[Note]) -> list
     for number, line in enumerate(lines, start=1):
         if not _EVENT.match(line):
             continue
-        if line.count(",") < _NUM_FIELDS - 1 or line[line.rfind("}") + 1 :].count("{") > _MAX_OPEN:
+        if line.count(",") < _NUM_FIELDS - 1 or _is_overloaded(line):
             notes.append(Note(number, Action.DROPPED, "it is no whole event", shorten(line)))
             continue
         try:
@@ -83,10 +87,16 @@ def _parse_events(lines: Sequence[str], version: str, notes: list[Note]) -> list
         except (ValueError, TypeError, OverflowError):
             event = None
         if event is None or min(event.start, event.end) < 0:
-            notes.append(Note(number, Action.DROPPED, "its times cannot be read", shorten(line)))
+            notes.append(Note(number, Action.DROPPED, _NO_TIMES, shorten(line)))
         else:
             events.append(_Event(event, number))
     return events
+
+
+def _is_overloaded(line: str) -> bool:
+    """Tell whether a line holds more braces than any text, each of which costs the parser time."""
+    num_open = line[line.rfind("}") + 1 :].count("{")
+    return num_open > _MAX_OPEN or line.count("{") > _MAX_OVERRIDES
 
 
 def _merge_layers(events: Sequence[_Event], notes: list[Note]) -> list[_Event]:
@@ -202,8 +212,9 @@ def read_microdvd(text: str) -> Reading:
     Raises:
         CaptionError: if its first line does not say the frame rate.
     """
+    lines, numbers, notes = _find_lines(text, MICRODVD_LINE)
     try:
-        subtitles = pysubs2.SSAFile.from_string(text, format_="microdvd")
+        subtitles = pysubs2.SSAFile.from_string(lines, format_="microdvd")
     except UnknownFPSError as error:
         raise CaptionError(
             "its times are frames, and it does not say how many a second has. Write a first line such as "
@@ -211,27 +222,33 @@ def read_microdvd(text: str) -> Reading:
         ) from error
     if subtitles.fps is None or not MIN_FRAME_RATE <= subtitles.fps <= MAX_FRAME_RATE:
         raise CaptionError(f"its first line says {subtitles.fps} frames a second; 23.976 to 60 are usual.")
-    numbers, others = _find_lines(text, MICRODVD_LINE)
-    return _number_events(subtitles.events, numbers[1:], others)
+    return _number_events(subtitles.events, numbers[1:], notes)
 
 
 def read_mpl2(text: str) -> Reading:
     """Return the cues of an MPL2 file, whose times are tenths of a second."""
-    numbers, others = _find_lines(text, MPL2_FORMAT)
-    return _number_events(pysubs2.SSAFile.from_string(text, format_="mpl2").events, numbers, others)
+    lines, numbers, notes = _find_lines(text, MPL2_FORMAT)
+    return _number_events(pysubs2.SSAFile.from_string(lines, format_="mpl2").events, numbers, notes)
 
 
-def _find_lines(text: str, pattern: re.Pattern[str]) -> tuple[list[int], list[Note]]:
-    """Return the numbers of the lines that match, and a note on each other one that says something."""
-    numbers, notes = [], []
+def _find_lines(text: str, pattern: re.Pattern[str]) -> tuple[str, list[int], list[Note]]:
+    """Return the lines that match, their numbers, and a note on each other one that says something."""
+    lines, numbers, notes = [], [], []
     for number, line in enumerate(text.split("\n"), start=1):
-        if pattern.match(line):
+        if pattern.match(line) and not _is_overloaded(line):
+            lines.append(line)
             numbers.append(number)
         elif line.strip():
-            notes.append(Note(number, Action.DROPPED, "its times cannot be read", shorten(line)))
-    return numbers, notes
+            reason = NO_SPEECH if _NO_TEXT.fullmatch(line) else _NO_TIMES
+            notes.append(Note(number, Action.DROPPED, reason, shorten(line)))
+    return "\n".join(lines), numbers, notes
 
 
 def _number_events(events: Iterable[SSAEvent], numbers: Sequence[int], notes: list[Note]) -> Reading:
-    cues = [_to_cue(_Event(event, number)) for event, number in zip(events, numbers, strict=True)]
+    cues = []
+    for event, number in zip(events, numbers, strict=True):
+        if min(event.start, event.end) < 0:
+            notes.append(Note(number, Action.DROPPED, _NO_TIMES, shorten(event.plaintext)))
+        else:
+            cues.append(_to_cue(_Event(event, number)))
     return Reading(cues, notes, len(cues) + len(notes))

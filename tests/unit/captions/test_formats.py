@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
 import pytest
 from caption_cases import Case
-from format_cases import BROKEN, FORMATS
+from format_cases import BROKEN, FORMATS, textgrid
 
 from recipe.captions.formats import CAPTION_EXTENSIONS, is_transcript
 from recipe.captions.reader import read_captions, read_language
@@ -123,6 +125,44 @@ def test_a_transcript_is_told_from_other_json(text, expected, tmp_path):
     path = tmp_path / "talk.json"
     path.write_text(text)
     assert is_transcript(path) is expected
+
+
+HEADS = {
+    ".ass": "[Script Info]\n[Events]\nDialogue: 0,0:00:01.00,0:00:03.50,Default,,0,0,0,,",
+    ".sub": "{1}{1}25\n{25}{88}",
+    ".mpl": "[10][20]",
+    ".sbv": "0:00:01.000,0:00:03.500\n",
+    ".lrc": "[00:01.00]",
+    ".ttml": '<tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="1s" end="2s">',
+    ".srv3": '<timedtext><body><p t="1" d="2">',
+    ".json": '{"segments": [{"start": 1, "end": 2, "text": "',
+    ".TextGrid": textgrid(("words", [])) + "        intervals [1]:\n",
+    ".eaf": '<ANNOTATION_DOCUMENT><TIER TIER_ID="',
+}
+UNITS = [
+    "{",
+    "{\\k10}",
+    "{\\",
+    "[00:01.00]",
+    "<00:01.00>",
+    "<p begin='1s' end='2s'>a</p>",
+    "<!--",
+    '"',
+    "[[",
+    "\n",
+]
+UNITS += ['{"start":1,"end":2,"text":"a"},', 'xmax = 2\ntext = "a"\n', "<", "a ", "\xe9"]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=ascii)
+@pytest.mark.parametrize("suffix", HEADS)
+def test_much_of_anything_takes_linear_time(suffix, unit, tmp_path):
+    path = tmp_path / f"talk{suffix}"
+    path.write_text(HEADS[suffix] + unit * (100_000 // len(unit)), encoding="latin-1")
+    started = time.process_time()
+    with suppress(CaptionError):
+        read_captions(path, language="fr")
+    assert time.process_time() - started < 3, "a third of a second or less"
 
 
 def test_no_library_is_loaded_for_webvtt(tmp_path):

@@ -113,7 +113,7 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
         extension = path.suffix.lower()
         if extension in TRANSCRIPT_EXTENSIONS | AUDIO_EXTENSIONS and not _is_text(path.name):
             raise DataError(f"The name of the file {path.name!a} in {folder} is not UTF-8; rename it.")
-        if extension in TRANSCRIPT_EXTENSIONS or (extension == ".json" and is_transcript(path)):
+        if extension in TRANSCRIPT_EXTENSIONS or (_is_beside_audio(path) and is_transcript(path)):
             entries.append(ManifestEntry("transcript", path.name))
         elif extension in AUDIO_EXTENSIONS:
             entries.append(ManifestEntry("audio", path.name))
@@ -123,6 +123,16 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
             f"with one of the extensions {' '.join(sorted(AUDIO_EXTENSIONS))}."
         )
     return entries
+
+
+def _is_beside_audio(path: Path) -> bool:
+    """Tell whether a `.json` file has the name of an audio file; others may hold anything."""
+    if path.suffix.lower() != ".json":
+        return False
+    names = {path.stem, PurePosixPath(path.stem).stem}  # with or without a language tag
+    return any(
+        (path.parent / f"{name}{extension}").exists() for name in names for extension in AUDIO_EXTENSIONS
+    )
 
 
 def _is_text(name: str) -> bool:

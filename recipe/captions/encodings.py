@@ -88,7 +88,6 @@ _LANGUAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "sv": (_NORDIC, "åäöéàü"),
     "da": (_NORDIC, "æøåéèêàáíóúý"),
     "no": (_NORDIC, "æøåéèêóòôàâ"),
-    "nn": (_NORDIC, "æøåéèêóòôàâ"),
     "fi": (_NORDIC, "äöåšž"),
     "is": ((*_NORDIC, "mac-iceland", "cp861"), "áðéíóúýþæö"),
     "fo": ((*_NORDIC, "mac-iceland", "cp861"), "áðíóúýæø"),
@@ -236,7 +235,9 @@ def decode_text(data: bytes, language: str | None = None) -> DecodedText:
     """
     encoding = detect_unicode(data)
     if encoding is None:
-        encoding, notes = _choose_encoding(data, language or find_declared_language(data))
+        declared = find_declared_language(data) if language is None else None
+        is_known = declared is not None and _find_language(declared) is not None
+        encoding, notes = _choose_encoding(data, declared if is_known else language)
     else:
         notes = [_note(f"the file is not UTF-8; it was read as {encoding}")] if "-16-" in encoding else []
     return DecodedText(data.decode(encoding, errors="replace").removeprefix("\ufeff"), encoding, notes)
@@ -350,28 +351,28 @@ def _note(reason: str) -> Note:
     return Note(0, Action.FLAGGED, reason)
 
 
-def _name(code: str) -> str:
+def _name(tag: str) -> str:
+    """Return the English name of a language; the tag itself if it is none."""
     import langcodes  # noqa: PLC0415 - for old files alone
 
-    return langcodes.Language.get(code).display_name()
+    return langcodes.Language.get(tag).display_name() if langcodes.tag_is_valid(tag) else tag
 
 
 @cache
 def _find_language(tag: str) -> _Language | None:
-    """Return what is known of a language by its tag (`fr-CA`, `iw`); None if no code page is."""
+    """Return what is known of a language by its tag (`fr-CA`, `iw`, `nb`); None if no code page is."""
     import langcodes  # noqa: PLC0415 - for old files alone
 
-    try:
-        code = langcodes.Language.get(tag).language or tag
-    except ValueError:
+    if not langcodes.tag_is_valid(tag):
         return None
-    if code in {"nb", "no", "nn"}:
-        code = "no"
-    if code in _LANGUAGES:
+    language = langcodes.Language.get(tag)
+    codes = (language.language, language.prefer_macrolanguage().language)
+    code = next((code for code in codes if code in _LANGUAGES), None)
+    if code is not None:
         return _describe_language(code)
     # Most languages of Latin script that have no letters of their own are written as English is.
-    is_latin = langcodes.Language.get(code).maximize().script == "Latn"
-    return _Language(code, _WESTERN, frozenset(), is_latin=True) if is_latin else None
+    is_latin = language.maximize().script == "Latn"
+    return _Language(str(codes[0]), _WESTERN, frozenset(), is_latin=True) if is_latin else None
 
 
 def _describe_language(code: str) -> _Language:

@@ -165,10 +165,26 @@ def test_a_language_without_code_pages_is_refused_by_name(wanted):
         decode_text(data, wanted)
 
 
-@pytest.mark.parametrize("tag", ["pl", "pl-PL", "pol"])
-def test_a_language_may_be_given_by_any_tag(tag):
-    data, text = encode("pl", "cp1250")
+@pytest.mark.parametrize(
+    ("tag", "language", "encoding"),
+    [
+        *[(tag, "pl", "cp1250") for tag in ("pl", "pl-PL", "pol")],
+        *[
+            ("zh-TW", "zh", "big5hkscs"),
+            ("cmn", "zh", "gb18030"),
+            ("iw", "he", "cp1255"),
+            ("fre", "fr", "cp1252"),
+        ],
+    ],
+)
+def test_a_language_may_be_given_by_any_tag(tag, language, encoding):
+    data, text = encode(language, encoding)
     assert decode_text(data, tag).text == text
+
+
+def test_a_declared_language_that_is_none_is_as_none():
+    head = "WEBVTT\nLanguage: Unknown language\n\n00:01.000 --> 00:02.000\n"
+    assert TEXTS["de"] in decode_text(f"{head}{TEXTS['de']}".encode("cp1252")).text
 
 
 @pytest.mark.parametrize("language", ["en", "fr", "ja", "ru", None])

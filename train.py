@@ -14,12 +14,18 @@ failed, 143 interrupted. `accelerate launch` makes 1 of all but 0; result.json a
 import os
 from dataclasses import asdict
 
+from recipe.training.first_look import look_first
+
+if __name__ == "__main__":
+    look_first()  # before torch loads, which takes longer
+
 from transformers import set_seed
 
+from recipe.data.caption_choice import Wanted
 from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset, write_dataset_report
 from recipe.data.manifest import Recording
-from recipe.data.sources import fetch_recordings
-from recipe.errors import RecipeError
+from recipe.data.sources import check_source, fetch_recordings
+from recipe.errors import InterruptedTraining, RecipeError
 from recipe.evaluation.report import Evaluation, evaluate_model, write_report
 from recipe.model.adapters import add_adapters, merge_adapters
 from recipe.model.whisper import Whisper, load_whisper
@@ -45,7 +51,7 @@ def main() -> None:
         with Attempt(parse_arguments(), os.environ) as attempt:
             if not attempt.is_finished():
                 train_whisper(attempt)
-    except (RecipeError, OSError) as error:  # before it began: an attempt's end is the end of the process
+    except (RecipeError, InterruptedTraining, OSError) as error:  # an attempt's end is that of the process
         refuse(find_output_dir(), error)
 
 
@@ -72,6 +78,7 @@ def begin(attempt: Attempt) -> None:
         "epochs": arguments.training.num_train_epochs,
     }
     attempt.report(Stage.INITIALIZING, fields)
+    check_source(arguments.source)
     check_run(arguments, attempt.folder)
     if arguments.source.self_test:
         attempt.arguments = prepare_self_test(arguments)
@@ -91,14 +98,16 @@ def load(attempt: Attempt) -> Whisper:
 def fetch(attempt: Attempt, whisper: Whisper) -> list[Recording]:
     """The recordings, each with the language spoken in it: of the folder, or downloaded."""
     arguments = attempt.arguments
-    captions_in = find_caption_language(arguments.model, whisper)
+    captions_in = find_caption_language(arguments.model, whisper) or ""
+    wanted = Wanted(captions_in, uses_automatic=arguments.data.auto_captions == "use")
     with (
         attempt.stage("download", Stage.PREPARING_DATASET, main_first=True),
         attempt.bar("download", None, "file") as bar,
     ):
-        recordings = fetch_recordings(arguments.source, captions_in, assembly.build_downloads(attempt, bar))
+        pairing = fetch_recordings(arguments.source, wanted, assembly.build_downloads(attempt, bar))
+    attempt.warn(*pairing.warnings)
     with attempt.stage("prepare", main_first=True):
-        recordings, warnings = settle_languages(recordings, arguments.model, whisper)
+        recordings, warnings = settle_languages(pairing.recordings, arguments.model, whisper)
     attempt.warn(*warnings)
     return recordings
 

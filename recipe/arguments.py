@@ -118,6 +118,13 @@ class DataArguments:
             "and skips audible speech; minimal always trains it as silence; skip; fail."
         },
     )
+    auto_captions: Literal["use", "skip"] = field(
+        default="use",
+        metadata={
+            "help": "Captions that a machine made, where people made none: use trains on another model's "
+            "words and says so; skip leaves those recordings out."
+        },
+    )
     timestamp_fraction: Fraction = field(
         default=0.5, metadata={"help": "Fraction of the examples trained with timestamp tokens."}
     )

@@ -12,8 +12,8 @@
     ├── TrainingError            the model, the device, the optimisation
     │   └── CheckpointError      a checkpoint that cannot be trusted or does not fit
     ├── DiskError                the disk of the run is full or cannot be written
-    ├── PublishError             the finished model could not be released or delivered
-    └── InterruptedTraining      the worker was asked to stop; the work done is on disk
+    └── PublishError             the finished model could not be released or delivered
+    InterruptedTraining          the worker was asked to stop; the work done is on disk
 
 A message is one sentence or two: which file or field, what was found, what was expected, what to do.
 """
@@ -79,5 +79,9 @@ class PublishError(RecipeError):
     """The model is not fit to be released, or could not be delivered."""
 
 
-class InterruptedTraining(RecipeError):  # noqa: N818 - a stop on request, not a fault
-    """The worker was asked to stop; running the same command again goes on from the last checkpoint."""
+class InterruptedTraining(BaseException):
+    """The worker was asked to stop; running the same command again goes on from the last checkpoint.
+
+    No `Exception`, as `KeyboardInterrupt` is none: it is raised wherever the main thread stands, and who
+    catches what a library may raise there would take it for that.
+    """

@@ -26,7 +26,9 @@ from tqdm import tqdm
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import ModelArguments, caption_language
-from recipe.data.manifest import Recording, list_folder, locate_files, pair_recordings
+from recipe.data.caption_choice import Wanted
+from recipe.data.manifest import Recording
+from recipe.data.pairing import read_folder
 from recipe.data.recording import PreparationSettings
 from recipe.data.shards import build_shards, load_examples
 from recipe.errors import DataError, RecipeError
@@ -97,12 +99,11 @@ def read_recordings(
     languages = {window["recording"]: window["language"] for window in report.get("windows", [])}
     if len(set(languages.values())) == 1:
         asked = replace(asked, language=asked.language or next(iter(languages.values())))
-    entries = list_folder(folder)
-    recordings = pair_recordings(
-        entries, locate_files(folder, entries), find_caption_language(asked, whisper)
-    )
+    pairing = read_folder(folder, Wanted(find_caption_language(asked, whisper) or ""))
+    recordings = pairing.recordings
     if not report:
-        return settle_languages(recordings, asked, whisper)
+        recordings, warnings = settle_languages(recordings, asked, whisper)
+        return recordings, pairing.warnings + warnings
     held_out = [recording for recording in recordings if recording.name in languages]
     return [replace(recording, language=languages[recording.name]) for recording in held_out], []
 

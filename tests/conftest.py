@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from control_plane import ControlPlane
 from filelock import FileLock
@@ -26,8 +27,18 @@ BuildAsset = Callable[..., Path]
 BuildShared = Callable[[str, Callable[[Path], object]], Path]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=0, help="draws the moments of the tests of chaos")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the place of the warm parent of all workers; it starts when it is wanted."""
+    """Choose the place of the warm parent of all workers; it starts when it is wanted.
+
+    Properties are tried with the same examples each time, unless `--hypothesis-seed` asks for others.
+    """
+    hypothesis.settings.register_profile("repeatable", derandomize=True)
+    if config.getoption("hypothesis_seed") is None:
+        hypothesis.settings.load_profile("repeatable")
     if not hasattr(config, "workerinput"):
         os.environ[SOCKET_VARIABLE] = tempfile.mkdtemp(prefix="warm-parent-") + "/socket"
 
@@ -36,6 +47,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     release_parent()
     if not hasattr(config, "workerinput"):
         shutil.rmtree(Path(os.environ.pop(SOCKET_VARIABLE)).parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """Of what the tests of chaos draw."""
+    return int(request.config.getoption("--seed"))
 
 
 @pytest.fixture(scope="session")

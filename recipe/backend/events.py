@@ -184,6 +184,7 @@ class Outbox:
         except sqlite3.Error as error:
             logger.debug("The events cannot be read now: %s", error)
             found = []
+        self._newest = max([self._newest, *(event["sequence"] for event in found)])
         return found + [event for event in self._unwritten if event["sequence"] > after]
 
     def has_told(self, status: Stage) -> bool:
@@ -375,6 +376,19 @@ class Outbox:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
+        """The database, with its tables.
+
+        Raises:
+            sqlite3.Error: it cannot be had, or is damaged.
+        """
+        try:
+            with self._open() as database:
+                yield database
+        except UnicodeDecodeError as error:  # SQLite quotes a damaged schema, whose bytes need be no text
+            raise sqlite3.DatabaseError("its schema is damaged") from error
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._path, timeout=5.0, isolation_level=None)) as database:
             # Not WAL: it needs memory shared between processes, which network volumes do not have.
             # TRUNCATE with NORMAL syncs journal and database at every commit: 0.75 ms against 0.95 (FULL)

@@ -57,7 +57,10 @@ def read_rows(path: Path) -> list[Row]:
     """The rows that a damaged outbox still gives, in their order: from its beginning, and from its end."""
     rows: dict[int, Row] = {}
     for order in ("", " DESC"):
-        with suppress(sqlite3.Error, OSError), closing(sqlite3.connect(path, timeout=5.0)) as database:
+        with (
+            suppress(sqlite3.Error, UnicodeDecodeError, OSError),
+            closing(sqlite3.connect(path, timeout=5.0)) as database,
+        ):
             database.text_factory = bytes
             for row in _sound_rows(database, _SELECT + order):
                 rows[row[0]] = row

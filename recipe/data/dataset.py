@@ -80,14 +80,16 @@ def prepare_dataset(
         on_recording=on_recording,
     )
     reports = [shard.report for shard in shards]
+    for recording, report in zip(recordings, reports, strict=True):
+        report.describe_source(recording)
     split = split_examples(shards, arguments.eval_fraction)
-    for recording in reports:
-        recording.is_held_out = recording.name in split.held_out_names
-    report = build_report(reports, len(split.train), len(split.held_out), split.num_unused)
+    for report in reports:
+        report.is_held_out = report.name in split.held_out_names
     rows = load_rows(shards)
-    report |= describe_windows(rows)
+    whole = build_report(reports, len(split.train), len(split.held_out), split.num_unused)
+    whole |= describe_windows(rows)
     warnings = report_warnings(reports) + split.warnings
-    return PreparedDataset(split.train, split.held_out, rows, report, warnings, _fingerprint(shards, report))
+    return PreparedDataset(split.train, split.held_out, rows, whole, warnings, _fingerprint(shards, whole))
 
 
 def check_dataset(data: PreparedDataset, arguments: DataArguments) -> None:

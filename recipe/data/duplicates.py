@@ -57,7 +57,7 @@ def group_recordings(texts: Iterable[tuple[str, str]], audio_hashes: Mapping[str
         for pair, number in num_shared.items()
         if number >= MIN_SHARED * min(num_shingles[name] for name in pair)
     ]
-    return _unite(num_shingles, [*same, *_same_audio(num_shingles, audio_hashes)])
+    return unite(num_shingles, [*same, *_same_audio(num_shingles, audio_hashes)])
 
 
 def _same_audio(names: Iterable[str], audio_hashes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -68,7 +68,7 @@ def _same_audio(names: Iterable[str], audio_hashes: Mapping[str, str]) -> Iterat
             yield first_of.setdefault(audio_hash, name), name
 
 
-def _unite(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def unite(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Each name's group, where the names of a pair are in the same one."""
     group = {name: name for name in names}
 

@@ -1,19 +1,15 @@
-"""From a list of file names to recordings: which captions belong to which audio.
-
-Names pair when they agree without the extension; a language tag before the captions' extension is
-allowed, as download tools write it (`talk [abc].m4a` with `talk [abc].fr-CA.vtt`).
-"""
+"""What a run is given: recordings, and the names of their files, of a folder or of a manifest."""
 
 import os
-import re
 import stat
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from recipe.captions.formats import CAPTION_EXTENSIONS, is_transcript
+from recipe.data.video_info import INFO_SUFFIX
 from recipe.errors import DataError
 from recipe.run.files import parse_state
 
@@ -23,8 +19,16 @@ AUDIO_EXTENSIONS = frozenset(
     + [".mp3", ".mp4", ".mpga", ".oga", ".ogg", ".opus", ".wav", ".weba", ".webm", ".wma"]
 )
 
-_LANGUAGE_TAG = re.compile(r"(?P<name>.+)\.(?P<tag>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)")
+TEXT_EXTENSIONS = frozenset({".txt"})
+"""What is said, without times: used where there are no captions with times."""
 
+MAX_FILES = 1_000_000
+"""Most files that a folder may hold, so that somebody's whole disk is refused in seconds."""
+
+MAX_KINDS_NAMED = 6
+MAX_EXTENSION_LETTERS = 12
+
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 FileType = Literal["audio", "transcript"]
@@ -74,7 +78,7 @@ class Recording:
     """One audio file with its captions, or sentences of one voice.
 
     Attributes:
-        name: The audio's file name without extension; unique in a dataset.
+        name: The audio's file name without extension, with its folders; unique in a dataset.
         audio: The audio file; without a path if it is missing.
         transcript: The caption file, likewise.
         language_tag: The tag in the captions' file name, such as "fr-CA"; "" if there is none.
@@ -83,6 +87,7 @@ class Recording:
         side: Where a dataset brings a split, the side that this recording is on; "" leaves it to ours.
         is_automatic: Whether the captions are another model's words.
         notes: What was found beside it and not used, a sentence each, for the report.
+        problem: Why it is skipped, where its files cannot be told apart; else "".
         clips: Sentences that take the place of `audio` and `transcript`.
     """
 
@@ -95,11 +100,27 @@ class Recording:
     side: Side = ""
     is_automatic: bool = False
     notes: tuple[str, ...] = ()
+    problem: str = ""
     clips: tuple[Clip, ...] = ()
 
 
-def list_folder(folder: Path) -> list[ManifestEntry]:
-    """The audio and caption files of a folder, by name; other files are left alone.
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds, at any depth; names are relative to it, with `/` between folders.
+
+    Attributes:
+        entries: Audio files and what says something about them: captions, texts, `.info.json`.
+        ignored: All other files; a folder that is passed over whole ends with `/`.
+    """
+
+    entries: list[ManifestEntry]
+    ignored: list[str]
+
+
+def list_folder(folder: Path, max_files: int = MAX_FILES) -> Listing:
+    """What a folder and the folders in it hold, by name; only `.json` that may be a transcript is opened.
+
+    Hidden files and folders are passed over, and those that systems and download tools keep for themselves.
 
     Raises:
         DataError: if there is no such folder, no audio in it, or a file whose name is no text.
@@ -108,31 +129,125 @@ def list_folder(folder: Path) -> list[ManifestEntry]:
         raise DataError(
             f"The data folder {folder} does not exist; give a folder of audio files and captions."
         )
-    entries = []
-    for path in sorted(folder.iterdir()):
-        extension = path.suffix.lower()
-        if extension in TRANSCRIPT_EXTENSIONS | AUDIO_EXTENSIONS and not _is_text(path.name):
-            raise DataError(f"The name of the file {path.name!a} in {folder} is not UTF-8; rename it.")
-        if extension in TRANSCRIPT_EXTENSIONS or (_is_beside_audio(path) and is_transcript(path)):
-            entries.append(ManifestEntry("transcript", path.name))
-        elif extension in AUDIO_EXTENSIONS:
-            entries.append(ManifestEntry("audio", path.name))
+    entries, ignored = [], []
+    names = sorted(_walk(folder, max_files))
+    audio_stems = {PurePosixPath(name).stem for name in names if _type_of(name) == "audio"}
+    for name in names:
+        file_type = _type_of(name) or _type_of_json(folder / name, audio_stems)
+        if file_type and not _is_text(name):
+            raise DataError(f"The name of the file {name!a} in {folder} is not UTF-8; rename it.")
+        if file_type:
+            entries.append(ManifestEntry(file_type, name))
+        else:
+            ignored.append(name)
     if not any(entry.file_type == "audio" for entry in entries):
+        names = [entry.filename for entry in entries] + ignored
         raise DataError(
-            f"The data folder {folder} holds no audio file; expected names such as talk.m4a with talk.vtt, "
-            f"with one of the extensions {' '.join(sorted(AUDIO_EXTENSIONS))}."
+            f"The data folder {folder} holds no audio file. {describe_files(names)}; expected names such as "
+            f"talk.m4a with talk.vtt, with one of the extensions {' '.join(sorted(AUDIO_EXTENSIONS))}."
         )
-    return entries
+    return Listing(entries, ignored)
 
 
-def _is_beside_audio(path: Path) -> bool:
-    """Tell whether a `.json` file has the name of an audio file; others may hold anything."""
-    if path.suffix.lower() != ".json":
-        return False
-    names = {path.stem, PurePosixPath(path.stem).stem}  # with or without a language tag
-    return any(
-        (path.parent / f"{name}{extension}").exists() for name in names for extension in AUDIO_EXTENSIONS
+def describe_files(names: Sequence[str]) -> str:
+    """What lies in a folder, in a sentence without its full stop: kinds of files, with an example each."""
+    if not names:
+        return "It is empty"
+    examples: dict[str, str] = {}
+    counts = Counter(
+        kind for kind, name in ((_kind_of(name), name) for name in names) if examples.setdefault(kind, name)
     )
+    found = [
+        f"{number:,} {kind} ({show_name(examples[kind])})"
+        for kind, number in counts.most_common(MAX_KINDS_NAMED)
+    ]
+    num_more = sum(counts.values()) - sum(number for _, number in counts.most_common(MAX_KINDS_NAMED))
+    return f"It holds {', '.join(found)}{f' and {num_more:,} more files' if num_more else ''}"
+
+
+def _kind_of(name: str) -> str:
+    """What to call a file that is counted: by its extension, or what keeps it from being read."""
+    path = PurePosixPath(name)
+    if name.endswith("/"):
+        return "folder passed over"
+    if path.name.startswith("."):
+        return "hidden"
+    return path.suffix.lower() if 1 < len(path.suffix) <= MAX_EXTENSION_LETTERS else "without an extension"
+
+
+def _type_of(name: str) -> FileType | None:
+    path = PurePosixPath(name)
+    extension = path.suffix.lower()
+    if name.endswith("/") or path.name.startswith(".") or path.stem.endswith(".temp"):
+        return None
+    if extension in AUDIO_EXTENSIONS:
+        return "audio"
+    is_beside = extension in TRANSCRIPT_EXTENSIONS | TEXT_EXTENSIONS or name.lower().endswith(INFO_SUFFIX)
+    return "transcript" if is_beside else None
+
+
+def _type_of_json(path: Path, audio_stems: Collection[str]) -> FileType | None:
+    """What a `.json` file is: captions if it is a transcript that has the name of audio, else anything."""
+    stems = {path.stem, PurePosixPath(path.stem).stem}  # with or without a language tag
+    is_named = path.suffix.lower() == ".json" and not stems.isdisjoint(audio_stems)
+    return "transcript" if is_named and is_transcript(path) else None
+
+
+def _walk(folder: Path, max_files: int) -> Iterator[str]:
+    """The names of all files, and of the folders that are not entered, with `/` at their end.
+
+    A folder is entered once, however many links lead to it. One that has the name of an audio or caption file
+    and nothing in it counts as that file.
+
+    Raises:
+        DataError: if there are too many.
+    """
+    seen = {_identity(folder)}
+    waiting = deque([""])
+    num_files = 0
+    while waiting:
+        parent = waiting.popleft()
+        try:
+            found = sorted(os.scandir(folder / parent), key=lambda entry: (entry.is_symlink(), entry.name))
+        except OSError as error:
+            if not parent:
+                raise DataError(f"The data folder {folder} cannot be read: {error.strerror}.") from error
+            yield parent
+            continue
+        if not found and parent and _type_of(parent[:-1]):
+            yield parent[:-1]
+        for entry in found:
+            name = f"{parent}{entry.name}"
+            if not _is_folder(entry):
+                yield name
+            elif entry.name.startswith(".") or entry.name in _SYSTEM_FOLDERS:
+                yield f"{name}/"
+            elif (identity := _identity(Path(entry.path))) not in seen:
+                seen.add(identity)
+                waiting.append(f"{name}/")
+        num_files += len(found)
+        if num_files > max_files:
+            raise DataError(
+                f"The data folder {folder} holds more than {max_files:,} files; "
+                "give a folder of recordings only."
+            )
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a ring
+        return False
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def show_name(name: str) -> str:
+    """A name as it is, or escaped where it cannot be printed."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _is_text(name: str) -> bool:
@@ -176,96 +291,3 @@ def read_manifest(path: Path) -> list[ManifestEntry]:
             f"The manifest {path} cannot be read: {error}. Expected a JSON list of objects with file_type "
             "(audio or transcript) and filename."
         ) from error
-
-
-def list_recordings(folder: Path, language: str = "") -> list[Recording]:
-    """The recordings of a folder that is all in one language, given as a code; "" leaves it unsettled.
-
-    Raises:
-        DataError: as `pair_recordings` does.
-    """
-    entries = list_folder(folder)
-    recordings = pair_recordings(entries, locate_files(folder, entries), language or None)
-    return [replace(recording, language=language) for recording in recordings]
-
-
-def pair_recordings(
-    entries: Iterable[ManifestEntry], files: Mapping[str, LocalFile], language: str | None = None
-) -> list[Recording]:
-    """Recordings in order of their names.
-
-    Args:
-        entries: The manifest.
-        files: Each file name's place on disk.
-        language: Code of the language that captions are wanted in; chooses among several of one audio.
-
-    Raises:
-        DataError: if two audio files share a name, or several captions claim one audio and none or more
-            than one of them is in the job's language.
-    """
-    audio, transcripts = _group_by_recording(list(entries))
-    return [
-        _make_recording(name, audio.get(name, []), transcripts.get(name, []), files, language)
-        for name in sorted({*audio, *transcripts})
-    ]
-
-
-def _group_by_recording(
-    entries: Sequence[ManifestEntry],
-) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str]]]]:
-    """Audio file names, and caption file names with their language tags, by recording."""
-    audio: defaultdict[str, list[str]] = defaultdict(list)
-    transcripts: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-    for entry in entries:
-        if entry.file_type == "audio":
-            audio[PurePosixPath(entry.filename).stem].append(entry.filename)
-    for entry in entries:
-        if entry.file_type == "transcript":
-            name, tag = _split_language_tag(PurePosixPath(entry.filename).stem, audio)
-            transcripts[name].append((entry.filename, tag))
-    return audio, transcripts
-
-
-def _split_language_tag(stem: str, audio: Mapping[str, object]) -> tuple[str, str]:
-    match = _LANGUAGE_TAG.fullmatch(stem)
-    if stem in audio or match is None or match["name"] not in audio:
-        return stem, ""
-    return match["name"], match["tag"]
-
-
-def _make_recording(
-    name: str,
-    audio: Sequence[str],
-    transcripts: Sequence[tuple[str, str]],
-    files: Mapping[str, LocalFile],
-    language: str | None,
-) -> Recording:
-    if len(audio) > 1:
-        raise DataError(
-            f"Recording {name!r} has several audio files: {', '.join(audio)}. "
-            "Keep one, or give them different names."
-        )
-    no_audio = LocalFile(None, f"there is no audio file named {name}.*")
-    no_transcript = LocalFile(
-        None, f"there is no caption file named {name}.vtt or {name}.srt, or of another format"
-    )
-    recording = Recording(name, files[audio[0]] if audio else no_audio, no_transcript)
-    if not transcripts:
-        return recording
-    filename, tag = _choose_transcript(name, transcripts, language)
-    return replace(recording, transcript=files[filename], language_tag=tag)
-
-
-def _choose_transcript(
-    name: str, transcripts: Sequence[tuple[str, str]], language: str | None
-) -> tuple[str, str]:
-    if len(transcripts) == 1:
-        return transcripts[0]
-    matching = [item for item in transcripts if language and item[1].lower().split("-")[0] == language]
-    if len(matching) == 1:
-        return matching[0]
-    found = ", ".join(filename for filename, _ in transcripts)
-    raise DataError(
-        f"Recording {name!r} has several caption files: {found}. Expected one in the job's language "
-        f"({language or 'not given'}); set the option language, or keep one file."
-    )

@@ -82,6 +82,9 @@ def read_recording(
         DataError: if there are no captions and `empty_transcript` is "fail".
     """
     report = RecordingReport(recording.name, language=recording.language)
+    if recording.problem:
+        report.outcome, report.reason = "skipped", recording.problem
+        return silence(0), Packing(), report
     audio = _read_audio(recording, settings.limits, report)
     captions = _read_transcript(recording, settings, audio, report)
     if audio is None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
 
+from recipe.data.manifest import Recording, Side
 from recipe.data.windows import Packing, segments_of, text_of
 from recipe.errors import DataError
 
@@ -18,6 +19,7 @@ FORMAT_VERSION = 2
 
 KEPT = "kept"
 UNCAPTIONED = "no captions over it"
+MACHINE_MADE = "captions made by a machine"
 NUM_EXAMPLES = 3
 """Stretches of lost audio shown for each reason."""
 
@@ -65,6 +67,9 @@ class RecordingReport:
         language: Code of the language spoken; "" if it is not settled.
         scripts: Letters of its captions by script.
         audio_hash: SHA-256 of the audio file; "" without one.
+        group: Speaker, session or channel, where one is known.
+        side: Where the dataset brings a split, the side that the recording is on; else "".
+        is_automatic: Whether its captions are another model's words.
         is_held_out: Kept away from training, to measure the error rate.
         num_excluded_suspect_windows: Windows that the label check keeps from training.
     """
@@ -91,8 +96,18 @@ class RecordingReport:
     language: str = ""
     scripts: dict[str, int] = field(default_factory=dict)
     audio_hash: str = ""
+    group: str = ""
+    side: Side = ""
+    is_automatic: bool = False
     is_held_out: bool = False
     num_excluded_suspect_windows: int = 0
+
+    def describe_source(self, recording: Recording) -> None:
+        """Take over what is known of a recording beside its files, which its shard does not depend on."""
+        self.group, self.side, self.is_automatic = recording.group, recording.side, recording.is_automatic
+        self.flags = [MACHINE_MADE] * recording.is_automatic + self.flags
+        self.num_notes += len(recording.notes)
+        self.notes = [*recording.notes, *self.notes][:MAX_NOTES]
 
     def add_notes(self, notes: Iterable[str]) -> None:
         """Count notes and keep the first ones."""
@@ -164,6 +179,7 @@ def build_report(
         "num_recordings": len(reports),
         "recordings_by_outcome": dict(Counter(report.outcome for report in reports)),
         "num_fallback_recordings": sum(report.is_fallback for report in reports),
+        "num_automatic_recordings": sum(report.is_automatic for report in reports),
         "held_out": sorted(report.name for report in reports if report.is_held_out),
         "audio_hours": round(sum(report.audio_ms for report in reports) / 3_600_000, 4),
         "audio_ms": sum(report.audio_ms for report in reports),

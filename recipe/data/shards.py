@@ -252,7 +252,9 @@ def _build_alone(item: _Item) -> Shard:
 def _start_pool(num_workers: int) -> ProcessPoolExecutor:
     # Fresh interpreters: a fork would inherit the locks of torch's threads.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker)
+    return ProcessPoolExecutor(
+        num_workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
+    )
 
 
 def _submit(pool: ProcessPoolExecutor, item: _Item) -> Future[Shard]:
@@ -289,8 +291,8 @@ def _without_main_module() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _start_worker() -> None:
-    die_with_parent()
+def _start_worker(parent: int) -> None:
+    die_with_parent(parent=parent)
     drop_credentials()
     os.environ["OMP_NUM_THREADS"] = "1"  # every core has a worker; read when torch loads, if it does
 
@@ -375,7 +377,7 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
         "language": recording.language,
         "audio": _hash_if_there(recording.audio.path),
         "transcript": _hash_if_there(recording.transcript.path),
-        "errors": [recording.audio.error, recording.transcript.error],
+        "errors": [recording.audio.error, recording.transcript.error, recording.problem],
         "tokenizer": _hash_if_there(settings.tokenizer_file),
         "settings": {
             "task": settings.task,

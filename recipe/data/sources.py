@@ -6,15 +6,11 @@ from pathlib import Path
 
 from recipe.arguments import SourceArguments
 from recipe.backend.client import BackendClient
+from recipe.data.caption_choice import Wanted
 from recipe.data.download import DownloadProgress, FileRequest, download_files, local_name
-from recipe.data.manifest import (
-    LocalFile,
-    Recording,
-    list_folder,
-    locate_files,
-    pair_recordings,
-    read_manifest,
-)
+from recipe.data.manifest import LocalFile, read_manifest
+from recipe.data.pairing import Pairing, pair_recordings, read_folder
+from recipe.data.usable import check_usable
 
 
 @dataclass(frozen=True)
@@ -34,22 +30,34 @@ class Downloads:
     on_progress: Callable[[DownloadProgress], None] = lambda _: None
 
 
-def fetch_recordings(source: SourceArguments, language: str | None, downloads: Downloads) -> list[Recording]:
-    """The recordings, in order of their names, their files on disk or named as missing.
+def check_source(source: SourceArguments) -> None:
+    """Refuse a folder in which there is nothing to train on in any language.
+
+    Raises:
+        DataError: naming what lies there.
+    """
+    if source.data_dir:
+        pairing = read_folder(Path(source.data_dir))
+        if not any(recording.problem for recording in pairing.recordings):  # the language may decide it
+            check_usable(pairing, Path(source.data_dir))
+
+
+def fetch_recordings(source: SourceArguments, wanted: Wanted, downloads: Downloads) -> Pairing:
+    """The recordings, in order of their names, their files on disk or named as missing, and warnings.
 
     Args:
         source: The folder, or the manifest and the owner of its files.
-        language: Code of the language that captions are wanted in; chooses among several of one audio.
+        wanted: Which captions are taken of several.
         downloads: How files are had from the backend.
 
     Raises:
-        DataError: as `list_folder` and `pair_recordings` do, or because the disk is full.
+        DataError: as `list_folder` and `check_usable` do, or because the disk is full.
         AuthenticationError: the backend refuses the credentials.
     """
     if source.data_dir:
-        folder = Path(source.data_dir)
-        entries = list_folder(folder)
-        return pair_recordings(entries, locate_files(folder, entries), language)
+        pairing = read_folder(Path(source.data_dir), wanted)
+        check_usable(pairing, Path(source.data_dir))
+        return pairing
     assert source.manifest_file
     assert downloads.client
     entries = read_manifest(Path(source.manifest_file))
@@ -65,4 +73,4 @@ def fetch_recordings(source: SourceArguments, language: str | None, downloads: D
         on_progress=downloads.on_progress,
     )
     local = {file.filename: LocalFile(file.path, file.error or "") for file in files}
-    return pair_recordings(entries, local, language)
+    return pair_recordings(entries, local, wanted)

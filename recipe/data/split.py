@@ -6,6 +6,9 @@ as bring their speech (the time of the cues in their windows) nearest to the fra
 are added later take their places in the rank, and move only the end of the choice. Uploads of the same
 recording go to one side together. Where other text is on both sides (an introduction, a jingle), the windows
 that have it leave the held-out side: there they cost the fewest, and training keeps all it can use.
+
+Recordings of one speaker, session or channel stay together too, unless all are of one. Where a dataset brings
+a split of its own, that one is taken.
 """
 
 from collections import Counter, defaultdict
@@ -17,7 +20,7 @@ from typing import Self
 
 from datasets import Dataset
 
-from recipe.data.duplicates import find_shared, group_recordings
+from recipe.data.duplicates import find_shared, group_recordings, unite
 from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
 from recipe.data.shards import Shard, load_examples
@@ -83,13 +86,19 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
         _texts_of_recordings(spoken), {name: report.audio_hash for name, report in reports.items()}
     )
     parts = split_by_language(groups, {name: report.language for name, report in reports.items()})
-    held_out_names = frozenset[str]().union(*(choose_held_out(part, reports, fraction) for part in parts))
+    draws = [_draw(part, reports, fraction) for part in parts]
+    held_out_names = frozenset[str]().union(*(names for names, _ in draws))
     with_speech = [[name for name in part if reports[name].speech_ms] for part in parts]
-    alone = {names[0] for names in with_speech if len(names) == 1}
+    alone = {names[0] for names in with_speech if len(names) == 1} - held_out_names
     if not held_out_names and not alone:
-        held_out_names = choose_held_out({name: name for name in groups}, reports, fraction)
+        single = {name: name for name in groups}
+        together = keep_together(single, {name: report.group for name, report in reports.items()})
+        held_out_names = choose_held_out(together, reports, fraction) or choose_held_out(
+            single, reports, fraction
+        )
     split = _divide(load_examples(shards), held_out_names, alone if fraction else set(), fraction)
-    if fraction == 0:
+    split.warnings += [warning for _, warning in draws if warning]
+    if fraction == 0 and not held_out_names:
         split.warnings.append(
             "No recording is held out (eval_fraction is 0), so the error rate is not measured."
         )
@@ -107,6 +116,53 @@ def split_by_language(groups: Mapping[str, str], languages: Mapping[str, str]) -
     for name, group in groups.items():
         parts[languages[group]][name] = group
     return list(parts.values())
+
+
+def _draw(
+    groups: Mapping[str, str], reports: Mapping[str, RecordingReport], fraction: float
+) -> tuple[frozenset[str], str]:
+    """Names of the recordings in one language to hold out, and what makes them worth less, or "".
+
+    A dataset's own held-out side is held out, and nothing beside it.
+    """
+    given = frozenset(name for name in groups if reports[name].side == "held_out")
+    if any(reports[name].speech_ms for name in given) and _can_train(reports):
+        return given, ""
+    together = keep_together(groups, {name: reports[name].group for name in groups})
+    if _count_spoken(together, reports) < 2 <= _count_spoken(groups, reports):
+        warning = (
+            f"All recordings in language {reports[next(iter(groups))].language} are of one group "
+            f"({_name_group(groups, reports)}): its voices are on both sides, so the error rate flatters."
+        )
+        return choose_held_out(groups, reports, fraction), warning if fraction else ""
+    return choose_held_out(together, reports, fraction), ""
+
+
+def keep_together(groups: Mapping[str, str], voices: Mapping[str, str]) -> dict[str, str]:
+    """The groups of recordings, those united that have a voice in common.
+
+    Args:
+        groups: The group of each recording, named after one of its members.
+        voices: Speaker, session or channel of each recording; "" is unknown.
+    """
+    first_of: dict[str, str] = {}
+    pairs = [(group, name) for name, group in groups.items() if group in groups]
+    pairs += [(first_of.setdefault(voice, name), name) for name, voice in voices.items() if voice]
+    return unite(groups, pairs)
+
+
+def _can_train(reports: Mapping[str, RecordingReport]) -> bool:
+    """Whether a dataset's own split leaves anything to train on."""
+    return any(report.speech_ms and report.side != "held_out" for report in reports.values())
+
+
+def _count_spoken(groups: Mapping[str, str], reports: Mapping[str, RecordingReport]) -> int:
+    """How many groups hold speech."""
+    return len({group for name, group in groups.items() if reports[name].speech_ms})
+
+
+def _name_group(groups: Iterable[str], reports: Mapping[str, RecordingReport]) -> str:
+    return next((reports[name].group for name in groups if reports[name].group), "")
 
 
 def _divide(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
-from transformers import WhisperProcessor
+from transformers import WhisperFeatureExtractor, WhisperProcessor, WhisperTokenizer
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from recipe.arguments import ModelArguments
@@ -108,6 +108,7 @@ def load_whisper(arguments: ModelArguments) -> Whisper:
         folder = find_checkpoint_folder(arguments.model_name_or_path, arguments.model_revision or "main")
         processor = WhisperProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = _load_model(folder)
+        _check_parts(processor, model)
         _check_vocabulary(processor.tokenizer, model)
     except Exception as error:  # a checkpoint is a stranger's: its files may make a library raise anything
         problem = " ".join((str(error) or type(error).__name__).split())[:400].rstrip(".")
@@ -140,6 +141,18 @@ def _load_model(folder: Path) -> WhisperForConditionalGeneration:
             raise TrainingError(f"{len(names)} tensors are {problem} in its weights, the first is {names[0]}")
     assert isinstance(model, WhisperForConditionalGeneration)
     return model
+
+
+def _check_parts(processor: WhisperProcessor, model: WhisperForConditionalGeneration) -> None:
+    """Refuse a processor that is none for this model, before a training finds out."""
+    extractor, config = processor.feature_extractor, model.config
+    for part, expected in ((processor.tokenizer, WhisperTokenizer), (extractor, WhisperFeatureExtractor)):
+        if not isinstance(part, expected):
+            raise TrainingError(f"it has a {type(part).__name__}, expected a {expected.__name__}")
+    given = f"{extractor.feature_size} x {extractor.nb_max_frames}"
+    wanted = f"{config.num_mel_bins} x {2 * config.max_source_positions}"
+    if given != wanted:
+        raise TrainingError(f"its feature extractor makes spectrograms of {given}, its weights take {wanted}")
 
 
 def _check_vocabulary(tokenizer: Any, model: WhisperForConditionalGeneration) -> None:

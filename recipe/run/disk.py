@@ -6,15 +6,18 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from recipe.errors import DiskError, RecipeError
 
 MIN_FREE_BYTES = 16 << 20
-"""With less, any error is taken for the disk's: libraries have odd names for a full one."""
+"""With less, or where nothing can be written, any error is the disk's: libraries have odd names for it."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_GONE = frozenset({errno.EIO, errno.ENXIO, errno.ESTALE, errno.ENOTCONN})
+"""Of a disk that fails or was taken away; where no file is named, a terminal or a connection may say it."""
 _SQLITE = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 
 
@@ -27,14 +30,12 @@ def explain_disk(folder: Path, error: BaseException | None = None) -> DiskError 
     """
     if isinstance(error, RecipeError):
         return None
-    for cause in _causes(error):
+    for cause in chain(_causes(error), _causes(_try_writing(folder))):
         number, place = _read_cause(cause, folder)
         if number in _FULL:
             return _describe_full(_find_full(place) or place, os.strerror(number))
-        if number == errno.EROFS or (number in _READ_ONLY and place.is_relative_to(folder)):
+        if number == errno.EROFS or (number in _READ_ONLY | _GONE and place.is_relative_to(folder)):
             return _describe_read_only(place, os.strerror(number))
-    if error is None and not os.access(find_existing(folder), os.W_OK):
-        return _describe_read_only(folder, "no permission to write")
     full = _find_full(folder)
     return _describe_full(full, os.strerror(errno.ENOSPC)) if full else None
 
@@ -46,13 +47,25 @@ def free_bytes(folder: Path) -> int:
 
 def find_existing(folder: Path) -> Path:
     """The folder itself, or the nearest above it that exists."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    places = (folder, *folder.absolute().parents)
+    return next(place for place in places if os.path.isdir(place))  # noqa: PTH112 - Path's raises if it is gone
 
 
 def _find_full(folder: Path) -> Path | None:
     """The folder, or that of temporary files, if it has no room."""
     places = (folder, Path(tempfile.gettempdir()))
     return next((place for place in places if free_bytes(place) < MIN_FREE_BYTES), None)
+
+
+def _try_writing(folder: Path) -> OSError | None:
+    """How a write to the folder fails; only that shows a disk that went read-only by an error of its own."""
+    try:
+        with tempfile.TemporaryFile(dir=find_existing(folder)) as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as error:
+        return OSError(error.errno, error.strerror, str(folder / "file"))  # of the folder that was meant
+    return None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -68,10 +81,12 @@ def _read_cause(cause: BaseException, folder: Path) -> tuple[int, Path]:
     if isinstance(cause, sqlite3.Error):
         return _SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, 0), folder
     if isinstance(cause, OSError) and cause.errno:
-        is_named = isinstance(cause.filename, str | os.PathLike)
-        return cause.errno, Path(cause.filename).parent if is_named else folder
-    is_full = os.strerror(errno.ENOSPC) in str(cause)  # as a library in Rust or C++ quotes it
-    return errno.ENOSPC if is_full else 0, folder
+        if isinstance(cause.filename, str | bytes | os.PathLike):
+            return cause.errno, Path(os.fsdecode(cause.filename)).parent
+        return 0 if cause.errno in _GONE else cause.errno, folder
+    # As a library in Rust or C++ quotes it.
+    quoted = (number for number in (*_FULL, errno.EROFS) if os.strerror(number) in str(cause))
+    return next(quoted, 0), folder
 
 
 def _describe_full(place: Path, reason: str) -> DiskError:

@@ -91,14 +91,19 @@ def find_engine_problems(environment: Mapping[str, str] = os.environ) -> list[st
     return [problem for is_met, problem in rules if not is_met]
 
 
-def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
+def die_with_parent(signal_number: int = signal.SIGKILL, parent: int | None = None) -> None:
     """Have the kernel send this process `signal_number` when its parent ends (Linux; elsewhere nothing).
 
     Source: prctl(2), PR_SET_PDEATHSIG.
+
+    Args:
+        signal_number: The signal.
+        parent: Id of the process that started this one, which may have ended since; today's parent if it is
+            not known.
     """
     if not sys.platform.startswith("linux"):
         return
-    parent = os.getppid()
+    parent = parent or os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
     if os.getppid() != parent:  # it ended before the kernel was told
         os.kill(os.getpid(), signal_number)

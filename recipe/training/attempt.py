@@ -240,7 +240,7 @@ class Attempt:
         if is_lost_process(error):
             error = self._explain_loss(error)
         error = explain_disk(self.folder.path, error) or error
-        is_expected = isinstance(error, RecipeError)
+        is_expected = isinstance(error, RecipeError | InterruptedTraining)
         message = str(error) if is_expected else f"An unexpected {type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
         logger.error("%s", self._redactor.redact(message if is_expected else trace))
@@ -276,10 +276,10 @@ def _model_path_of(result: Mapping[str, Any]) -> str:
     return str(artifacts.get("model_path") or "") if isinstance(artifacts, Mapping) else ""
 
 
-def refuse(output_dir: Path, error: RecipeError | OSError) -> NoReturn:
+def refuse(output_dir: Path, error: RecipeError | InterruptedTraining | OSError) -> NoReturn:
     """End a process that cannot begin: the sentence in the run's folder and on each console, no traceback."""
     problem = explain_disk(output_dir, error) or error
-    if not isinstance(problem, RecipeError):
+    if isinstance(problem, OSError):
         raise problem
     if is_first_of_machine(os.environ):
         logger.error("%s", problem)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
+from transformers.trainer import TRAINER_STATE_NAME
 
 from recipe.errors import CheckpointError
 from recipe.run.files import hash_file, parse_state, sync, write_state
@@ -75,11 +76,13 @@ def complete_checkpoint(checkpoint: Path, fingerprint: Mapping[str, Any]) -> Non
 def find_checkpoint(output_dir: Path, fingerprint: Mapping[str, Any]) -> Path | None:
     """The newest whole checkpoint of a run, or None; damaged ones are set aside.
 
+    So is one whose best checkpoint is damaged: the run would end without the weights it has to take up.
+
     Raises:
         CheckpointError: if the checkpoint belongs to a run with other data or settings.
     """
     for checkpoint in list_checkpoints(output_dir):
-        problem = verify_checkpoint(checkpoint)
+        problem = verify_checkpoint(checkpoint) or _verify_best(checkpoint)
         if problem:
             logger.warning("Checkpoint %s is not used: %s.", checkpoint.name, problem)
             _set_aside(checkpoint)
@@ -118,6 +121,16 @@ def verify_checkpoint(checkpoint: Path) -> str | None:
         return f"its {COMPLETION_FILE} is damaged ({error})"
     except OSError as error:
         return f"it cannot be read ({error})"
+
+
+def _verify_best(checkpoint: Path) -> str | None:
+    """What is wrong with the checkpoint whose weights are the best so far, as a whole one names it."""
+    best_step = json.loads((checkpoint / TRAINER_STATE_NAME).read_text()).get("best_global_step")
+    if best_step is None:
+        return None
+    best = checkpoint.with_name(f"checkpoint-{best_step}")
+    problem = verify_checkpoint(best) if best != checkpoint else None
+    return problem and f"of {best.name}, the best so far, {problem}"
 
 
 def _find_difference(name: str, path: Path, expected: FileRecord) -> str | None:

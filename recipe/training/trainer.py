@@ -172,7 +172,8 @@ class WhisperTrainer(EngineTrainer):
         problem = verify_checkpoint(best)
         if problem:
             raise CheckpointError(
-                f"The best checkpoint {best} cannot be used: {problem}. Train anew in another output_dir."
+                f"The best checkpoint {best} cannot be used: {problem}. Run the same command again: it goes "
+                "on from the whole checkpoint before it, or from the start."
             )
         self.load_weights(best / SAFE_WEIGHTS_NAME)
         logger.info("Took the weights of %s, which have the lowest WER.", best.name)

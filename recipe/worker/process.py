@@ -41,7 +41,7 @@ _LAUNCHER_ERROR = re.compile(r"CalledProcessError|ChildFailedError")
 # asks for the kernel's help after its first exec, and then becomes the launcher.
 _TETHER = (
     "import os, signal, sys; from recipe.run.launch import die_with_parent; "
-    "die_with_parent(signal.SIGTERM); os.getppid() == int(sys.argv[1]) or os._exit(1); "
+    "die_with_parent(signal.SIGTERM, int(sys.argv[1])); "
     "os.execv(sys.argv[2], sys.argv[2:])"
 )
 

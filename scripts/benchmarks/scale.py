@@ -30,7 +30,7 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from recipe.arguments import DataArguments, ModelArguments
 from recipe.data.dataset import prepare_dataset, write_dataset_report
-from recipe.data.manifest import list_recordings
+from recipe.data.pairing import list_recordings
 from recipe.data.recording import PreparationSettings
 from recipe.data.report import RecordingReport, describe_windows
 from recipe.data.shards import FEATURES, build_shards, load_rows, shard_path

@@ -30,7 +30,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from recipe.data.manifest import list_folder
+from recipe.data.manifest import ManifestEntry, list_folder
 from recipe.errors import RecipeError
 from recipe.run.files import write_json
 from recipe.run.launch import REPOSITORY_DIR
@@ -101,7 +101,7 @@ def fill_uploads(source: Path, workdir: Path) -> Path:
     """The folder from which the backend serves the user's files; files of an earlier run are renewed."""
     uploads = workdir / "uploads" / USER_ID
     uploads.mkdir(parents=True, exist_ok=True)
-    wanted = {entry.filename for entry in list_folder(source)}
+    wanted = {entry.filename for entry in _list_uploads(source)}
     for path in uploads.iterdir():
         if path.name not in wanted:
             path.unlink()
@@ -110,6 +110,11 @@ def fill_uploads(source: Path, workdir: Path) -> Path:
         if not copy.exists() or copy.stat().st_mtime < (source / name).stat().st_mtime:
             shutil.copy2(source / name, copy)
     return uploads
+
+
+def _list_uploads(folder: Path) -> list[ManifestEntry]:
+    """The files that lie in the folder itself: the backend has no folders."""
+    return [entry for entry in list_folder(folder).entries if "/" not in entry.filename]
 
 
 @contextmanager
@@ -157,7 +162,7 @@ def build_job(arguments: argparse.Namespace, model: str, uploads: Path, address:
         "worker_api_key": "",
         "batch_size": arguments.batch_size,
         "learning_rate": arguments.learning_rate,
-        "files_manifest": [vars(entry) for entry in list_folder(uploads)],
+        "files_manifest": [vars(entry) for entry in _list_uploads(uploads)],
         "options": {"language": arguments.language},
     }
     job_id = hashlib.sha256(json.dumps(request).encode()).hexdigest()[:12]

@@ -27,6 +27,11 @@ def make_read_only(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
 
 
+def allow_no_file(disk: Path) -> None:
+    """There is room on the disk, but not for another file."""
+    subprocess.run(["mount", "-o", "remount,nr_inodes=1", str(disk)], check=True)
+
+
 def fill(disk: Path) -> Path:
     """The file that takes what room there is."""
     ballast = disk / "ballast"

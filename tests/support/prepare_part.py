@@ -4,12 +4,11 @@ python prepare_part.py DATA_DIR TOKENIZER_FILE OUTPUT_DIR MACHINE NUM_MACHINES
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from recipe.data.manifest import list_folder, locate_files, pair_recordings
+from recipe.data.pairing import list_recordings
 from recipe.data.partition import Partition
 from recipe.data.recording import PreparationSettings
 from recipe.data.shards import build_shards
@@ -25,10 +24,6 @@ def note_rename(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(note_rename)
-entries = list_folder(data_dir)
-recordings = [
-    replace(recording, language="en")
-    for recording in pair_recordings(entries, locate_files(data_dir, entries))
-]
+recordings = list_recordings(data_dir, "en")
 settings = PreparationSettings(tokenizer_file, empty_transcript="skip", no_speech_fraction=0.1)
 build_shards(recordings, settings, output_dir, num_workers=1, partition=partition)

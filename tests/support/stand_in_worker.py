@@ -3,6 +3,7 @@
 python stand_in_worker.py BEHAVIOUR [arguments of the SDK]
 python stand_in_worker.py BEHAVIOUR@NUM_PROCESSES …          # below the real launchers of Accelerate
 python stand_in_worker.py train [arguments of the SDK]
+python stand_in_worker.py real [arguments of the SDK]         # with the handler's own command
 """
 
 import os
@@ -32,4 +33,6 @@ def build_command(behaviour: str, arguments_file: Path) -> list[str]:
 
 if __name__ == "__main__":
     settings = OperatorSettings.from_environment(os.environ)
-    main(Worker(settings, train_command=partial(build_command, sys.argv.pop(1))))
+    behaviour = sys.argv.pop(1)
+    command = None if behaviour == "real" else partial(build_command, behaviour)
+    main(Worker(settings, train_command=command))

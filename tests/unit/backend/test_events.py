@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import numpy as np
@@ -194,6 +195,18 @@ def test_the_end_of_an_attempt_that_cannot_be_written_is_sent_once(outbox, unwri
     assert again.append("resumed") == 3, "the sequence goes on after what was only sent"
 
 
+def test_the_end_on_a_disk_that_is_gone_comes_after_all_that_was_read_before(outbox, tmp_path, monkeypatch):
+    watching = Outbox(tmp_path / "events.sqlite", "job-1")
+    outbox.append("initializing")
+    outbox.append("loading_model")
+    assert len(watching.events()) == 2
+    gone = sqlite3.OperationalError("disk I/O error")
+    gone.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    monkeypatch.setattr(sqlite3, "connect", Mock(side_effect=gone))
+    (tmp_path / "events.sqlite.sequence").unlink()
+    assert watching.append("failed") == 3
+
+
 def test_both_processes_of_an_attempt_give_its_end_one_id_and_another_attempt_another(tmp_path, unwritable):
     def tell(attempt_id):
         outbox = Outbox(tmp_path / "events.sqlite", "job-1", attempt_id=attempt_id)
@@ -305,6 +318,17 @@ def test_what_can_be_read_of_a_damaged_outbox_is_kept_with_its_state_and_keys(tm
     assert again.is_delivered(1)
     assert sequences(again.pending()) == [3, 4]
     assert again.append("dataset_ready", key="dataset_ready") is None
+    assert (tmp_path / "events.sqlite.damaged").exists()
+
+
+@pytest.mark.parametrize("name", [b"indexterminal_events", b"viewwaiting", b"tableattempts"])
+def test_a_schema_whose_names_are_no_text_is_a_damaged_outbox(tmp_path, outbox, name):
+    fill(outbox, "initializing", "loading_model")
+    path = tmp_path / "events.sqlite"
+    content = path.read_bytes()
+    assert name in content
+    path.write_bytes(content.replace(name, name[:-4] + b"\xc5" + name[-3:]))
+    assert Outbox(path, "job-1").append("model_loaded") == 3
     assert (tmp_path / "events.sqlite.damaged").exists()
 
 

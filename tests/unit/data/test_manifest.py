@@ -5,86 +5,57 @@ from pathlib import Path
 import pytest
 from damages import DAMAGES, Damage
 
-from recipe.data.manifest import (
-    LocalFile,
-    ManifestEntry,
-    list_folder,
-    locate_files,
-    pair_recordings,
-    read_manifest,
-)
+from recipe.data.manifest import ManifestEntry, list_folder, locate_files, read_manifest
 from recipe.errors import DataError
 
 
-def pair(*names: str, language: str | None = None):
-    entries = [
-        ManifestEntry("transcript" if name.endswith((".vtt", ".srt")) else "audio", name) for name in names
-    ]
-    return pair_recordings(entries, {name: LocalFile(Path(name)) for name in names}, language)
+def write_files(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
 
 
 @pytest.mark.parametrize(
-    ("names", "expected"),
+    ("names", "found"),
     [
-        pytest.param(["r1.wav", "r1.vtt"], [("r1", "r1.wav", "r1.vtt", "")], id="plain"),
+        pytest.param([], "It is empty", id="empty"),
+        pytest.param(["notes.docx"], r"It holds 1 \.docx \(notes.docx\)", id="one document"),
+        pytest.param(["a.vtt", "b.VTT"], r"It holds 2 \.vtt \(a.vtt\)", id="captions alone"),
+        pytest.param(["x/y/Makefile"], r"It holds 1 without an extension \(x/y/Makefile\)", id="deep"),
+        pytest.param([".env"], r"It holds 1 hidden \(.env\)", id="hidden"),
+        pytest.param([".talk.mp3"], r"It holds 1 hidden \(.talk.mp3\)", id="hidden audio"),
         pytest.param(
-            ["talk [abc].m4a", "talk [abc].en.vtt"],
-            [("talk [abc]", "talk [abc].m4a", "talk [abc].en.vtt", "en")],
-            id="language-tag",
+            ["__MACOSX/a.mp3"], r"It holds 1 folder passed over \(__MACOSX/\)", id="an archive's rest"
         ),
-        pytest.param(
-            ["talk.webm", "talk.fr-CA.srt"],
-            [("talk", "talk.webm", "talk.fr-CA.srt", "fr-CA")],
-            id="region-tag",
-        ),
-        pytest.param(
-            ["a.en.wav", "a.en.vtt"], [("a.en", "a.en.wav", "a.en.vtt", "")], id="tag-in-both-names"
-        ),
-        pytest.param(
-            ["b.wav", "a.wav"], [("a", "a.wav", None, ""), ("b", "b.wav", None, "")], id="no-captions"
-        ),
-        pytest.param(["a.vtt"], [("a", None, "a.vtt", "")], id="no-audio"),
+        pytest.param(["a.mp4.part", "a.mp4.ytdl"], r"1 \.part \(.*1 \.ytdl", id="an unfinished download"),
+        pytest.param([f"a.{n}" for n in "bcdefghi"], "and 2 more files", id="many kinds"),
     ],
 )
-def test_names_pair_without_extension_and_language_tag(names, expected):
-    found = [
-        (
-            r.name,
-            r.audio.path and r.audio.path.name,
-            r.transcript.path and r.transcript.path.name,
-            r.language_tag,
-        )
-        for r in pair(*names)
-    ]
-    assert found == expected
-
-
-def test_the_jobs_language_chooses_among_several_captions():
-    (recording,) = pair("a.wav", "a.en.vtt", "a.fr-CA.vtt", language="fr")
-    assert recording.transcript.path == Path("a.fr-CA.vtt")
-
-
-@pytest.mark.parametrize(
-    ("names", "language", "message"),
-    [
-        pytest.param(["a.wav", "a.en.vtt", "a.fr.vtt"], None, "a.en.vtt, a.fr.vtt", id="no-language"),
-        pytest.param(["a.wav", "a.en.vtt", "a.fr.vtt"], "de", "language", id="another-language"),
-        pytest.param(["a.wav", "a.vtt", "a.srt"], "en", "a.vtt, a.srt", id="same-language-twice"),
-        pytest.param(["a.wav", "a.mp3"], None, "a.wav, a.mp3", id="two-audio-files"),
-    ],
-)
-def test_what_cannot_be_paired_is_named(names, language, message):
-    with pytest.raises(DataError, match="Recording 'a'") as caught:
-        pair(*names, language=language)
-    assert message in str(caught.value)
-
-
-def test_a_folder_without_audio_is_refused(tmp_path):
-    (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(DataError, match="holds no audio file"):
+def test_a_folder_without_audio_is_refused_and_what_it_holds_is_named(tmp_path, names, found):
+    write_files(tmp_path, *names)
+    with pytest.raises(DataError, match=f"holds no audio file. .*{found}.*; expected names such as talk.m4a"):
         list_folder(tmp_path)
-    with pytest.raises(DataError, match="does not exist"):
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(DataError, match="missing does not exist"):
         list_folder(tmp_path / "missing")
+
+
+def test_too_many_files_are_refused(tmp_path):
+    write_files(tmp_path, *(f"{number}/{number}.jpg" for number in range(11)))
+    with pytest.raises(DataError, match="more than 10 files; give a folder of recordings only"):
+        list_folder(tmp_path, max_files=10)
+
+
+def test_folders_are_read_at_any_depth_and_links_that_go_round_end(tmp_path):
+    write_files(tmp_path / "data", "a/b/c/talk.wav", "a/b/c/talk.vtt", "Talk.mp4/Talk.mp4", "top.mp3")
+    write_files(tmp_path / "elsewhere", "far.wav")
+    (tmp_path / "data" / "a" / "b" / "round").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "again").symlink_to(tmp_path / "elsewhere")
+    names = [entry.filename for entry in list_folder(tmp_path / "data").entries]
+    assert names == ["Talk.mp4/Talk.mp4", "a/b/c/talk.vtt", "a/b/c/talk.wav", "again/far.wav", "top.mp3"]
 
 
 def test_a_name_that_is_not_utf8_is_refused(tmp_path):
@@ -103,7 +74,7 @@ def test_what_is_no_file_is_missing_and_named(tmp_path):
     (tmp_path / "ring.wav").symlink_to(tmp_path / "ring.wav")
     (tmp_path / "talk.wav").write_bytes(b"RIFF")
     (tmp_path / "link.wav").symlink_to(tmp_path / "talk.wav")
-    files = locate_files(tmp_path, list_folder(tmp_path))
+    files = locate_files(tmp_path, list_folder(tmp_path).entries)
     assert {name: file.error for name, file in files.items()} == {
         "folder.wav": "folder.wav is a folder, expected a file",
         "pipe.vtt": "pipe.vtt is a named pipe, expected a file",
@@ -117,13 +88,14 @@ def test_what_is_no_file_is_missing_and_named(tmp_path):
     assert [name for name, file in files.items() if file.path] == ["link.wav", "talk.wav"]
 
 
-def test_a_folder_lists_audio_and_captions_only(tmp_path):
-    for name in ("b.MP4", "b.vtt", "a.wav", "notes.txt"):
-        (tmp_path / name).write_text("")
-    assert list_folder(tmp_path) == [
-        ManifestEntry("audio", "a.wav"),
-        ManifestEntry("audio", "b.MP4"),
-        ManifestEntry("transcript", "b.vtt"),
+def test_a_folder_lists_audio_and_what_says_something_about_it(tmp_path):
+    names = ["a.wav", "b.MP4", "b.en.vtt", "b.info.json", "b.txt"]
+    ignored = [".hidden/", "b.description", "b.live_chat.json", "b.temp.mp4", "b.webp", "notes.docx"]
+    write_files(tmp_path, *names, *(name + "x" * name.endswith("/") for name in ignored))
+    listing = list_folder(tmp_path)
+    assert listing.ignored == ignored
+    assert listing.entries == [
+        ManifestEntry("audio" if name.endswith(("wav", "MP4")) else "transcript", name) for name in names
     ]
 
 
@@ -135,7 +107,7 @@ def test_captions_of_any_format_are_listed_and_json_only_if_it_is_a_transcript_b
     (tmp_path / "d.en.json").write_text(transcript)
     (tmp_path / "other.json").write_text(transcript)
     (tmp_path / "b.info.json").write_text('{"id": "b", "formats": [], "chapters": [{"start_time": 0}]}')
-    listed = [entry.filename for entry in list_folder(tmp_path) if entry.file_type == "transcript"]
+    listed = [entry.filename for entry in list_folder(tmp_path).entries if entry.file_type == "transcript"]
     assert listed == ["a.json", "b.ASS", "c.TextGrid", "d.en.json"]
 
 

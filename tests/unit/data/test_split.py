@@ -342,3 +342,84 @@ def test_one_recording_in_each_of_two_languages_measures_both(tmp_path):
 def test_some_windows_of_each_language_are_selected(languages, num_windows, expected):
     examples = Dataset.from_dict({"language": list(languages), "index": list(range(len(languages)))})
     assert select_from_each(examples, num_windows)["index"][:] == expected
+
+
+def give(shards: list[Shard], **fields: str) -> list[Shard]:
+    """The recordings, with what is known of them beside their files."""
+    for shard in shards:
+        for name, value in fields.items():
+            setattr(shard.report, name, value)
+    return shards
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.1, 0.3])
+def test_recordings_of_one_channel_are_on_one_side(tmp_path, fraction):
+    talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(4)]) for n in range(12)]
+    for number, shard in enumerate(talks):
+        shard.report.group = f"channel-{number % 4}"
+    split = split_examples(talks, fraction)
+    groups = {shard.report.name: shard.report.group for shard in talks}
+    held_out, train = ({groups[name] for name in side["recording"]} for side in (split.held_out, split.train))
+    assert held_out
+    assert not held_out & train
+    assert not split.warnings
+    check_all_windows_are_somewhere(split, talks)
+
+
+def test_recordings_that_nobody_groups_are_groups_of_their_own(tmp_path):
+    talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(4)]) for n in range(12)]
+    before = split_examples(talks, 0.1).held_out_names
+    give([shard for shard in talks if shard.report.name not in before], group="channel")
+    assert split_examples(talks, 0.1).held_out_names == before
+
+
+def test_one_channel_for_all_is_no_group_and_a_warning_says_so(tmp_path):
+    talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(4)]) for n in range(6)]
+    before = split_examples(talks, 0.2).held_out_names
+    split = split_examples(give(talks, group="UC1"), 0.2)
+    assert split.held_out_names == before
+    (warning,) = split.warnings
+    assert warning == (
+        "All recordings in language fr are of one group (UC1): its voices are on both sides, "
+        "so the error rate flatters."
+    )
+    assert split_examples(talks, 0.0).warnings == [
+        "No recording is held out (eval_fraction is 0), so the error rate is not measured."
+    ]
+
+
+def test_channels_stay_together_also_where_all_say_the_same(tmp_path):
+    readers = [make_shard(tmp_path, f"reader-{n}", [speak(i) for i in range(3)]) for n in range(6)]
+    give(readers[::2], group="a")
+    give(readers[1::2], group="b")
+    assert len({name[-1] in "024" for name in split_examples(readers, 0.2).held_out_names}) == 1
+
+
+def test_a_channel_in_two_languages_is_measured_in_both(tmp_path):
+    shards = [*make_language(tmp_path, "en", 4), *make_language(tmp_path, "fr", 4)]
+    give(shards[1:3] + shards[5:7], group="one")
+    split = split_examples(shards, 0.2)
+    assert set(split.held_out["language"]) == {"en", "fr"}
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5])
+def test_a_datasets_own_split_is_taken_whole(tmp_path, fraction):
+    train = [make_shard(tmp_path, f"train-{n}", [speak(n, i) for i in range(3)]) for n in range(5)]
+    test = [make_shard(tmp_path, f"test-{n}", [speak("test", n, i) for i in range(3)]) for n in range(2)]
+    split = split_examples([*give(train, side="train"), *give(test, side="held_out")], fraction)
+    assert split.held_out_names == {"test-0", "test-1"}
+    assert (len(split.train), len(split.held_out)) == (15, 6)
+    assert not split.warnings
+
+
+def test_ours_is_drawn_where_a_dataset_brings_none_or_nothing_to_train(tmp_path):
+    french = give(make_language(tmp_path, "fr", 4), side="train")
+    give(french[3:], side="held_out")
+    english = make_language(tmp_path, "en", 6)
+    split = split_examples([*english, *french], 0.2)
+    alone = split_examples(english, 0.2).held_out_names
+    assert split.held_out_names == {"fr-3"} | alone
+    only_tests = give(make_language(tmp_path, "de", 5), side="held_out")
+    assert 0 < len(split_examples(only_tests, 0.2).train) < 5 * 12
+    only_training = give(make_language(tmp_path, "it", 5), side="train")
+    assert split_examples(only_training, 0.2).held_out_names

@@ -83,6 +83,14 @@ def test_sizes_that_are_in_bounds_alone_but_not_together_are_refused(folder):
         ("processor_config.json", {"feature_extractor": {"chunk_length": 10**9}}, "says chunk_length"),
         ("processor_config.json", {"feature_extractor": 3}, "no object"),
         ("tokenizer.json", {"model": {"type": "BPE"}}, "is not that of its weights"),
+        ("tokenizer_config.json", {"tokenizer_class": "MyTokenizer"}, "expected a WhisperTokenizer"),
+        ("processor_config.json", {"feature_extractor": {"feature_size": 128}}, "128 x 3000, its weights"),
+        ("processor_config.json", {"feature_extractor": {"chunk_length": 10}}, "80 x 1000, its weights"),
+        (
+            "processor_config.json",
+            {"feature_extractor": {"feature_extractor_type": "Wav2Vec2FeatureExtractor"}},
+            "expected a WhisperFeatureExtractor",
+        ),
         ("generation_config.json", {"no_timestamps_token_id": None}, "no_timestamps_token_id"),
         ("generation_config.json", {"no_timestamps_token_id": 5}, "is not that of its weights"),
         ("config.json", {"decoder_start_token_id": 5}, "is not that of its weights"),
@@ -184,6 +192,9 @@ def test_code_beside_the_weights_is_never_run(folder, monkeypatch):
     auto_map = dict.fromkeys(classes, "evil.Evil") | {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}
     for file in ("config.json", "preprocessor_config.json", "processor_config.json", "tokenizer_config.json"):
         change(folder / file, auto_map=auto_map)
+    stranger = {"feature_extractor_type": "Evil", "auto_map": auto_map}  # a class of its own is asked for
+    change(folder / "preprocessor_config.json", **stranger)
+    change(folder / "processor_config.json", feature_extractor=stranger)
     with suppress(TrainingError):
         load_whisper(ModelArguments(str(folder)))
 

@@ -1,5 +1,7 @@
 """The command that trains, by the GPUs at hand; what a launch's config may ask; each machine's flags."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,3 +167,23 @@ def test_every_gpu_of_every_machine_gets_a_process(num_gpus: int, num_processes:
         "--main_process_port": "29400",
         "--num_processes": num_processes,
     }
+
+
+_CHILD = """
+import os, sys, time
+from recipe.run.launch import die_with_parent
+while os.getppid() == int(sys.argv[1]):
+    time.sleep(0.01)
+die_with_parent(parent=int(sys.argv[1]))
+print("it lives on")
+"""
+_PARENT = f"""
+import os, subprocess, sys
+subprocess.Popen([sys.executable, "-c", {_CHILD!r}, str(os.getpid())])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux only")
+def test_a_process_whose_parent_ended_before_it_could_ask_for_its_death_ends_too() -> None:
+    output = subprocess.run([sys.executable, "-c", _PARENT], check=True, capture_output=True, timeout=60)
+    assert output.stdout + output.stderr == b""

@@ -101,6 +101,20 @@ def test_a_damaged_completion_file_is_none(tmp_path, damage: Damage):
     assert [path.name for path in (tmp_path / DAMAGED_DIR).iterdir()] == ["001-checkpoint-10"]
 
 
+@pytest.mark.parametrize("damage", [tear, Path.unlink, lambda weights: shutil.rmtree(weights.parent)])
+def test_a_checkpoint_whose_best_one_is_damaged_is_set_aside_for_one_before_both(tmp_path, damage, caplog):
+    states = {7: None, 8: 8, 9: 8, 10: 8}
+    for step, best in states.items():
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        checkpoint = write_files(tmp_path / f"checkpoint-{step}")
+        (checkpoint / "trainer_state.json").write_text(json.dumps({"best_global_step": best}))
+        complete_checkpoint(checkpoint, FINGERPRINT)
+    assert find_checkpoint(tmp_path, FINGERPRINT) == tmp_path / "checkpoint-10"
+    damage(tmp_path / "checkpoint-8" / "model.safetensors")
+    assert find_checkpoint(tmp_path, FINGERPRINT) == tmp_path / "checkpoint-7"
+    assert "Checkpoint checkpoint-10 is not used: of checkpoint-8, the best so far," in caplog.text
+
+
 @pytest.mark.parametrize("content", ['{"fingerprint": {}, "files": {}}', '{"fingerprint": {}}', "null"])
 def test_a_completion_file_that_lists_nothing_is_none(tmp_path, content: str):
     before, newest = save(tmp_path, 9), save(tmp_path, 10)

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,11 @@ def test_a_stop_is_immediate_where_nothing_can_be_saved(stop, number):
     with pytest.raises(InterruptedTraining):
         os.kill(os.getpid(), number)
     assert stop.is_requested
+
+
+def test_who_expects_anything_of_a_library_does_not_take_a_stop_for_it(stop):
+    with pytest.raises(InterruptedTraining), suppress(Exception):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_a_deferred_stop_waits_until_it_is_allowed(stop):

@@ -1,0 +1,78 @@
+import os
+import time
+
+import numpy as np
+import pytest
+
+from recipe.arguments import SourceArguments
+from recipe.audio.decoding import encode_flac
+from recipe.data.sources import check_source
+from recipe.errors import DataError
+
+SOUND = encode_flac(np.zeros(1_600, np.int16))
+VTT = b"WEBVTT\n\n00:01.000 --> 00:03.000\nHello there.\n"
+
+
+def fill(folder, files: dict[str, bytes]) -> SourceArguments:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return SourceArguments(data_dir=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        pytest.param(
+            {"talk.wav": SOUND, "x.docx": b""}, "talk: there is no caption file named talk.vtt", id="alone"
+        ),
+        pytest.param({"talk.wav": SOUND, "tlak.vtt": VTT}, "did you mean talk.wav?", id="misspelt"),
+        pytest.param({"talk.wav": SOUND, "x.docx": b""}, "passed over: 1 .docx (x.docx)", id="other files"),
+        pytest.param({"talk.wav": b"", "talk.vtt": VTT}, "talk: talk.wav is empty", id="empty audio"),
+        pytest.param(
+            {"a.mp3": b"<!DOCTYPE html>", "a.vtt": VTT}, "a: a.mp3 is a text, expected audio", id="a page"
+        ),
+        pytest.param(
+            {"a.mp3": "é".encode() * 999, "a.vtt": VTT}, "a.mp3 is a text, expected audio", id="a text"
+        ),
+        pytest.param(
+            {"a.ogg": SOUND, "a.vtt": b""}, "a: a.vtt: the caption file is empty", id="empty captions"
+        ),
+        pytest.param({"a.ogg": SOUND, "a.srt": b"%PDF-1.7"}, "a: a.srt: ", id="captions are none"),
+        pytest.param({"a.ogg": SOUND, "a.vtt": b"WEBVTT\n"}, "a: a.vtt holds no usable cue", id="no cue"),
+        pytest.param({f"{n}.mp4": b"" for n in range(30)}, "and 10 more.", id="many"),
+    ],
+)
+def test_a_folder_with_nothing_to_train_on_is_refused_naming_what_lies_there(tmp_path, files, found):
+    with pytest.raises(DataError) as refusal:
+        check_source(fill(tmp_path, files))
+    assert found in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param({"a.wav": b"", "a.vtt": b"", "b.flac": SOUND, "b.vtt": VTT}, id="one is enough"),
+        pytest.param({"a.wav": SOUND, "a.txt": b"Hello there."}, id="a text"),
+        pytest.param({"a.wav": SOUND, "a.en.vtt": VTT, "a.fr.vtt": VTT}, id="the language may decide"),
+    ],
+)
+def test_a_folder_with_something_passes(tmp_path, files):
+    check_source(fill(tmp_path, files))
+
+
+def test_a_folder_is_refused_in_seconds_whatever_it_holds(tmp_path):
+    source = fill(tmp_path, {f"{n % 50}/{n}.jpg": b"" for n in range(5_000)})
+    fill(
+        tmp_path,
+        {f"talk {n}.mp3": b"<html>" for n in range(500)} | {f"talk {n}.srt": b"<html>" for n in range(500)},
+    )
+    fill(tmp_path, {f"take {n}.vtt": b"\0" * 1_000 for n in range(500)})
+    fill(tmp_path, {f"page {n}.vtt": b"1\n" * 5_000 for n in range(500)})
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "pipe.vtt").symlink_to("/dev/zero")
+    (tmp_path / "round").symlink_to(tmp_path)
+    began = time.process_time()
+    with pytest.raises(DataError, match=r"pipe.wav is a named pipe|and 481 more"):
+        check_source(source)
+    assert time.process_time() - began < 3

@@ -1,8 +1,8 @@
 """Caption files as training sees them: the public door of the caption reader.
 
-    file ─► lines ─► cues ─► in order ─► each word once ─► reading form ─► apart, in time
-       file       repair     timing         rolling          cleaning         timing
-                 webvtt, cue_text                       annotations, capitals
+    file ─► lines ─► cues ─► one clock ─► one language ─► each word once ─► reading form ─► apart, in time
+       file      repair     joined, timing   bilingual     highlighting       cleaning          timing
+             webvtt, cue_text, payloads      placement       rolling    annotations, capitals   scripts
 
 `webvtt` and `cue_text` follow the W3C to the letter and repair nothing. Every repair is a stage of its
 own, and leaves a note. A cue that was found is kept, merged or dropped, so the counts of a file add up.
@@ -16,12 +16,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from recipe.captions.bilingual import keep_language
 from recipe.captions.cleaning import NO_SPEECH, clean_cues
 from recipe.captions.cues import Action, Cue, Note, Word
 from recipe.captions.file import decode_captions, open_captions
-from recipe.captions.repair import parse_subrip, read_blocks
+from recipe.captions.highlighting import undo_highlighting
+from recipe.captions.joined import check_clock, find_parts, join_parts
+from recipe.captions.payloads import check_payloads
+from recipe.captions.placement import SIGN, drop_signs
+from recipe.captions.repair import UNKNOWN_TAG, parse_subrip, read_blocks
 from recipe.captions.rolling import undo_rolling
-from recipe.captions.timing import settle_times, sort_cues
+from recipe.captions.scripts import check_script
+from recipe.captions.timing import settle_times, sort_cues, undo_lateness
 from recipe.captions.webvtt import format_webvtt, parse_webvtt
 from recipe.errors import CaptionError
 
@@ -33,10 +39,12 @@ __all__ = [
     "Word",
     "decode_captions",
     "format_webvtt",
+    "is_uncertain",
     "parse_subrip",
     "parse_webvtt",
     "read_captions",
     "read_language",
+    "takes_speech",
 ]
 
 
@@ -81,6 +89,16 @@ class Captions:
         )
 
 
+def takes_speech(note: Note) -> bool:
+    """Tell whether a cue was dropped that may have been spoken."""
+    return note.action is Action.DROPPED and note.reason not in {NO_SPEECH, SIGN}
+
+
+def is_uncertain(note: Note) -> bool:
+    """Tell whether a cue was kept whose words are uncertain; a tag that nobody knows says nothing of them."""
+    return note.action is Action.FLAGGED and note.start_ms is not None and note.reason != UNKNOWN_TAG
+
+
 def read_language(path: Path) -> str | None:
     """Return what the file's header says of its language (`Language: fr`); None if it says nothing."""
     try:
@@ -105,15 +123,22 @@ def read_captions(
         suppressed_symbols: Texts that the model can never produce.
 
     Raises:
-        CaptionError: if the file is empty, cannot be read, or is not captions at all.
+        CaptionError: if the file is empty, cannot be read, or is not captions at all; if its clock restarts,
+            if everything is said in two languages, or if its letters are not those of the wanted one.
     """
     file = open_captions(path)
-    cues, notes, num_found = read_blocks(
-        file.lines, file.first_line, is_subrip=file.source_format == "subrip"
-    )
+    lines, parts = find_parts(file.lines)
+    cues, notes, num_found = read_blocks(lines, file.first_line, is_subrip=file.source_format == "subrip")
     notes += file.notes
+    check_payloads(path.name, cues)
     stages: list[Callable[[list[Cue]], tuple[list[Cue], list[Note]]]] = [
+        partial(join_parts, parts=parts, duration_ms=duration_ms),
         sort_cues,
+        partial(undo_lateness, duration_ms=duration_ms),
+        partial(keep_language, name=path.name, language=language),
+        drop_signs,
+        partial(check_clock, name=path.name, parts=parts),
+        undo_highlighting,
         undo_rolling,
         partial(clean_cues, suppressed_symbols=suppressed_symbols),
         partial(settle_times, duration_ms=duration_ms),
@@ -121,5 +146,6 @@ def read_captions(
     for stage in stages:
         cues, stage_notes = stage(cues)
         notes += stage_notes
+    notes += check_script(cues, path.name, language)
     notes.sort(key=lambda note: note.line)
     return Captions(tuple(cues), tuple(notes), file.language, file.source_format, num_found)

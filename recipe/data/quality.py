@@ -5,12 +5,9 @@ Limits: reading speed after NVIDIA's recipes (3 to 21 characters a second), comp
 wrong has a fault, and is not used.
 """
 
-import unicodedata
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +17,7 @@ from recipe.audio.levels import quiet_fraction
 from recipe.captions.capitals import CAPITALS_FRACTION, capitals_fraction
 from recipe.captions.cues import Cue
 from recipe.captions.reader import Captions
+from recipe.captions.scripts import MIN_FOREIGN_FRACTION, foreign_fraction
 from recipe.captions.timing import OVERLAPS
 from recipe.data.report import RecordingReport
 from recipe.data.windows import Segment, text_of
@@ -158,42 +156,36 @@ def different_fraction(words: Sequence[str]) -> float:
     return len(set(words)) / len(words)
 
 
-def count_scripts(texts: Iterable[str]) -> dict[str, int]:
-    """Letters by script, most first: {"LATIN": 812, "GREEK": 3}."""
-    characters = Counter(character for text in texts for character in text if character.isalpha())
-    scripts: Counter[str] = Counter()
-    for character, number in characters.items():
-        scripts[_script_of(character)] += number
-    return dict(scripts.most_common())
-
-
-@lru_cache(maxsize=65_536)
-def _script_of(character: str) -> str:
-    """The first word of the character's Unicode name, which is its script's but for "CJK UNIFIED"."""
-    return unicodedata.name(character, "UNKNOWN").split()[0]
-
-
-def find_flags(captions: Captions, report: RecordingReport) -> list[str]:
+def find_flags(captions: Captions, report: RecordingReport, language: str | None = None) -> list[str]:
     """A few words for each thing that is odd, with its figure.
 
     Args:
         captions: The recording's.
         report: With its cues and its audio counted.
+        language: Code of the captions' language, if known.
     """
     if not captions.cues:
         return []
-    return [f"{name}: {value:.0%}" for name, value, limit in _measure(captions, report) if value > limit]
+    measures = _measure(captions, report, language)
+    return [f"{name}: {value:.0%}" for name, value, limit in measures if value > limit]
 
 
-def _measure(captions: Captions, report: RecordingReport) -> Iterator[tuple[str, float, float]]:
+def _measure(
+    captions: Captions, report: RecordingReport, language: str | None
+) -> Iterator[tuple[str, float, float]]:
     """Name, fraction and limit of each thing measured."""
     # A cue is merged on purpose (rolling captions), so it is no loss.
     num_lost = sum(number for reason, number in report.lost_cues.items() if not reason.startswith("merged"))
     yield "letters in capitals", capitals_fraction(cue.text for cue in captions.cues), CAPITALS_FRACTION
+    yield "letters of another script", _foreign_fraction(captions.cues, language), MIN_FOREIGN_FRACTION
     yield "tiny cues", _tiny_fraction(captions.cues), MAX_TINY_FRACTION
     yield "cues that overlapped", _num_overlaps(captions) / captions.num_cues_in, MAX_OVERLAP_FRACTION
     yield "cues lost", num_lost / max(1, report.num_cues), MAX_LOST_CUES_FRACTION
     yield "audio not used", 1 - report.kept_ms / max(1, report.audio_ms), MAX_LOST_AUDIO_FRACTION
+
+
+def _foreign_fraction(cues: Sequence[Cue], language: str | None) -> float:
+    return foreign_fraction((cue.text for cue in cues), language) if language else 0.0
 
 
 def _tiny_fraction(cues: Sequence[Cue]) -> float:

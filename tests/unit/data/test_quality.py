@@ -7,11 +7,11 @@ import pytest
 from voices import make_noise, make_voice
 
 from recipe.captions.reader import Captions, read_captions
+from recipe.captions.scripts import count_scripts
 from recipe.captions.timing import CANNOT_BE_ONE, ENDS_EARLIER, SAID_TOGETHER
 from recipe.data.quality import (
     chars_per_second,
     compression_ratio,
-    count_scripts,
     different_fraction,
     echoed_fraction,
     find_flags,

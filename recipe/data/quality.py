@@ -164,7 +164,7 @@ def find_flags(captions: Captions, report: RecordingReport, language: str | None
         report: With its cues and its audio counted.
         language: Code of the captions' language, if known.
     """
-    if not captions.cues:
+    if not captions.cues and not captions.lost_speech_ms:
         return []
     measures = _measure(captions, report, language)
     return [f"{name}: {value:.0%}" for name, value, limit in measures if value > limit]
@@ -189,9 +189,8 @@ def _foreign_fraction(cues: Sequence[Cue], language: str | None) -> float:
 
 
 def _tiny_fraction(cues: Sequence[Cue]) -> float:
-    return sum(cue.end_ms - cue.start_ms < TINY_MS or len(split_words(cue.text)) < 2 for cue in cues) / len(
-        cues
-    )
+    num_tiny = sum(cue.end_ms - cue.start_ms < TINY_MS or len(split_words(cue.text)) < 2 for cue in cues)
+    return num_tiny / max(1, len(cues))
 
 
 def _num_overlaps(captions: Captions) -> int:

@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 import regex  # type: ignore[import-untyped]  # the package ships no types
 
 from recipe.captions.cues import Action, Cue, Note, note_on
-from recipe.captions.scripts import count_scripts, describe_language, foreign_letters, unicode_scripts
+from recipe.captions.scripts import (
+    BESIDE_HAN,
+    count_scripts,
+    describe_language,
+    foreign_letters,
+    unicode_scripts,
+)
 from recipe.errors import CaptionError
 
 MIN_TWICE = 2
@@ -85,12 +91,16 @@ def keep_language(cues: Sequence[Cue], name: str, language: str | None) -> tuple
 
 def _list_tests(language: str) -> Iterator[Callable[[str], bool]]:
     """Yield tests of whether a row is in another language, the surest first; Han is of several."""
-    yield lambda row: 2 * len(foreign_letters(row, language)) > len(_LETTER.findall(row))
     scripts = unicode_scripts(language)
-    if {"Hira", "Hang"}.intersection(scripts):
+    is_shared = "Hani" in scripts and not BESIDE_HAN.intersection(scripts)
+    yield (
+        lambda row: (
+            2 * len(foreign_letters(row, language)) > len(_LETTER.findall(row))
+            or (is_shared and len(_KANA_OR_HANGUL.findall(row)) > 1)
+        )
+    )
+    if "Hani" in scripts and not is_shared:
         yield lambda row: len(_HAN.findall(row)) > 1 and not _KANA_OR_HANGUL.search(row)
-    elif "Hani" in scripts:
-        yield lambda row: len(_KANA_OR_HANGUL.findall(row)) > 1
 
 
 def _split_rows(cue: Cue, is_other: Callable[[str], bool]) -> _Rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -155,10 +156,10 @@ def check_clock(cues: Sequence[Cue], name: str, parts: Sequence[Part]) -> tuple[
         CaptionError: if the clock restarts within the file.
     """
     stretches = _split_where_times_fall(sorted(cues, key=attrgetter("line")))
-    num_overlaps = _count_overlaps(stretches)
+    num_shown, num_begun = _count_overlaps(stretches)
     for number, (earlier, later) in enumerate(pairwise(stretches), start=1):
-        is_covered = 2 * num_overlaps[number] > len(later)
         is_part = _part_index(later[0], parts) != _part_index(earlier[-1], parts)
+        is_covered = 2 * (num_shown if is_part else num_begun)[number] > len(later)
         if _begins_anew(earlier, later, parts) or (is_covered and (is_part or len(later) >= MIN_CUES)):
             raise CaptionError(
                 f"{name}: the clock restarts at line {later[0].line}: {later[0].start_ms} ms stands below "
@@ -178,33 +179,35 @@ def _split_where_times_fall(cues: Sequence[Cue]) -> list[list[Cue]]:
     return stretches
 
 
-def _count_overlaps(stretches: Sequence[Sequence[Cue]]) -> list[int]:
-    """Return how many cues of each stretch are shown at the time of another stretch's."""
-    overlapping: set[tuple[int, int]] = set()
+def _count_overlaps(stretches: Sequence[Sequence[Cue]]) -> tuple[list[int], list[int]]:
+    """Return how many cues of each stretch are shown with one of another, and how many not from its start on.
+
+    Rows and speakers of one time may stand in two stretches; they begin together.
+    """
+    shown, begun = set[tuple[int, int]](), set[tuple[int, int]]()
     numbered = (
         (cue, (number, i)) for number, stretch in enumerate(stretches) for i, cue in enumerate(stretch)
     )
     longest: tuple[Cue, tuple[int, int]] | None = None
     for cue, place in sorted(numbered, key=lambda item: item[0].start_ms):
-        if longest and place[0] != longest[1][0] and _crosses(longest[0], cue):
-            overlapping |= {place, longest[1]}
+        if longest and place[0] != longest[1][0] and cue.start_ms + TOUCHING_MS < longest[0].end_ms:
+            shown |= {place, longest[1]}
+            begun |= {place, longest[1]} if cue.start_ms > longest[0].start_ms + TOUCHING_MS else set()
         if longest is None or cue.end_ms > longest[0].end_ms:
             longest = cue, place
-    counts = [0] * len(stretches)
-    for number, _ in overlapping:
-        counts[number] += 1
-    return counts
+    return _count_by_stretch(shown, len(stretches)), _count_by_stretch(begun, len(stretches))
 
 
-def _crosses(earlier: Cue, later: Cue) -> bool:
-    """Tell whether a cue begins while another is shown; rows and speakers of one time begin with it."""
-    return earlier.start_ms + TOUCHING_MS < later.start_ms < earlier.end_ms - TOUCHING_MS
+def _count_by_stretch(places: Iterable[tuple[int, int]], num_stretches: int) -> list[int]:
+    counts = Counter(number for number, _ in places)
+    return [counts[number] for number in range(num_stretches)]
 
 
 def _begins_anew(earlier: Sequence[Cue], later: Sequence[Cue], parts: Sequence[Part]) -> bool:
     """Tell whether a later stretch is a part with a clock of its own, by its header or its first number."""
     part = _part_index(later[0], parts)
-    is_numbered_anew = _number(later[0]) in {0, 1} and _number(earlier[-1]) > 1 >= _number(earlier[0]) >= 0
+    first, last = _number(earlier[0]), _number(earlier[-1])
+    is_numbered_anew = first == _number(later[0]) in {0, 1} and last > first
     is_untold = part != _part_index(earlier[-1], parts) and parts[part].offset_ms is None
     return (
         later[0].start_ms < 0 or is_numbered_anew or (is_untold and later[0].start_ms < earlier[0].start_ms)

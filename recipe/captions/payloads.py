@@ -57,4 +57,5 @@ def _is_json(payload: str) -> bool:
         value = json.loads(payload)
     except (ValueError, RecursionError):
         return re.match(r'[\[{\s]*\{\s*"[^"\n]*"\s*:', payload) is not None
-    return isinstance(value, dict) or any(isinstance(item, dict) for item in value)
+    items = value if isinstance(value, list) else [value]
+    return any(item and isinstance(item, dict) for item in items)

@@ -29,8 +29,14 @@ MAX_FOREIGN_FRACTION = 0.5
 MIN_FOREIGN_FRACTION = 0.05
 """Names and terms of other languages are less; more is worth a look."""
 
-MIN_LETTERS = 20
+MIN_LETTERS = 12
 """Fewer prove nothing."""
+
+BESIDE_HAN = frozenset({"Hira", "Hang"})
+"""Scripts that stand beside Han in the languages that have both."""
+
+MIN_BESIDE_HAN = 0.1
+"""Letters of them for each one of Han; Japanese has some two, Korean hardly any Han."""
 
 # Writing systems that are several scripts of Unicode, or a variety of one.
 _UNICODE_SCRIPTS = {
@@ -39,7 +45,9 @@ _UNICODE_SCRIPTS = {
     "Jpan": ("Hani", "Hira", "Kana"),
     "Kore": ("Hang", "Hani"),
 }
-_NAMES = {"Cjk": "Han", "Unknown": "of no script"}
+_NAMES = {"CJK": "Han", "UNKNOWN": "of no script"}
+_HAN = regex.compile(r"\p{Script=Hani}")
+_BESIDE_HAN = regex.compile(r"[\p{Script=Hira}\p{Script=Kana}\p{Script=Hang}]")
 _LETTER = regex.compile(r"[\p{L}--\p{Script=Zyyy}--\p{Script=Zinh}]", regex.V1)
 
 
@@ -84,10 +92,17 @@ def foreign_letters(text: str, language: str) -> str:
 
 
 def foreign_fraction(texts: Iterable[str], language: str) -> float:
-    """Return the fraction of the letters that no script of the language has, in [0, 1]; 0 for no letters."""
+    """Return the fraction of the letters that no script of the language has, in [0, 1]; 0 for no letters.
+
+    Han is of several languages: without kana it is not Japanese, without Hangul not Korean.
+    """
     text = "".join(texts)
     num_letters = len(_LETTER.findall(text))
-    return len(foreign_letters(text, language)) / num_letters if num_letters else 0.0
+    num_foreign = len(foreign_letters(text, language))
+    num_han, num_beside = len(_HAN.findall(text)), len(_BESIDE_HAN.findall(text))
+    if BESIDE_HAN.intersection(unicode_scripts(language)) and num_beside < MIN_BESIDE_HAN * num_han:
+        num_foreign += num_han
+    return num_foreign / num_letters if num_letters else 0.0
 
 
 def check_script(cues: Sequence[Cue], name: str, language: str | None) -> list[Note]:
@@ -103,8 +118,9 @@ def check_script(cues: Sequence[Cue], name: str, language: str | None) -> list[N
     num_letters = len(_LETTER.findall("".join(texts)))
     if fraction <= MIN_FOREIGN_FRACTION:
         return []
-    found = next(iter(count_scripts(foreign_letters(text, language) for text in texts))).title()
-    found = f"{fraction:.0%} of the letters are {_NAMES.get(found, found)}"
+    scripts = count_scripts(foreign_letters(text, language) for text in texts)
+    most = next(iter(scripts), "Han without other letters")
+    found = f"{fraction:.0%} of the letters are {_NAMES.get(most, most.capitalize())}"
     if fraction <= MAX_FOREIGN_FRACTION or num_letters < MIN_LETTERS:
         return [Note(0, Action.FLAGGED, f"{found}, which {describe_language(language)} is not written in")]
     raise CaptionError(

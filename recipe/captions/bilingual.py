@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import regex  # type: ignore[import-untyped]  # the package ships no types
 
@@ -35,6 +36,12 @@ MIN_PAIRS = 3
 
 MANY_PAIRS = 12
 """Pairs of sentences that are no chance, whatever their words."""
+
+NUM_TELLING_GROUPS = 1_000
+"""Captions that tell whether a file says everything twice."""
+
+NUM_TELLING_CHARS = 24
+"""Characters that tell a row's script."""
 
 MIN_ALIKE_FRACTION = 0.8
 """Of the pairs are of two whole sentences, in a file that says everything twice."""
@@ -73,7 +80,8 @@ def keep_language(cues: Sequence[Cue], name: str, language: str | None) -> tuple
         CaptionError: if everything is said in two languages and nothing tells which is the wanted one.
     """
     kept, notes = list(cues), list[Note]()
-    for is_other in _list_tests(language) if language else ():
+    text = "".join(cue.text for cue in cues)
+    for is_other in _list_tests(language, text) if language else ():
         rows = [_split_rows(cue, is_other) for cue in cues]
         in_both = _find_in_both(rows)
         if sum(in_both) >= max(MIN_TWICE, MIN_TWICE_FRACTION * sum(bool(row.own) for row in rows)):
@@ -89,17 +97,20 @@ def keep_language(cues: Sequence[Cue], name: str, language: str | None) -> tuple
     return kept, notes
 
 
-def _list_tests(language: str) -> Iterator[Callable[[str], bool]]:
-    """Yield tests of whether a row is in another language, the surest first; Han is of several."""
-    scripts = unicode_scripts(language)
-    is_shared = "Hani" in scripts and not BESIDE_HAN.intersection(scripts)
-    yield (
-        lambda row: (
-            2 * len(foreign_letters(row, language)) > len(_LETTER.findall(row))
-            or (is_shared and len(_KANA_OR_HANGUL.findall(row)) > 1)
+def _list_tests(language: str, text: str) -> Iterator[Callable[[str], bool]]:
+    """Yield tests of whether a row is in another language, the surest first, that rows of the text may pass.
+
+    Han is of several languages: a Chinese row has neither kana nor Hangul, others have it alone.
+    """
+    if foreign_letters(text, language):
+        is_shared = not BESIDE_HAN.intersection(unicode_scripts(language))
+        yield (
+            lambda row: (
+                2 * len(foreign_letters(row, language)) > len(_LETTER.findall(row))
+                or (is_shared and len(_KANA_OR_HANGUL.findall(row)) > 1)
+            )
         )
-    )
-    if "Hani" in scripts and not is_shared:
+    if BESIDE_HAN.intersection(unicode_scripts(language)) and _HAN.search(text):
         yield lambda row: len(_HAN.findall(row)) > 1 and not _KANA_OR_HANGUL.search(row)
 
 
@@ -145,7 +156,7 @@ def _take_off(rows: Sequence[_Rows], in_both: Sequence[bool], notes: list[Note])
 def _says_all_twice(cues: Sequence[Cue]) -> bool:
     """Tell whether nearly all captions are pairs in different scripts, or of sentences with other words."""
     pairs, num_groups = list[tuple[str, str]](), 0
-    for rows in _group_rows(cues):
+    for rows in islice(_group_rows(cues), NUM_TELLING_GROUPS):
         num_groups += 1
         half, is_odd = divmod(len(rows), 2)
         if not is_odd and not any(map(_TURN.match, rows)):
@@ -169,8 +180,8 @@ def _describe_form(text: str) -> tuple[bool, str]:
 
 
 def _main_script(text: str) -> str:
-    """Return the script of most letters; Chinese, Japanese and Korean share theirs."""
-    script = next(iter(count_scripts([text])), "")
+    """Return the script of most letters at the text's start; Chinese, Japanese and Korean share theirs."""
+    script = next(iter(count_scripts([text[:NUM_TELLING_CHARS]])), "")
     return "CJK" if script in {"HIRAGANA", "KATAKANA", "HANGUL"} else script
 
 

@@ -43,8 +43,9 @@ def drop_signs(cues: Sequence[Cue]) -> tuple[list[Cue], list[Note]]:
     candidates = {index for index, cue in enumerate(cues) if _is_elsewhere(cue)}
     if 2 * len(candidates) >= len(cues):
         candidates = set()
-    if not is_all_capitals(cues):
-        candidates |= {index for index, cue in enumerate(cues) if _is_in_capitals(cue.text)}
+    in_capitals = {index for index, cue in enumerate(cues) if _is_in_capitals(cue.text)}
+    if in_capitals and not is_all_capitals(cues):
+        candidates |= in_capitals
     signs = _find_overlapping(cues, candidates)
     notes = [note_on(cues[index], Action.DROPPED, SIGN) for index in sorted(signs)]
     return [cue for index, cue in enumerate(cues) if index not in signs], notes

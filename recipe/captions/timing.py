@@ -56,6 +56,8 @@ def sort_cues(cues: Sequence[Cue]) -> tuple[list[Cue], list[Note]]:
 
 def _order_rows(cues: list[Cue]) -> list[Cue]:
     """Return cues of the same start, those of the same end too as rows from the top to the bottom."""
+    if len(cues) == 1:
+        return cues
     ends: dict[int, list[Cue]] = {}
     for cue in cues:
         ends.setdefault(cue.end_ms, []).append(cue)

@@ -22,6 +22,7 @@ from recipe.captions.cues import Action, Cue, Note, Word
 from recipe.captions.file import decode_captions, open_captions
 from recipe.captions.highlighting import undo_highlighting
 from recipe.captions.joined import check_clock, find_parts, join_parts
+from recipe.captions.mojibake import mend_mojibake
 from recipe.captions.payloads import check_payloads
 from recipe.captions.placement import SIGN, drop_signs
 from recipe.captions.repair import UNKNOWN_TAG, parse_subrip, read_blocks
@@ -135,6 +136,7 @@ def read_captions(
         partial(join_parts, parts=parts, duration_ms=duration_ms),
         sort_cues,
         partial(undo_lateness, duration_ms=duration_ms),
+        mend_mojibake,
         partial(keep_language, name=path.name, language=language),
         drop_signs,
         partial(check_clock, name=path.name, parts=parts),

@@ -28,9 +28,13 @@ MAX_COMPRESSION_RATIO = 2.4
 MAX_REPEATED_FRACTION = 0.25
 """Fraction of three-word sequences that stood before in the window; ordinary text has under 0.15."""
 
-MAX_ECHOED_FRACTION = 0.3
-"""Fraction of the words that only repeat what was said just before. Text with each line twice has 0.5, a loop
-more, and no text that people speak comes near it, not even menus and lists."""
+MAX_ECHOED_FRACTION = 0.45
+"""Fraction of the words that only repeat what was said just before. Text with each line twice has 0.5; a
+refrain may have 0.4."""
+
+MAX_LOOPED_FRACTION = 0.3
+"""Fraction of the words that repeat what was said twice just before. A loop has more, and no text that people
+speak comes near it, not even menus and lists."""
 
 MAX_ECHO_WORDS = 40
 """Longest stretch whose immediate repetition is looked for."""
@@ -101,7 +105,7 @@ def measure_window(segments: Sequence[Segment], samples: npt.NDArray[np.int16]) 
         compression_ratio=compression,
         flags=tuple(name for name, severity in severities.items() if severity > 1),
         severity=max(severities.values()),
-        fault="each thing is said twice or more" if echoed_fraction(words) > MAX_ECHOED_FRACTION else "",
+        fault="each thing is said twice or more" if _is_said_again(words) else "",
     )
 
 
@@ -132,15 +136,28 @@ def repeated_fraction(words: Sequence[str]) -> float:
     return 1 - len(set(triples)) / len(triples) if len(words) >= MIN_WORDS else 0.0
 
 
-def echoed_fraction(words: Sequence[str]) -> float:
-    """Fraction of the words that repeat the stretch right before them, in [0, 1); 0 for few words."""
+def _is_said_again(words: Sequence[str]) -> bool:
+    """Tell whether each thing is said twice, or much of it three times and more."""
+    return (
+        echoed_fraction(words) > MAX_ECHOED_FRACTION
+        or echoed_fraction(words, num_before=2) > MAX_LOOPED_FRACTION
+    )
+
+
+def echoed_fraction(words: Sequence[str], num_before: int = 1) -> float:
+    """Fraction of the words that repeat the stretch right before them, in [0, 1); 0 for few words.
+
+    Args:
+        words: Of a text.
+        num_before: How often the stretch must stand before them, one after the other.
+    """
     num_words = len(words)
     is_echo = bytearray(num_words)
     for period in range(1, min(num_words // 2, MAX_ECHO_WORDS) + 1):
         num_same = 0
         for index in range(period, num_words):
             num_same = num_same + 1 if words[index] == words[index - period] else 0
-            if num_same >= period:
+            if num_same >= num_before * period:
                 is_echo[index - period + 1 : index + 1] = b"\1" * period
     return sum(is_echo) / num_words if num_words >= MIN_WORDS else 0.0
 

@@ -58,6 +58,11 @@ class CaptionFile(NamedTuple):
     encoding: str
     notes: list[Note]
 
+    @property
+    def has_blocks(self) -> bool:
+        """Whether its cues stand one below the other as they are said; others have rows and layers."""
+        return self.source_format in {"webvtt", "subrip"}
+
 
 @contextmanager
 def name_file(path: Path) -> Iterator[None]:

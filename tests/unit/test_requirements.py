@@ -6,8 +6,8 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-IMPORTED_BY_OTHERS = {"language-data", "tensorboard"}
-"""Distributions that torch and langcodes import for us."""
+IMPORTED_BY_OTHERS = {"tensorboard"}
+"""Distributions that torch imports for us."""
 
 
 def normalise(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from recipe.captions.reader import decode_captions
+from recipe.captions.encodings import detect_unicode
 from recipe.captions.repair import find_timing_line
 from recipe.captions.rolling import FILLER_MS
 from recipe.captions.webvtt import ARROW, parse_timings, split_lines
@@ -21,6 +21,12 @@ MIN_SHARE = 0.25
 
 _INLINE_TIME = re.compile(r"<(?:\d+:)?\d\d:\d\d[.,]\d{3}>")
 
+_CONFIDENCE = re.compile(
+    r'"(?:acAsrConf|avg_logprob|no_speech_prob|word_segments|probability)"\s*:|"transcription"\s*:\s*\['
+    r"|<s\b[^>]*\bac="
+)
+"""What recognisers write into JSON and XML beside the words."""
+
 
 def is_machine_made(path: Path) -> bool:
     """Tell whether captions are timed word by word, or roll with fillers, as only recognisers write them.
@@ -29,9 +35,13 @@ def is_machine_made(path: Path) -> bool:
     """
     try:
         with path.open("rb") as file:
-            lines = split_lines(decode_captions(file.read(MAX_BYTES)))
+            data = file.read(MAX_BYTES)
     except OSError:
         return False
+    text = data.decode(detect_unicode(data) or "latin-1", errors="replace")
+    if _CONFIDENCE.search(text):
+        return True
+    lines = split_lines(text)
     if find_timing_line(lines) is None:
         return False
     num_cues = sum(ARROW in line for line in lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -32,6 +32,7 @@ class Cue:
         speaker: Name from `<v Name>` or a speaker mark; empty when unknown.
         words: Timed runs, when the payload has inline timestamps; else empty.
         line: Line of the timing line in the file, from 1; where it stood is no part of what a cue is.
+        settings: WebVTT's cue settings (`line:0 align:start`): where it is shown; no part of it either.
     """
 
     identifier: str
@@ -42,6 +43,7 @@ class Cue:
     speaker: str = ""
     words: tuple[Word, ...] = ()
     line: int = field(default=0, compare=False)
+    settings: str = field(default="", compare=False)
 
 
 class Action(StrEnum):
@@ -77,6 +79,12 @@ class Note:
 def note_on(cue: Cue, action: Action, reason: str) -> Note:
     """Return a note about a cue."""
     return Note(cue.line, action, reason, shorten(cue.text), cue.start_ms, cue.end_ms)
+
+
+def shift_cue(cue: Cue, by_ms: int) -> Cue:
+    """Return the cue later by `by_ms` milliseconds, its words too."""
+    words = tuple(replace(word, start_ms=word.start_ms + by_ms) for word in cue.words)
+    return replace(cue, start_ms=cue.start_ms + by_ms, end_ms=cue.end_ms + by_ms, words=words)
 
 
 def shorten(text: str, max_chars: int = 60) -> str:

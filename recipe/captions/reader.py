@@ -1,8 +1,8 @@
 """Caption files as training sees them: the public door of the caption reader.
 
-    file ─► lines ─► cues ─► in order ─► each word once ─► reading form ─► apart, in time
-       file       repair     timing         rolling          cleaning         timing
-                 webvtt, cue_text                       annotations, capitals
+    file ─► lines ─► cues ─► one clock ─► one language ─► each word once ─► reading form ─► apart, in time
+       file      repair     joined, timing   bilingual     highlighting       cleaning          timing
+             webvtt, cue_text, payloads      placement       rolling    annotations, capitals   scripts
 
 `webvtt` and `cue_text` follow the W3C to the letter and repair nothing. Every repair is a stage of its
 own, and leaves a note. A cue that was found is kept, merged or dropped, so the counts of a file add up.
@@ -14,16 +14,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
+from recipe.captions.bilingual import keep_language
 from recipe.captions.cleaning import NO_SPEECH, clean_cues
 from recipe.captions.cues import Action, Cue, Note, Word
-from recipe.captions.file import decode_captions, open_captions
-from recipe.captions.repair import parse_subrip, read_blocks
+from recipe.captions.encodings import decode_captions
+from recipe.captions.file import CaptionFile, name_file, open_captions, read_declared_language
+from recipe.captions.formats import read_format
+from recipe.captions.highlighting import undo_highlighting
+from recipe.captions.joined import Part, check_clock, find_parts, join_parts
+from recipe.captions.mojibake import mend_mojibake
+from recipe.captions.payloads import check_payloads
+from recipe.captions.placement import SIGN, drop_signs
+from recipe.captions.repair import UNKNOWN_TAG, Reading, parse_subrip, read_blocks
 from recipe.captions.rolling import undo_rolling
-from recipe.captions.timing import settle_times, sort_cues
+from recipe.captions.scripts import check_script
+from recipe.captions.timing import settle_times, sort_cues, undo_lateness
 from recipe.captions.webvtt import format_webvtt, parse_webvtt
-from recipe.errors import CaptionError
 
 __all__ = [
     "Action",
@@ -33,10 +40,12 @@ __all__ = [
     "Word",
     "decode_captions",
     "format_webvtt",
+    "is_uncertain",
     "parse_subrip",
     "parse_webvtt",
     "read_captions",
     "read_language",
+    "takes_speech",
 ]
 
 
@@ -49,18 +58,21 @@ class Captions:
     Attributes:
         cues: In order, apart, each with text and with an end after its start.
         notes: Each change, loss and flag, in order of the file's lines.
-        language: As the file's header says (`Language: en`), if it does.
-        source_format: What the file is written in; empty where there is no file.
+        language: As the file says (`Language: en`), if it does.
+        source_format: What the file is written in: "webvtt", "subrip" or a name in `formats.FORMATS`; empty
+            where there is no file.
         num_cues_in: Cues that the file holds.
         breaks_ms: What no window may span, as (start, end): speech that no cue has, a change of voice.
+        encoding: Of the file, by Python's name.
     """
 
     cues: tuple[Cue, ...]
     notes: tuple[Note, ...]
     language: str | None
-    source_format: Literal["webvtt", "subrip", ""]
+    source_format: str
     num_cues_in: int
     breaks_ms: tuple[tuple[int, int], ...] = ()
+    encoding: str = "utf-8"
 
     @property
     def num_merged(self) -> int:
@@ -83,12 +95,19 @@ class Captions:
         )
 
 
+def takes_speech(note: Note) -> bool:
+    """Tell whether a cue was dropped that may have been spoken."""
+    return note.action is Action.DROPPED and note.reason not in {NO_SPEECH, SIGN}
+
+
+def is_uncertain(note: Note) -> bool:
+    """Tell whether a cue was kept whose words are uncertain; a tag that nobody knows says nothing of them."""
+    return note.action is Action.FLAGGED and note.start_ms is not None and note.reason != UNKNOWN_TAG
+
+
 def read_language(path: Path) -> str | None:
-    """Return what the file's header says of its language (`Language: fr`); None if it says nothing."""
-    try:
-        return open_captions(path).language
-    except CaptionError:
-        return None
+    """Return what the file says of its language (`Language: fr`); None if it says nothing."""
+    return read_declared_language(path)
 
 
 def read_captions(
@@ -98,7 +117,7 @@ def read_captions(
     duration_ms: int | None = None,
     suppressed_symbols: frozenset[str] = frozenset(),
 ) -> Captions:
-    """Return the captions of a WebVTT or SubRip file; none when it is valid but has no cues.
+    """Return the captions of a file in any format; none when it is valid but has no cues.
 
     Args:
         path: The file.
@@ -107,15 +126,23 @@ def read_captions(
         suppressed_symbols: Texts that the model can never produce.
 
     Raises:
-        CaptionError: if the file is empty, cannot be read, or is not captions at all.
+        CaptionError: if the file is empty, cannot be read, or is not captions at all; if its clock restarts,
+            if everything is said in two languages, or if its letters are not those of the wanted one.
     """
-    file = open_captions(path)
-    cues, notes, num_found = read_blocks(
-        file.lines, file.first_line, is_subrip=file.source_format == "subrip"
-    )
-    notes += file.notes
+    with name_file(path):
+        file, parts = _find_parts(open_captions(path, language))
+        cues, notes, num_found = _read_cues(file)
+    notes = [*notes, *file.notes]
+    check_payloads(path.name, cues)
     stages: list[Callable[[list[Cue]], tuple[list[Cue], list[Note]]]] = [
+        partial(join_parts, parts=parts, duration_ms=duration_ms),
         sort_cues,
+        partial(undo_lateness, duration_ms=duration_ms),
+        mend_mojibake,
+        partial(keep_language, name=path.name, language=language),
+        drop_signs,
+        *[partial(check_clock, name=path.name, parts=parts)] * file.has_blocks,
+        undo_highlighting,
         undo_rolling,
         partial(clean_cues, suppressed_symbols=suppressed_symbols),
         partial(settle_times, duration_ms=duration_ms),
@@ -123,5 +150,22 @@ def read_captions(
     for stage in stages:
         cues, stage_notes = stage(cues)
         notes += stage_notes
+    notes += check_script(cues, path.name, language)
     notes.sort(key=lambda note: note.line)
-    return Captions(tuple(cues), tuple(notes), file.language, file.source_format, num_found)
+    return Captions(
+        tuple(cues), tuple(notes), file.language, file.source_format, num_found, encoding=file.encoding
+    )
+
+
+def _find_parts(file: CaptionFile) -> tuple[CaptionFile, list[Part]]:
+    """Return the file without the headers inside it, and the parts that they begin."""
+    if not file.has_blocks:
+        return file, [Part(1)]
+    lines, parts = find_parts(file.lines)
+    return file._replace(lines=lines), parts
+
+
+def _read_cues(file: CaptionFile) -> Reading:
+    if file.has_blocks:
+        return read_blocks(file.lines, file.first_line, is_subrip=file.source_format == "subrip")
+    return read_format(file.source_format, "\n".join(file.lines))

@@ -42,6 +42,7 @@ _UNKNOWN_TAG = re.compile(
     re.IGNORECASE,
 )
 _LITERAL_LESS_THAN = re.compile(r"<(?![^<>]*>)|<(?!/?[A-Za-z]|[/.]|>|[0-9:]+\.[0-9]+>)")
+UNKNOWN_TAG = "a tag that nobody knows was left out"
 _NESTING_TOLERANCE_MS = 1000
 
 
@@ -82,7 +83,7 @@ def read_blocks(lines: list[str], position: int, *, is_subrip: bool) -> Reading:
             notes.append(Note(block.line, Action.DROPPED, "its timing line cannot be read", excerpt))
             continue
         if _UNKNOWN_TAG.search(block.payload):
-            notes.append(note_on(cue, Action.FLAGGED, "a tag that nobody knows was left out"))
+            notes.append(note_on(cue, Action.FLAGGED, UNKNOWN_TAG))
         cues.extend(_split_nested(cue, notes))
     num_dropped = sum(note.action is Action.DROPPED for note in notes)
     return Reading(cues, notes, len(cues) + num_dropped)

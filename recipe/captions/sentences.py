@@ -1,4 +1,4 @@
-"""Sentences that a table gives one by one: the reader's stages for text and times, without those for files."""
+"""Sentences that a table gives one by one: the reader's stages for text and times, not those for files."""
 
 from __future__ import annotations
 

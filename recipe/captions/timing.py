@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from operator import attrgetter
 
-from recipe.captions.cues import Action, Cue, Note, note_on
+from recipe.captions.cues import Action, Cue, Note, note_on, shift_cue
+from recipe.captions.placement import row_of
 
 MAX_CHARS_PER_SECOND = 25
 """Nobody speaks faster for long."""
@@ -24,29 +25,69 @@ SMALL_OVERLAP_MS = 250
 MAX_MERGED_MS = 30_000
 """Cues that overlap are merged up to the length of a window."""
 
+HOUR_MS = 3_600_000
+
+REPEATED = "the file has it twice"
 ENDS_EARLIER = "it overlapped the next cue and now ends before it"
 SAID_TOGETHER = "it is spoken at the same time as the cue before it"
-CANNOT_BE_ONE = "it overlaps the cue before it, and they cannot be one"
-OVERLAPS = frozenset({ENDS_EARLIER, SAID_TOGETHER, CANNOT_BE_ONE})
+CANNOT_BE_ONE = "it overlaps the cue before it, or the one after it, and they cannot be one"
+SPANS_OTHERS = "it is longer than 30 s, and others are spoken meanwhile"
+OVERLAPS = frozenset({ENDS_EARLIER, SAID_TOGETHER, CANNOT_BE_ONE, SPANS_OTHERS})
 """Reasons of the notes on cues that overlapped another one."""
 
 _what_and_when = attrgetter("start_ms", "end_ms", "payload")
 
 
 def sort_cues(cues: Sequence[Cue]) -> tuple[list[Cue], list[Note]]:
-    """Return the cues in order of their start, and without exact repeats."""
+    """Return the cues in order of their start, rows shown together from the top, each cue once."""
     notes = [
         note_on(cue, Action.REPAIRED, "it starts before the cue above it, so the cues were sorted")
         for previous, cue in pairwise(cues)
         if cue.start_ms < previous.start_ms
     ]
     kept: list[Cue] = []
-    for cue in sorted(cues, key=attrgetter("start_ms")):
-        if kept and _what_and_when(cue) == _what_and_when(kept[-1]):
-            notes.append(note_on(cue, Action.MERGED, "the file has it twice"))
-        else:
-            kept.append(cue)
+    for _, group in groupby(sorted(cues, key=attrgetter("start_ms")), key=attrgetter("start_ms")):
+        once: dict[tuple[int, int, str], Cue] = {}
+        repeats = [cue for cue in group if once.setdefault(_what_and_when(cue), cue) is not cue]
+        notes += (note_on(cue, Action.MERGED, REPEATED) for cue in repeats)
+        kept += _order_rows(list(once.values()))
     return kept, notes
+
+
+def _order_rows(cues: list[Cue]) -> list[Cue]:
+    """Return cues of the same start, those of the same end too as rows from the top to the bottom."""
+    if len(cues) == 1:
+        return cues
+    ends: dict[int, list[Cue]] = {}
+    for cue in cues:
+        ends.setdefault(cue.end_ms, []).append(cue)
+    rows = {end_ms: iter(sorted(group, key=row_of)) for end_ms, group in ends.items()}
+    return [next(rows[cue.end_ms]) for cue in cues]
+
+
+def undo_lateness(cues: Sequence[Cue], duration_ms: int | None) -> tuple[list[Cue], list[Note]]:
+    """Return the cues hours earlier if only that has them all inside the audio.
+
+    Broadcasters' clocks start at one or ten o'clock.
+
+    Args:
+        cues: Of the file.
+        duration_ms: Length of the recording's audio, if known.
+    """
+    starts = [cue.start_ms for cue in cues if cue.text.strip()]
+    if duration_ms is None or not starts or min(starts) < duration_ms:
+        return list(cues), []
+    num_hours = min(starts) // HOUR_MS
+    last_ms = max(starts) - num_hours * HOUR_MS
+    if num_hours and last_ms < duration_ms <= last_ms + HOUR_MS:
+        reason = f"all times were {num_hours} h late, past the end of the audio, and were moved"
+        moved = [shift_cue(cue, -num_hours * HOUR_MS) for cue in cues]
+        return moved, [Note(0, Action.REPAIRED, reason)]
+    reason = (
+        f"all cues start at {min(starts)} ms or later, and the audio ends at {duration_ms} ms: are their "
+        "times late, or is it another recording?"
+    )
+    return list(cues), [Note(0, Action.FLAGGED, reason)]
 
 
 def settle_times(cues: Iterable[Cue], duration_ms: int | None) -> tuple[list[Cue], list[Note]]:
@@ -66,7 +107,8 @@ def settle_times(cues: Iterable[Cue], duration_ms: int | None) -> tuple[list[Cue
             possible.append(_start_with_words(cue, notes))
     if duration_ms is not None:
         possible = _end_with_audio(possible, duration_ms, notes)
-    return _set_apart(sorted(possible, key=attrgetter("start_ms")), notes), notes
+    possible = _drop_spanning(sorted(possible, key=attrgetter("start_ms")), notes)
+    return _set_apart(possible, notes), notes
 
 
 def _find_fault(cue: Cue) -> str | None:
@@ -102,9 +144,27 @@ def _end_with_audio(cues: Sequence[Cue], duration_ms: int, notes: list[Note]) ->
         else:
             notes.append(note_on(cue, Action.DROPPED, "it is past the end of the audio"))
     last_ms = max((cue.end_ms for cue in cues), default=0)
-    if len(cues) - len(kept) > len(cues) // 2 and last_ms > 2 * duration_ms:
+    if kept and len(cues) - len(kept) > len(cues) // 2 and last_ms > 2 * duration_ms:
         reason = f"the cues end at {last_ms} ms, the audio at {duration_ms} ms: is it another recording?"
         notes.append(Note(0, Action.FLAGGED, reason))
+    return kept
+
+
+def _drop_spanning(cues: Sequence[Cue], notes: list[Note]) -> list[Cue]:
+    """Return the cues without those of more than a window's length that are shown through several others."""
+    kept: list[Cue] = []
+    for index, cue in enumerate(cues):
+        others = cues[index + 1 : index + 3]
+        is_long = cue.end_ms - cue.start_ms > MAX_MERGED_MS and not cue.words
+        if (
+            is_long
+            and len(others) == 2
+            and others[1].start_ms < cue.end_ms
+            and not _can_end_early(cue, others[0])
+        ):
+            notes.append(note_on(cue, Action.DROPPED, SPANS_OTHERS))
+        else:
+            kept.append(cue)
     return kept
 
 
@@ -113,23 +173,28 @@ def _set_apart(cues: Iterable[Cue], notes: list[Note]) -> list[Cue]:
 
     Most overlaps are captions left standing while the next is spoken: the earlier one ends where the later
     starts, provided that it can be said in that time. Else two people talk at once; both texts are spoken in
-    the time of both cues, so they become one. Cues that cannot be one (over 30 s, or too much text) lose the
-    later one.
+    the time of both cues, so they become one. Of cues that cannot be one (too much text) neither is kept, nor
+    another one of their time: the audio holds both. One of over 30 s cannot be trained on anyway.
     """
     kept: list[Cue] = []
+    lost_until_ms = 0
     for cue in cues:
-        if not kept or kept[-1].end_ms <= cue.start_ms:
+        if lost_until_ms - cue.start_ms > SMALL_OVERLAP_MS:
+            notes.append(note_on(cue, Action.DROPPED, CANNOT_BE_ONE))
+        elif not kept or kept[-1].end_ms <= cue.start_ms:
             kept.append(cue)
-            continue
-        previous = kept[-1]
-        if _can_end_early(previous, cue):
-            notes.append(note_on(previous, Action.REPAIRED, ENDS_EARLIER))
-            kept[-1:] = [_end_at(previous, cue.start_ms), cue]
-        elif _can_merge(previous, cue):
+        elif _can_end_early(kept[-1], cue):
+            notes.append(note_on(kept[-1], Action.REPAIRED, ENDS_EARLIER))
+            kept[-1:] = [_end_at(kept[-1], cue.start_ms), cue]
+        elif _can_merge(kept[-1], cue):
             notes.append(note_on(cue, Action.MERGED, SAID_TOGETHER))
-            kept[-1] = _merge(previous, cue)
+            kept[-1] = _merge(kept[-1], cue)
         else:
             notes.append(note_on(cue, Action.DROPPED, CANNOT_BE_ONE))
+            if kept[-1].end_ms - kept[-1].start_ms <= MAX_MERGED_MS:
+                previous = kept.pop()
+                notes.append(note_on(previous, Action.DROPPED, CANNOT_BE_ONE))
+                lost_until_ms = max(previous.end_ms, cue.end_ms)
     return kept
 
 

@@ -100,7 +100,8 @@ def to_cue(block: Block, read_payload: Callable[[str, int], CueText] = read_cue_
         return None
     start_ms, end_ms = timings
     text, speaker, words = read_payload(block.payload, start_ms)
-    return Cue(block.identifier, start_ms, end_ms, block.payload, text, speaker, words, block.line)
+    settings = "".join((block.timing_line or "").partition(ARROW)[2].split(maxsplit=1)[1:])
+    return Cue(block.identifier, start_ms, end_ms, block.payload, text, speaker, words, block.line, settings)
 
 
 def parse_timings(line: str) -> tuple[int, int] | None:

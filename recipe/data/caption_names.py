@@ -14,8 +14,8 @@ from typing import Any
 
 import langcodes
 import regex  # type: ignore[import-untyped]  # the package ships no types
-from language_data.names import get_trie_value, load_trie, normalize_name  # type: ignore[import-untyped]
-from language_data.util import data_filename  # type: ignore[import-untyped]
+from language_data.names import get_trie_value, load_trie, normalize_name
+from language_data.util import data_filename
 
 from recipe.data.manifest import AUDIO_EXTENSIONS
 

@@ -3,16 +3,17 @@
 import os
 import stat
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from recipe.captions.formats import CAPTION_EXTENSIONS, is_transcript
 from recipe.data.video_info import INFO_SUFFIX
 from recipe.errors import DataError
 from recipe.run.files import parse_state
 
-TRANSCRIPT_EXTENSIONS = frozenset({".vtt", ".srt"})
+TRANSCRIPT_EXTENSIONS = CAPTION_EXTENSIONS
 AUDIO_EXTENSIONS = frozenset(
     [".aac", ".aif", ".aiff", ".avi", ".flac", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2"]
     + [".mp3", ".mp4", ".mpga", ".oga", ".ogg", ".opus", ".wav", ".weba", ".webm", ".wma"]
@@ -132,7 +133,7 @@ class Listing:
 
 
 def list_folder(folder: Path, max_files: int = MAX_FILES) -> Listing:
-    """What a folder and the folders in it hold, by name; nothing is opened.
+    """What a folder and the folders in it hold, by name; only `.json` that may be a transcript is opened.
 
     Hidden files and folders are passed over, and those that systems and download tools keep for themselves.
 
@@ -144,8 +145,10 @@ def list_folder(folder: Path, max_files: int = MAX_FILES) -> Listing:
             f"The data folder {folder} does not exist; give a folder of audio files and captions."
         )
     entries, ignored = [], []
-    for name in sorted(_walk(folder, max_files)):
-        file_type = _type_of(name)
+    names = sorted(_walk(folder, max_files))
+    audio_stems = {PurePosixPath(name).stem for name in names if _type_of(name) == "audio"}
+    for name in names:
+        file_type = _type_of(name) or _type_of_json(folder / name, audio_stems)
         if file_type and not _is_text(name):
             raise DataError(f"The name of the file {name!a} in {folder} is not UTF-8; rename it.")
         if file_type:
@@ -196,6 +199,13 @@ def _type_of(name: str) -> FileType | None:
         return "audio"
     is_beside = extension in TRANSCRIPT_EXTENSIONS | TEXT_EXTENSIONS or name.lower().endswith(INFO_SUFFIX)
     return "transcript" if is_beside else None
+
+
+def _type_of_json(path: Path, audio_stems: Collection[str]) -> FileType | None:
+    """What a `.json` file is: captions if it is a transcript that has the name of audio, else anything."""
+    stems = {path.stem, PurePosixPath(path.stem).stem}  # with or without a language tag
+    is_named = path.suffix.lower() == ".json" and not stems.isdisjoint(audio_stems)
+    return "transcript" if is_named and is_transcript(path) else None
 
 
 def _walk(folder: Path, max_files: int) -> Iterator[str]:

@@ -5,12 +5,9 @@ Limits: reading speed after NVIDIA's recipes (3 to 21 characters a second), comp
 wrong has a fault, and is not used.
 """
 
-import unicodedata
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +17,7 @@ from recipe.audio.levels import quiet_fraction
 from recipe.captions.capitals import CAPITALS_FRACTION, capitals_fraction
 from recipe.captions.cues import Cue
 from recipe.captions.reader import Captions
+from recipe.captions.scripts import MIN_FOREIGN_FRACTION, foreign_fraction
 from recipe.captions.timing import OVERLAPS
 from recipe.data.report import RecordingReport
 from recipe.data.windows import Segment, text_of
@@ -30,9 +28,13 @@ MAX_COMPRESSION_RATIO = 2.4
 MAX_REPEATED_FRACTION = 0.25
 """Fraction of three-word sequences that stood before in the window; ordinary text has under 0.15."""
 
-MAX_ECHOED_FRACTION = 0.3
-"""Fraction of the words that only repeat what was said just before. Text with each line twice has 0.5, a loop
-more, and no text that people speak comes near it, not even menus and lists."""
+MAX_ECHOED_FRACTION = 0.45
+"""Fraction of the words that only repeat what was said just before. Text with each line twice has 0.5; a
+refrain may have 0.4."""
+
+MAX_LOOPED_FRACTION = 0.3
+"""Fraction of the words that repeat what was said twice just before. A loop has more, and no text that people
+speak comes near it, not even menus and lists."""
 
 MAX_ECHO_WORDS = 40
 """Longest stretch whose immediate repetition is looked for."""
@@ -103,7 +105,7 @@ def measure_window(segments: Sequence[Segment], samples: npt.NDArray[np.int16]) 
         compression_ratio=compression,
         flags=tuple(name for name, severity in severities.items() if severity > 1),
         severity=max(severities.values()),
-        fault="each thing is said twice or more" if echoed_fraction(words) > MAX_ECHOED_FRACTION else "",
+        fault="each thing is said twice or more" if _is_said_again(words) else "",
     )
 
 
@@ -134,15 +136,28 @@ def repeated_fraction(words: Sequence[str]) -> float:
     return 1 - len(set(triples)) / len(triples) if len(words) >= MIN_WORDS else 0.0
 
 
-def echoed_fraction(words: Sequence[str]) -> float:
-    """Fraction of the words that repeat the stretch right before them, in [0, 1); 0 for few words."""
+def _is_said_again(words: Sequence[str]) -> bool:
+    """Tell whether each thing is said twice, or much of it three times and more."""
+    return (
+        echoed_fraction(words) > MAX_ECHOED_FRACTION
+        or echoed_fraction(words, num_before=2) > MAX_LOOPED_FRACTION
+    )
+
+
+def echoed_fraction(words: Sequence[str], num_before: int = 1) -> float:
+    """Fraction of the words that repeat the stretch right before them, in [0, 1); 0 for few words.
+
+    Args:
+        words: Of a text.
+        num_before: How often the stretch must stand before them, one after the other.
+    """
     num_words = len(words)
     is_echo = bytearray(num_words)
     for period in range(1, min(num_words // 2, MAX_ECHO_WORDS) + 1):
         num_same = 0
         for index in range(period, num_words):
             num_same = num_same + 1 if words[index] == words[index - period] else 0
-            if num_same >= period:
+            if num_same >= num_before * period:
                 is_echo[index - period + 1 : index + 1] = b"\1" * period
     return sum(is_echo) / num_words if num_words >= MIN_WORDS else 0.0
 
@@ -158,48 +173,41 @@ def different_fraction(words: Sequence[str]) -> float:
     return len(set(words)) / len(words)
 
 
-def count_scripts(texts: Iterable[str]) -> dict[str, int]:
-    """Letters by script, most first: {"LATIN": 812, "GREEK": 3}."""
-    characters = Counter(character for text in texts for character in text if character.isalpha())
-    scripts: Counter[str] = Counter()
-    for character, number in characters.items():
-        scripts[_script_of(character)] += number
-    return dict(scripts.most_common())
-
-
-@lru_cache(maxsize=65_536)
-def _script_of(character: str) -> str:
-    """The first word of the character's Unicode name, which is its script's but for "CJK UNIFIED"."""
-    return unicodedata.name(character, "UNKNOWN").split()[0]
-
-
-def find_flags(captions: Captions, report: RecordingReport) -> list[str]:
+def find_flags(captions: Captions, report: RecordingReport, language: str | None = None) -> list[str]:
     """A few words for each thing that is odd, with its figure.
 
     Args:
         captions: The recording's.
         report: With its cues and its audio counted.
+        language: Code of the captions' language, if known.
     """
-    if not captions.cues:
+    if not captions.cues and not captions.lost_speech_ms:
         return []
-    return [f"{name}: {value:.0%}" for name, value, limit in _measure(captions, report) if value > limit]
+    measures = _measure(captions, report, language)
+    return [f"{name}: {value:.0%}" for name, value, limit in measures if value > limit]
 
 
-def _measure(captions: Captions, report: RecordingReport) -> Iterator[tuple[str, float, float]]:
+def _measure(
+    captions: Captions, report: RecordingReport, language: str | None
+) -> Iterator[tuple[str, float, float]]:
     """Name, fraction and limit of each thing measured."""
     # A cue is merged on purpose (rolling captions), so it is no loss.
     num_lost = sum(number for reason, number in report.lost_cues.items() if not reason.startswith("merged"))
     yield "letters in capitals", capitals_fraction(cue.text for cue in captions.cues), CAPITALS_FRACTION
+    yield "letters of another script", _foreign_fraction(captions.cues, language), MIN_FOREIGN_FRACTION
     yield "tiny cues", _tiny_fraction(captions.cues), MAX_TINY_FRACTION
     yield "cues that overlapped", _num_overlaps(captions) / captions.num_cues_in, MAX_OVERLAP_FRACTION
     yield "cues lost", num_lost / max(1, report.num_cues), MAX_LOST_CUES_FRACTION
     yield "audio not used", 1 - report.kept_ms / max(1, report.audio_ms), MAX_LOST_AUDIO_FRACTION
 
 
+def _foreign_fraction(cues: Sequence[Cue], language: str | None) -> float:
+    return foreign_fraction((cue.text for cue in cues), language) if language else 0.0
+
+
 def _tiny_fraction(cues: Sequence[Cue]) -> float:
-    return sum(cue.end_ms - cue.start_ms < TINY_MS or len(split_words(cue.text)) < 2 for cue in cues) / len(
-        cues
-    )
+    num_tiny = sum(cue.end_ms - cue.start_ms < TINY_MS or len(split_words(cue.text)) < 2 for cue in cues)
+    return num_tiny / max(1, len(cues))
 
 
 def _num_overlaps(captions: Captions) -> int:

@@ -1,7 +1,8 @@
 """One recording read whole: samples, windows, and what became of the rest by the rules for bad data."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,14 +15,16 @@ from tokenizers import Tokenizer
 from recipe.arguments import caption_language
 from recipe.audio.decoding import Audio, AudioLimits, decode_audio, silence, slice_samples
 from recipe.audio.voice import MAX_VOICE_MS, VoiceMeter, has_voice, voice_ms
-from recipe.captions.reader import Action, Captions, Cue, Note, read_captions
+from recipe.captions.reader import Action, Captions, Cue, Note, is_uncertain, read_captions, takes_speech
+from recipe.captions.scripts import count_scripts
 from recipe.data.clips import UNUSABLE, caption_file, join_clips
 from recipe.data.manifest import Recording
 from recipe.data.partition import position_of
-from recipe.data.quality import count_scripts, find_flags, measure_window
+from recipe.data.quality import find_flags, measure_window
 from recipe.data.report import RecordingReport
 from recipe.data.windows import (
     WINDOW_MS,
+    DroppedCue,
     Packing,
     Window,
     gap_windows,
@@ -95,17 +98,20 @@ def read_recording(
     cues = split_long_cues(captions.cues)
     if cues:
         packing = _pack_words(recording.name, cues, captions, audio, settings, measure_voice)
+        if not recording.clips:  # a row that is wrong says nothing of the others
+            packing = _give_up_on_remnant(packing, cues, captions, report)
         report.num_no_speech_windows = sum(not window.segments for window in packing.windows)
     elif recording.clips:
         packing, report.outcome = Packing(), "skipped"
     else:
-        packing = _pack_without_words(audio, settings.empty_transcript, report, measure_voice)
+        packing = _pack_without_words(audio, captions, settings.empty_transcript, report, measure_voice)
     num_cues = captions.num_cues_in + len(cues) - len(captions.cues)
     _count_cues(report, captions, packing, num_cues, recording.cue_place)
     report.count_audio(packing, audio.duration_ms)
-    report.flags = find_flags(captions, report)
+    language = caption_language(recording.language or None, settings.task)
+    report.flags = find_flags(captions, report, language)
     report.scripts = count_scripts(cue.text for cue in cues)
-    if captions.cues and report.num_cues_kept == 0:
+    if captions.cues and report.num_cues_kept == 0 and report.outcome == "speech":
         report.outcome, report.reason = "skipped", "none of its cues can be trained on"
     return audio.samples, packing, report
 
@@ -137,6 +143,66 @@ def _pack_words(
     packing.windows += _choose_silent(name, gaps, num_wanted, audio, measure_voice)
     packing.windows.sort(key=lambda window: window.start_ms)
     return packing
+
+
+def _give_up_on_remnant(
+    packing: Packing, cues: Sequence[Cue], captions: Captions, report: RecordingReport
+) -> Packing:
+    """The windows; none where more than half of the captions, or of their time, is lost or uncertain.
+
+    What such a file has left is no better than what was found to be wrong with it.
+    """
+    uncertain = {note.start_ms for note in captions.notes if is_uncertain(note)}
+    kept = _list_spans(packing.windows)
+    good = [span for span in kept if span[0] not in uncertain]
+    bad = {
+        "it is uncertain": [span for span in kept if span[0] in uncertain],
+        **_list_lost(packing, captions.notes),
+    }
+    num_bad, bad_ms = sum(map(len, bad.values())), sum(map(_total_ms, bad.values()))
+    if num_bad <= len(good) and bad_ms <= _total_ms(good):
+        return packing
+    report.outcome = "skipped"
+    report.reason = _describe_loss(
+        num_bad, num_bad + len(good), max(bad, key=lambda reason: len(bad[reason]))
+    )
+    rest = [DroppedCue(cue, "most of the file is lost") for cue in cues if (cue.start_ms, cue.end_ms) in kept]
+    return Packing(faulty=packing.faulty, dropped=[*packing.dropped, *rest])
+
+
+def _list_lost(packing: Packing, notes: Sequence[Note]) -> dict[str, list[tuple[int, int]]]:
+    """Where words were lost, as (start, end) in milliseconds, by reason; (0, 0) for a cue without times."""
+    lost: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for note in notes:
+        if takes_speech(note):
+            lost[note.reason].append((note.start_ms or 0, note.end_ms or 0))
+    for dropped in packing.dropped:
+        lost[f"it {dropped.reason}"].append((dropped.cue.start_ms, dropped.cue.end_ms))
+    for faulty in packing.faulty:
+        lost[faulty.reason] += _list_spans([faulty.window])
+    return lost
+
+
+def _list_spans(windows: Iterable[Window]) -> list[tuple[int, int]]:
+    """Start and end in the recording of the texts that end inside their windows."""
+    return [
+        (window.start_ms + segment.start_ms, window.start_ms + segment.end_ms)
+        for window in windows
+        for segment in window.segments
+        if segment.end_ms is not None
+    ]
+
+
+def _total_ms(spans: Iterable[tuple[int, int]]) -> int:
+    """Time of the spans; one that is longer than a window is a mistake, and counts as a window."""
+    return sum(min(max(0, end_ms - start_ms), WINDOW_MS) for start_ms, end_ms in spans)
+
+
+def _describe_loss(num_bad: int, num_cues: int, reason: str) -> str:
+    return (
+        f"{num_bad} of its {num_cues} cues are lost or uncertain, most of them because: {reason}; the rest "
+        "is not trained on. Mend the captions, or leave it out"
+    )
 
 
 def _find_fault(window: Window, samples: NDArray[np.int16], measure_voice: VoiceMeter) -> str:
@@ -202,7 +268,7 @@ def _read_transcript(
                 duration_ms=audio.duration_ms if audio else None,
                 suppressed_symbols=settings.suppressed_symbols,
             )
-            problem = "the caption file holds no usable cue"
+            problem = _explain_emptiness(captions)
         except CaptionError as error:
             problem = _without_name(error, recording.transcript.path)
         except Exception as error:
@@ -235,16 +301,26 @@ def _join_clips(
     return audio, captions
 
 
+def _explain_emptiness(captions: Captions) -> str:
+    """Why captions have no cue: what was said of the whole file, or else of most cues."""
+    flags = [note.reason for note in captions.notes if note.line == 0 and note.action is Action.FLAGGED]
+    lost = Counter(note.reason for note in captions.notes if takes_speech(note))
+    reasons = [*flags[:1], *(f"most cues were dropped: {reason}" for reason, _ in lost.most_common(1))]
+    return ": ".join(["the caption file holds no usable cue", *reasons])
+
+
 def _pack_without_words(
     audio: Audio,
+    captions: Captions,
     rule: Literal["auto", "minimal", "skip", "fail"],
     report: RecordingReport,
     measure_voice: VoiceMeter,
 ) -> Packing:
-    """Windows of a recording without captions: labelled as silence, or none."""
+    """Windows of a recording without captions: labelled as silence, or none where something is said."""
     if rule == "fail":
         raise DataError(f"{report.name}: {report.reason}; empty_transcript is set to fail. Add captions.")
-    if rule == "minimal" or (rule == "auto" and not has_voice(audio.samples, measure_voice)):
+    is_said = any(map(takes_speech, captions.notes))
+    if rule == "minimal" or (rule == "auto" and not is_said and not has_voice(audio.samples, measure_voice)):
         report.outcome, report.is_fallback = "silence", True
         return Packing(silent_windows(audio.duration_ms))
     report.outcome = "skipped"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from recipe.captions.file import decode_captions, detect_encoding
+from recipe.captions.encodings import decode_text
 from recipe.data.columns import (
     NUM_SAMPLED,
     ColumnNames,
@@ -26,7 +26,7 @@ from recipe.data.rows import Table, read_row
 from recipe.data.sound_files import SoundFiles
 from recipe.data.table_text import Line, read_cells, read_json
 from recipe.data.video_info import INFO_SUFFIX
-from recipe.errors import DataError
+from recipe.errors import CaptionError, DataError
 
 TABLE_EXTENSIONS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json"})
 
@@ -177,8 +177,15 @@ def _read_text(path: Path) -> tuple[str, list[str]]:
     try:
         return data.decode("utf-8-sig"), []
     except UnicodeDecodeError:
-        note = f"{path.name}: it is not UTF-8; it was read as {detect_encoding(data)}"
-        return decode_captions(data), [note]
+        return _guess_text(path, data)
+
+
+def _guess_text(path: Path, data: bytes) -> tuple[str, list[str]]:
+    try:
+        decoded = decode_text(data)
+    except CaptionError as error:
+        raise DataError(str(error)) from error
+    return decoded.text, [f"{path.name}: it is not UTF-8; it was read as {decoded.encoding}"]
 
 
 def _side_of(path: PurePosixPath) -> Side:

@@ -22,9 +22,24 @@ from recipe.training.memory import largest_micro_batch
 from recipe.training.trainer import token_loss
 
 TERAFLOPS = {
-    "B200": 2250, "H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312, "L40S": 362, "L40": 181,
-    "RTX 6000 Ada": 364, "RTX 5090": 210, "RTX 4090": 165, "RTX 3090": 71, "L4": 121, "A40": 150,
-    "A6000": 155, "A5000": 111, "A10": 125, "V100": 125, "T4": 65,
+    "B200": 2250,
+    "H200": 989,
+    "H100 PCIe": 756,
+    "H100": 989,
+    "A100": 312,
+    "L40S": 362,
+    "L40": 181,
+    "RTX 6000 Ada": 364,
+    "RTX 5090": 210,
+    "RTX 4090": 165,
+    "RTX 3090": 71,
+    "L4": 121,
+    "A40": 150,
+    "A6000": 155,
+    "A5000": 111,
+    "A10": 125,
+    "V100": 125,
+    "T4": 65,
 }
 """Dense products in 16 bits, by a part of the GPU's name, in TFLOP/s (the maker's data sheets)."""
 

@@ -31,7 +31,8 @@ def inspect(*arguments):
 def test_raw_cues_are_as_the_specification_reads_them(tmp_path):
     path = tmp_path / "talk.vtt"
     path.write_text(SOURCE)
-    assert json.loads(inspect(path, "--raw", "--json").stdout) == {
+    answer = json.loads(inspect(path, "--raw", "--json").stdout)
+    assert {name: answer[name] for name in ("cues", "notes")} == {
         "cues": [
             {
                 "id": "id",
@@ -57,6 +58,24 @@ def test_cues_are_as_training_sees_them_with_a_note_for_each_change(tmp_path):
         (4, "repaired", "marks of sounds were removed"),
         (8, "dropped", "it ends before it starts"),
     ]
+
+
+def test_counts_format_and_encoding_are_told(tmp_path):
+    path = tmp_path / "talk.srt"
+    path.write_bytes("1\n00:00:01,000 --> 00:00:03,000\nStůl, židle a kůň.\n".encode("cp1250"))
+    answer = json.loads(inspect(path, "--language", "cs", "--json").stdout)
+    assert [cue["text"] for cue in answer["cues"]] == ["Stůl, židle a kůň."]
+    assert answer["counts"] == {"num_cues_in": 1, "num_cues": 1, "num_merged": 0, "num_dropped": 0}
+    assert (answer["format"], answer["encoding"]) == ("subrip", "cp1250")
+
+
+def test_a_file_in_the_encoding_of_another_language_is_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "talk.srt"
+    path.write_bytes("1\n00:00:01,000 --> 00:00:03,000\nЖёлтый щенок бежит домой.\n".encode("cp1251"))
+    answer = inspect(path, "--language", "fr", "--json")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith("talk.srt: it is not UTF-8, and none of the encodings of French")
+    assert len(answer.stderr.splitlines()) == 1
 
 
 def test_a_person_gets_a_table(tmp_path):

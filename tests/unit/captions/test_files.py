@@ -27,7 +27,11 @@ def write(tmp_path, data, name="talk.vtt"):
         ),
         ('[{"start": 0}]', "looks like JSON"),
         ("<!DOCTYPE html>\n<html><!-- 00:00:01.000 --> </html>", "looks like an HTML page"),
-        ('<?xml version="1.0"?><tt xmlns="http://www.w3.org/ns/ttml"></tt>', "looks like an XML document"),
+        (
+            '<?xml version="1.0"?><tt xmlns="http://www.w3.org/ns/ttml"></tt>',
+            "looks like TTML, and holds no text",
+        ),
+        ('<?xml version="1.0"?><rss version="2.0"></rss>', "looks like an XML document"),
         ("[Script Info]\nTitle: x\n", "looks like SubStation Alpha"),
         ("Hello, this is what was said.\nAnd more --> of it.\n", "looks like plain text"),
         ("[Music]\nHello.\n", "looks like plain text"),

@@ -165,5 +165,5 @@ def test_what_was_fetched_from_the_hub_is_not_fetched_again(parquet, tmp_path, o
     keep_tables(source, tables, tmp_path / "downloads")
     assert read_dataset(source, tmp_path / "downloads", 2**20) == tables
     tables[0].rows[0].audio.path.unlink()
-    with pytest.raises(DataError, match="owner/name: .*the hub cannot be reached"):
+    with pytest.raises(DataError, match=r"owner/name: .*the hub cannot be reached"):
         read_dataset(source, tmp_path / "downloads", 2**20)

@@ -99,6 +99,23 @@ def test_a_folder_lists_audio_and_what_says_something_about_it(tmp_path):
     ]
 
 
+def test_captions_of_any_format_are_listed_and_json_only_if_it_is_a_transcript_beside_audio(tmp_path):
+    transcript = '{"segments": [{"start": 0.0, "end": 1.0, "text": "a"}]}'
+    for name in ("a.wav", "b.wav", "c.wav", "d.wav", "b.ASS", "c.TextGrid"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "a.json").write_text(transcript)
+    (tmp_path / "d.en.json").write_text(transcript)
+    (tmp_path / "other.json").write_text(transcript)
+    (tmp_path / "b.info.json").write_text('{"id": "b", "formats": [], "chapters": [{"start_time": 0}]}')
+    listed = [entry.filename for entry in list_folder(tmp_path).entries if entry.file_type == "transcript"]
+    assert [name for name in listed if name != "b.info.json"] == [
+        "a.json",
+        "b.ASS",
+        "c.TextGrid",
+        "d.en.json",
+    ]
+
+
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path, damage: Damage) -> None:
     path = tmp_path / "manifest.json"

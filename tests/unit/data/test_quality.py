@@ -7,11 +7,11 @@ import pytest
 from voices import make_noise, make_voice
 
 from recipe.captions.reader import Captions, read_captions
+from recipe.captions.scripts import count_scripts
 from recipe.captions.timing import CANNOT_BE_ONE, ENDS_EARLIER, SAID_TOGETHER
 from recipe.data.quality import (
     chars_per_second,
     compression_ratio,
-    count_scripts,
     different_fraction,
     echoed_fraction,
     find_flags,
@@ -69,6 +69,20 @@ def measure(text: str, seconds: float, samples=None):
             id="a menu",
         ),
         pytest.param(
+            "Row the boat. Row the boat. Row it down the stream.",
+            6,
+            (),
+            "",
+            id="a refrain",
+        ),
+        pytest.param(
+            " ".join(LINES[:2]) + " Thank you." * 8,
+            15,
+            ("repeats itself",),
+            "each thing is said twice or more",
+            id="a loop after speech",
+        ),
+        pytest.param(
             "Thank you. " * 12,
             12,
             ("compresses well", "repeats itself", "few different words"),
@@ -109,6 +123,7 @@ def test_words_are_without_case_and_punctuation_and_characters_where_there_are_n
     [
         pytest.param("one two one two three and so on it goes", 0.2, id="once"),
         pytest.param("a b c d e f a b c d e f", 0.5, id="twice"),
+        pytest.param("row the boat row the boat row it down the stream", 4 / 11, id="a refrain"),
         pytest.param("no " * 10, 0.9, id="a word over and over"),
         pytest.param("press 1 for news press 2 for sports press 3 for help", 0, id="a menu"),
         pytest.param("a b c d e f x a b c d e f", 0, id="not right after"),

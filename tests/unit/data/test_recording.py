@@ -141,3 +141,71 @@ def test_words_over_which_there_is_no_voice_are_not_used(make_recording, write_v
         assert len(packing.faulty) == report.num_faulty_windows == num_faulty
         check_sums(report)
     assert report.lost_ms == {"no captions over it": 10_500}
+
+
+def said(*numbers: int, length_ms: int = 3_000) -> list[tuple[int, int, str]]:
+    """A cue every five seconds, each with words of its own."""
+    texts = [
+        "The river rises.",
+        "We wait here.",
+        "Nobody crosses.",
+        "It comes at six.",
+        "So we sleep.",
+        "And eat.",
+    ]
+    return [(n * 5_000, n * 5_000 + length_ms, texts[n % len(texts)]) for n in numbers]
+
+
+FAST = [(n * 5_000, n * 5_000 + 100, "far more than anybody says in that time " * 3) for n in range(6, 12)]
+SOUNDS = [(n * 5_000, n * 5_000 + 3_000, "[Music]") for n in range(6, 14)]
+PAST_THE_END = [(n * 5_000, n * 5_000 + 3_000, "Said elsewhere.") for n in range(20, 26)]
+TOO_LONG = [(40_000, 75_000, "It is all in here, and goes on and on. " * 12)]
+
+
+@pytest.mark.parametrize(
+    ("cues", "outcome", "reason"),
+    [
+        pytest.param(said(*range(6)), "speech", "", id="nothing lost"),
+        pytest.param([*said(0), *SOUNDS], "speech", "", id="sounds are no loss"),
+        pytest.param([*said(*range(6)), *FAST[:3]], "speech", "", id="a third lost"),
+        pytest.param(
+            [*said(*range(5)), *FAST[:6]], "skipped", "6 of its 11 cues", id="more than half too fast"
+        ),
+        pytest.param(
+            [*said(*range(4)), *PAST_THE_END], "skipped", "past the end of the audio", id="another recording"
+        ),
+        pytest.param(
+            [*said(*range(4)), *TOO_LONG], "skipped", "1 of its 5 cues", id="more than half of the time"
+        ),
+        pytest.param(FAST, "skipped", "more text than can be said", id="all lost"),
+        pytest.param(PAST_THE_END, "skipped", "late, or is it another recording?", id="all past the end"),
+        pytest.param(
+            [(start + 36_000_000, end + 36_000_000, text) for start, end, text in said(*range(6))],
+            "speech",
+            "",
+            id="all ten hours late",
+        ),
+    ],
+)
+def test_a_file_that_is_mostly_lost_is_skipped_with_the_reason(
+    make_recording, write_vtt, preparation, cues, outcome, reason
+):
+    recording = make_recording(audio=make_sound(90), captions=write_vtt(*cues))
+    _, packing, report = read_recording(recording, preparation, lambda samples: 0)
+    assert (report.outcome, bool(packing.windows)) == (outcome, outcome == "speech"), report.reason
+    assert reason in report.reason
+    assert bool(report.reason) == (outcome != "speech")
+    check_sums(report)
+
+
+def test_captions_in_other_letters_are_named_in_the_report(make_recording, write_vtt, preparation):
+    for language, outcome in (("", "speech"), ("en", "speech"), ("ru", "skipped")):
+        recording = make_recording(audio=VOICE, captions=write_vtt(*said(*range(6))))
+        _, _, report = read_recording(replace(recording, language=language), preparation)
+        assert report.outcome == outcome
+    assert "100% of the letters are Latin" in report.reason
+    recording = make_recording(
+        audio=VOICE, captions=write_vtt(*said(*range(5)), (25_000, 28_000, "Мы ждём парома."))
+    )
+    _, _, report = read_recording(replace(recording, language="en"), preparation)
+    assert any(flag.startswith("letters of another script: ") for flag in report.flags)

@@ -147,14 +147,15 @@ def test_a_window_that_repeats_itself_is_a_row_that_is_never_loaded(
     make_recording, write_vtt, tmp_path, preparation
 ):
     lines = ("I will say this once", "I will say this once")
-    cues = [(at, at + 3_000, f"{lines[0]}\n{lines[1]}") for at in range(0, 27_000, 3_000)]
-    captions = write_vtt(*cues, (40_000, 43_000, "Something else is said."))
+    cues = [(at, at + 3_000, f"{lines[0]}\n{lines[1]}") for at in range(0, 6_000, 3_000)]
+    others = [(30_000, "Something else is said."), (36_000, "Then one goes on."), (44_000, "And ends there.")]
+    captions = write_vtt(*cues, *((at, at + 3_000, text) for at, text in others))
     recording = make_recording(audio=encode_flac(make_noise(50)), captions=captions)
     (shard,) = build_shards([recording], preparation, tmp_path / "shards")
     assert (shard.report.num_windows, shard.report.num_faulty_windows) == (1, 1)
     assert load_examples([shard])["segments"][0][0]["text"] == "Something else is said."
     assert load_rows([shard])["fault"][:] == ["each thing is said twice or more", ""]
-    assert shard.report.lost_cues == {"faulty window: each thing is said twice or more": 9}
+    assert shard.report.lost_cues == {"faulty window: each thing is said twice or more": 2}
 
 
 def test_each_machine_makes_its_part_and_takes_the_others(make_recording, tmp_path, preparation):

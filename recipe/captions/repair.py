@@ -41,6 +41,7 @@ _UNKNOWN_TAG = re.compile(
     r"</?(?!(?:[cibuvs]|lang|ruby|r[tp]|font|span|em|strong|small|br|p|div)(?![A-Za-z]))[A-Za-z][^<>]*>",
     re.IGNORECASE,
 )
+_WORDS_IN_TAG = re.compile(r"<([A-Za-z][\w -]{0,40})>")
 _LITERAL_LESS_THAN = re.compile(r"<(?![^<>]*>)|<(?!/?[A-Za-z]|[/.]|>|[0-9:]+\.[0-9]+>)")
 _NESTING_TOLERANCE_MS = 1000
 
@@ -119,9 +120,17 @@ def _mend_payload(payload: str) -> str:
         payload = _OVERRIDE.sub("", payload)
     if "<" in payload:
         payload = _BREAK.sub("\n", payload)
+        payload = _UNKNOWN_TAG.sub(_put_in_brackets, payload)
         payload = _COMMA_TIME.sub(r"<\1.\2>", payload)
         payload = _LITERAL_LESS_THAN.sub("&lt;", payload)
     return payload
+
+
+def _put_in_brackets(tag: re.Match[str]) -> str:
+    """Return an unknown tag that nothing closes as an annotation: `<laughs>`, `the <pad> token`."""
+    words = _WORDS_IN_TAG.fullmatch(tag[0])
+    is_closed = words is not None and f"</{words[1]}>" in tag.string
+    return f"[{words[1]}]" if words is not None and not is_closed else tag[0]
 
 
 def _to_milliseconds(fields: tuple[str | None, ...]) -> int | None:

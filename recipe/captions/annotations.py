@@ -14,12 +14,15 @@ import langcodes
 import regex  # type: ignore[import-untyped]  # the package ships no types
 
 from recipe.captions.vocabulary import (
+    DISCLAIMERS,
     FUNCTION_WORDS,
     LOST_SPEECH,
     MANNER,
     SOUNDS,
     SPEAKER_TURN,
     SPEAKING,
+    THINGS,
+    TOWARDS,
 )
 
 UNWRITTEN = "it stands for speech that is not written down"
@@ -31,7 +34,8 @@ _MARKED = regex.compile(
     r"\[(?P<bracket>[^\[\]]{0,120})\]|\uff3b(?P<bracket>[^\uff3b\uff3d]{0,120})\uff3d|\u3010(?P<bracket>[^\u3010\u3011]{0,120})\u3011"
     r"|\u3014(?P<bracket>[^\u3014\u3015]{0,120})\u3015"
     r"|[(\uff08](?P<parenthesis>[^()\uff08\uff09]{1,120})[)\uff09]"
-    r"|(?<![\w*])(?P<stars>\*{1,3})(?=[^\s*])(?P<starred>[^*\n]{1,60})(?<=\S)\*{1,3}(?![\w*])"
+    r"|(?<![\p{L}\p{N}*)\]])\*{1,3}(?P<starred>\p{L}[\p{L}\p{M} ,.'\u2019-]{0,60})(?<=\S)"
+    r"\*{1,3}(?![\p{L}\p{N}*(])"
 )
 _MUSIC = regex.compile("[\u2669-\u266f\U0001d11e\U0001f3b5\U0001f3b6\U0001f3bc]+")
 _LYRICS_MARK = regex.compile(
@@ -42,15 +46,18 @@ _HOLE = regex.compile(
     r"[\s_]*|[\s*]+|[?\uff1f]+|\.{2,}|\u2026+|[-\u2013\u2014\s]+|x{2,}|unk", regex.IGNORECASE
 )
 
-# Words masked without brackets: `***`, `f**k`, `sh*t`, `____`, `???` in a row of words. Not `x**2`, `a*b`,
-# `**kwargs`, `__init__` nor French `Quoi ???`.
+# Words masked without brackets: `***`, `f**k`, `____`, `???` in a row of words. Not `x**2`, `**kwargs`,
+# `__init__`, French `Quoi ???`, nor `f*pi`, which looks like a word with one letter masked.
 _MASKED = regex.compile(
-    r"(?<![\p{L}\p{N}_*])(?:\*{3,}|\p{L}{1,3}\*{2,}|\p{L}{1,12}\*{2,}\p{L}{1,12}|\p{L}{1,12}\*\p{L}{2,12}|\p{L}{2,12}\*\p{L})"
-    r"(?![\p{L}\p{N}_*])"
+    r"(?<![\p{L}\p{N}_*])(?:\*{3,}|\p{L}{1,3}\*{2,}|\p{L}{1,12}\*{2,}\p{L}{1,12})(?![\p{L}\p{N}_*])"
     r"|(?<![\p{L}\p{N}_])_{2,}(?![\p{L}\p{N}_])"
     r"|^[ \t]*\?{2,}(?=\s|$)|(?<=\p{L}[ \t])\?{3,}(?=[ \t]+\p{Ll})",
     regex.MULTILINE,
 )
+# Coordinates, matrices, arguments: `[1, 0]`, `(x, y)`, `(3-λ)`. They are read out.
+_FORMULA = regex.compile(r"(?=.*[\p{N}\p{Sm},;|=^/-])(?:\p{L}{1,3}(?!\p{L})|[^\p{L}])+")
+_SHOUTED = regex.compile(r"(?=.*\p{Lu}{3})\p{Lu}+(?:[^\p{L}]+\p{Lu}+)+\P{L}*")
+_FOOTNOTE = regex.compile(r"[0-9]{1,3}")
 _CONTEXT_CHARS = 130  # looked at on each side of a bracket: longer than any
 _MAX_ASIDE_WORDS = 4
 _MAX_ASIDE_IDEOGRAPHS = 8
@@ -101,33 +108,40 @@ def _meaning(match: regex.Match[str], *, is_in_capitals: bool = False) -> _Meani
     if match["starred"]:
         return _meaning_of_stars(match["starred"])
     content = (match["bracket"] or match["parenthesis"] or "").strip()
-    if _HOLE.fullmatch(content):
+    return _meaning_of_signs(match, content) or _meaning_of_words(
+        match, content, is_shouted=not is_in_capitals and _is_shouted(content)
+    )
+
+
+def _meaning_of_signs(match: regex.Match[str], content: str) -> _Meaning | None:
+    """Return what a bracket without words means, or None where it holds words."""
+    if _HOLE.fullmatch(content) and content not in {"-", "*"}:  # signs, in talks of signs
         return _Meaning.UNWRITTEN
-    if match["parenthesis"]:
-        return _meaning_of_parentheses(match, content, is_in_capitals=is_in_capitals)
     if _TIME.fullmatch(content):
         return _Meaning.SOUND if _starts_line(match) else _Meaning.UNWRITTEN
-    if _is_alone(match):
-        return _meaning_of_line(content, num_words=1, ends="?\uff1f\u061f")
-    return _meaning_beside_words(match, content, is_in_capitals=is_in_capitals)
+    return _Meaning.SPOKEN if _FORMULA.fullmatch(content) and not _is_footnote(match, content) else None
 
 
-def _meaning_beside_words(match: regex.Match[str], content: str, *, is_in_capitals: bool) -> _Meaning:
-    if is_unwritten(content):
+def _meaning_of_words(match: regex.Match[str], content: str, *, is_shouted: bool) -> _Meaning:
+    is_aside = bool(match["parenthesis"]) and not _is_alone(match)
+    if is_unwritten(content) if not is_aside else _is_short(content) and _tells_of_speech(content):
         return _Meaning.UNWRITTEN
-    is_shouted = content.isupper() and " " in content and not is_in_capitals
-    if is_shouted or any(table.occur_in(content) for table in (SOUNDS, SPEAKER_TURN, MANNER)):
+    if match["parenthesis"]:
+        return _meaning_of_parentheses(match, content, is_shouted=is_shouted)
+    if is_shouted or any(table.occur_in(content) for table in (SOUNDS, SPEAKER_TURN, MANNER, DISCLAIMERS)):
         return _Meaning.SOUND
-    return _meaning_in_sentence(match, content)
+    is_alone = _is_alone(match) and not (_is_open(match) or _before(match).rstrip().endswith(":"))
+    return _meaning_alone(content) if is_alone else _meaning_in_sentence(match, content)
 
 
 def is_unwritten(content: str) -> bool:
     """Tell whether an annotation stands for words: `inaudible`, `speaks Spanish`, `Spanish`."""
-    if LOST_SPEECH.occur_in(content):
-        return True
-    if SPEAKING.occur_in(content):
-        return not MANNER.occur_in(content)
-    return not SOUNDS.occur_in(content) and _names_language(content)
+    return _tells_of_speech(content) or (not SOUNDS.occur_in(content) and _names_language(content))
+
+
+def _tells_of_speech(content: str) -> bool:
+    is_described = MANNER.occur_in(content) or TOWARDS.occur_in(content)
+    return LOST_SPEECH.occur_in(content) or (SPEAKING.occur_in(content) and not is_described)
 
 
 @lru_cache(maxsize=4096)
@@ -136,52 +150,72 @@ def _names_language(content: str) -> bool:
     if not 1 <= len(words) <= 3 or (len(words[-1]) < 5 and words[-1].lower() != words[-1].upper()):
         return False
     try:
-        langcodes.find(words[-1])
+        return (
+            len(langcodes.find(words[-1]).language or "") == 2
+        )  # rarer languages are named like other things
     except LookupError:
         return False
-    return True
 
 
 def _meaning_of_stars(content: str) -> _Meaning:
-    if LOST_SPEECH.occur_in(content):
+    if LOST_SPEECH.occur_in(content) and _is_short(content):
         return _Meaning.UNWRITTEN
-    return _Meaning.SOUND if SOUNDS.occur_in(content) else _Meaning.EMPHASIS
+    return _Meaning.SOUND if SOUNDS.occur_in(content) and _is_short(content) else _Meaning.EMPHASIS
 
 
-def _meaning_of_line(content: str, num_words: int, ends: str) -> _Meaning:
-    """Return what an annotation means that has a line to itself: a sentence may be said, all else is not."""
-    if is_unwritten(content):
-        return _Meaning.UNWRITTEN
-    is_sentence = content.endswith(tuple(ends)) and len(content.split()) >= num_words
-    return _Meaning.DOUBTFUL if is_sentence and not SOUNDS.occur_in(content) else _Meaning.SOUND
+def _meaning_alone(content: str) -> _Meaning:
+    """Return what an unknown annotation means that has a line to itself: a sentence may be said."""
+    return _Meaning.SOUND if _is_short(content) else _Meaning.DOUBTFUL
 
 
-def _meaning_of_parentheses(match: regex.Match[str], content: str, *, is_in_capitals: bool) -> _Meaning:
+def _meaning_of_parentheses(match: regex.Match[str], content: str, *, is_shouted: bool) -> _Meaning:
     """Return what parentheses mean: among words they are mostly said as well."""
-    if _is_alone(match):
-        return _meaning_of_line(content, num_words=3, ends=".!?\u2026\u3002\uff01\uff1f\u061f")
-    is_short = (
-        len(content) <= _MAX_ASIDE_IDEOGRAPHS
-        if _NO_SPACE.search(content)
-        else len(content.split()) <= _MAX_ASIDE_WORDS
+    is_sound = SOUNDS.occur_in(content)
+    if _is_alone(match) and not _is_open(match):
+        return _Meaning.SOUND if is_shouted or is_sound else _Meaning.DOUBTFUL
+    is_certain = is_sound and _is_short(content) and (" " not in content or not THINGS.occur_in(content))
+    return _Meaning.SOUND if is_shouted or is_certain else _Meaning.SPOKEN
+
+
+def _is_shouted(content: str) -> bool:
+    """Tell whether capitals mark a sound: (DOOR SLAMS), but not (UN), nor [HAVE YOU?], a guess at words."""
+    return (
+        _SHOUTED.fullmatch(content) is not None
+        and not content.endswith("?")
+        and not FUNCTION_WORDS.occur_in(content)
     )
-    if not is_short or FUNCTION_WORDS.occur_in(content):
-        return _Meaning.SPOKEN
-    if LOST_SPEECH.occur_in(content) or (SPEAKING.occur_in(content) and not MANNER.occur_in(content)):
-        return _Meaning.UNWRITTEN
-    is_shouted = content.isupper() and " " in content and not is_in_capitals  # (DOOR SLAMS), but not (UN)
-    return _Meaning.SOUND if is_shouted or SOUNDS.occur_in(content) else _Meaning.SPOKEN
+
+
+def _is_short(content: str) -> bool:
+    """Tell whether an annotation is no sentence: four words at most, and none that only sentences have."""
+    if content.endswith(("?", "\uff1f", "\u061f", "\u037e")) or FUNCTION_WORDS.occur_in(content):
+        return False
+    if _NO_SPACE.search(content):
+        return len(content) <= _MAX_ASIDE_IDEOGRAPHS
+    return len(content.split()) <= _MAX_ASIDE_WORDS
 
 
 def _meaning_in_sentence(match: regex.Match[str], content: str) -> _Meaning:
     """Return what an unknown bracket beside words means, by where it stands in their sentence."""
-    before, after = _before(match), _after(match)
-    if _completes_word(before[-1:], content, after[:1]):
+    first, last = _after(match).lstrip()[:1], _before(match).rstrip()[-1:]
+    is_operand = bool({first, last} & {*"*^=+/"})  # 2*[pi]*r
+    if is_operand or _completes_word(_before(match)[-1:], content, _after(match)[:1]):
         return _Meaning.LETTERS
-    last, first = before.rstrip()[-1:], after.lstrip()[:1]
-    is_open = (last.isalnum() or last in {*",'\u2019\u060c\u3001\uff0c"}) and not _starts_line(match)
+    is_inside = (_is_open(match) or last == ":") and not (_starts_line(match) and first.isupper())
     goes_on = first.islower() or first in {*",;.!?"}
-    return _Meaning.DOUBTFUL if is_open or goes_on else _Meaning.SOUND
+    is_sentence = not _is_short(content)
+    return _Meaning.DOUBTFUL if is_inside or goes_on or is_sentence else _Meaning.SOUND
+
+
+def _is_open(match: regex.Match[str]) -> bool:
+    """Tell whether a sentence has begun before the bracket, and not ended."""
+    last = _before(match).rstrip()[-1:]
+    return last.isalnum() or last in {*",'\u2019\u060c\u3001\uff0c"}
+
+
+def _is_footnote(match: regex.Match[str], content: str) -> bool:
+    """Tell whether a number refers to a note: `as they said.[2]`."""
+    return bool(match["bracket"] and _FOOTNOTE.fullmatch(content)) and not _before(match)[-1:].isspace()
 
 
 def _completes_word(before: str, content: str, after: str) -> bool:

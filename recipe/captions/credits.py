@@ -15,7 +15,7 @@ CREDIT = "it names who made the captions, and nobody says that"
 
 _NUM_EDGE_CUES = 5
 _MAX_WORDS = 14
-_MAX_WORDS_WITHOUT_COLON = 8
+_MAX_WORDS_WITHOUT_COLON = 5
 _DECORATION = (
     " \t-\u2013\u2014=~*_#|<>[](){}\u266a\u266b\u2605\u2606\u2022.\u3010\u3011\u300a\u300b\uff08\uff09\"'"
 )
@@ -28,7 +28,7 @@ _CJK_CREDIT = regex.compile(
     r"(?:\u63d0\u4f9b|\u5fd7\u613f\u8005|\u5fd7\u9858\u8005|\u5236\u4f5c|\u88fd\u4f5c|\u4f5c\u6210|\u5b57\u5e55\u7ec4|\u5b57\u5e55\u7d44|\u793e\u533a|\u793e\u5340|\uc81c\uc791|\uc81c\uacf5|by\b)"
 )
 _ADDRESS = regex.compile(
-    r"(?:https?://|www\.)\S+|[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|info|tv|io|de|fr|es|it|pt|br|pl|cz|ru|ua|tr|nl|se|gr|ro|hu|cn|jp|kr|example)(?:/\S*)?",
+    r"(?:https?://|www\.)\S+|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|info|tv|io|de|fr|es|it|pt|br|pl|cz|ru|ua|tr|nl|se|gr|ro|hu|cn|jp|kr|example)(?:/\S*)?",
     regex.IGNORECASE,
 )
 _SITES = regex.compile(

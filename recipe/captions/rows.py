@@ -15,8 +15,9 @@ _UNSPACED = (
     r"\u3001-\u3003\u3008-\u3011\u30fc\uff01-\uff0f\uff1a-\uff1f]"
 )
 _UNSPACED_BREAK = regex.compile(rf"(?<={_UNSPACED})(?:[ \t\r\f]*\n)+(?={_UNSPACED})")
+_MIN_PART_CHARS = 4  # of a compound; a syllable tends to be shorter
 _CUT_WORD = regex.compile(
-    r"(?<![\p{L}\p{M}'\u2019-])(?P<head>[\p{L}\p{M}'\u2019-]*\p{L}\p{M}*)(?P<hyphen>[-\u2010\xad])"
+    r"(?<![\p{L}\p{M}'\u2019-])(?P<head>[\p{L}\p{M}'\u2019-]*\p{Ll}\p{M}*)(?P<hyphen>[-\u2010\xad])"
     r"[ \t]*\n[ \t]*(?P<tail>\p{Ll}[\p{L}\p{M}\u2019']*+)"
 )
 
@@ -65,7 +66,9 @@ class CutWords:
             return False
         if "-" in head or head in COMPOUND_HEADS or tail in COMPOUND_TAILS:
             return True
-        return f"{head}-{tail}" in self._words or (head in self._words and tail in self._words)
+        if f"{head}-{tail}" in self._words or (head in self._words and tail in self._words):
+            return True
+        return min(len(head), len(tail)) >= _MIN_PART_CHARS
 
     @cached_property
     def _words(self) -> frozenset[str]:

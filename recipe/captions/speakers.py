@@ -60,6 +60,10 @@ _NEXT_TURN = regex.compile(
     rf"(?=[{_DASH}][ \t]?[\p{{Lu}}\p{{Lo}}\u00bf\u00a1\"\u201c\u00ab\[(])"
     rf"|[ \t]+(?=[{_DASH}][ \t]+\p{{Lu}})"
 )
+_OPENS_SPEECH = regex.compile(r"[\p{L}\p{N}\"\u201c\u201e\u00ab\u00bf\u00a1\u2026.'\u2018\u300c\u2013-]|$")
+_VISARGA = regex.compile(
+    r"\p{Devanagari}+[\u0924\u0936\u0928]$"
+)  # often written with a colon: words, not names
 _ROLE = regex.compile(r"[者人员員師师生長长家]$")
 _IDEOGRAPH = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
 _PARTICLES = frozenset(
@@ -165,9 +169,11 @@ class _Decision:
 
     def _is_set_in_capitals(self, name: str) -> bool:
         """Tell whether capitals set the label apart: not in a file of capitals, not for an acronym."""
+        if all(use.mark in _WITHOUT_COLON for use in self.uses[name]):
+            return False
         if self.is_in_capitals or not _is_shouted(name) or self.word_counts[name] > len(self.uses[name]):
             return False
-        return len(name) > 4 or self.num_labels_in_capitals > 1
+        return len(name) > 4 or (len(name) > 1 and self.num_labels_in_capitals > 1)
 
     def _is_in_dialogue(self, name: str) -> bool:
         """Tell whether the label stands behind a dash in a cue where another does, too."""
@@ -203,12 +209,14 @@ class _Decision:
 
     def _stands_in_brackets(self, name: str) -> bool:
         """Tell whether the name is a label where it stands in brackets, without a colon."""
-        uses = [use for use in self.uses[name] if use.mark in _WITHOUT_COLON]
+        uses = [
+            use for use in self.uses[name] if use.mark in _WITHOUT_COLON and _OPENS_SPEECH.match(use.rest)
+        ]
         if not uses or SOUNDS.occur_in(name) or FUNCTION_WORDS.occur_in(name):
             return False
         if _VOICE.fullmatch(name):
             return True
-        if not _is_name(name) or _is_introduction(name):
+        if not _is_name(name) or _is_introduction(name) or len(name.split()) > 3:
             return False
         is_in_turn = any(use.mark is _Mark.BRACKETS_IN_TURN for use in uses)
         return is_in_turn or len({use.rest for use in uses}) > 1
@@ -257,6 +265,8 @@ def _is_introduction(name: str) -> bool:
     """Tell whether the name is said: a word such as `Note`, or the end of a sentence."""
     if name.endswith((".", "!", "?")) and not regex.search(r"(?:^|[ .])\p{L}{1,4}\.$", name):
         return True
+    if _VISARGA.fullmatch(name):
+        return True
     return INTRODUCTIONS.occur_in(name) and not _ROLE.search(name)
 
 
@@ -269,7 +279,7 @@ def _num_needed(name: str) -> int:
     if len(name) > 1 and ARTICLES.occur_in(name.split(maxsplit=1)[0]):
         return 4
     has_case = name.lower() != name.upper()
-    return 2 if has_case or " " not in name else 3
+    return 3 if len(name) == 1 or (" " in name and not has_case) else 2
 
 
 def _starts_sentence(rest: str) -> bool:

@@ -121,66 +121,84 @@ SPEAKING = Stems(
 
 MANNER = Stems(
     """
-    soft | quiet | loud | slow | fast | quick | low | under | over$ | through | into | on$ | to$ | off
-    faint | excited | nervous | angr | whisper | with | simult | leise | laut | schnell | langsam
-    doucement | à voix | tout bas | fort$ | bajo | bajito | alto$ | baix | piano | sottovoce | zacht | luid
-    tyst | stille | lavt | cicho | głośno | tiše | tichým | тихо | громко | быстро | гучно | halk | σιγ
-    sessiz | alçak | بصوت | בשקט
+    soft | quiet | loud | slow | fast | quick | low | faint | excited | nervous | angr | whisper | simult
+    leise | laut | schnell | langsam | doucement | à voix | tout bas | fort$ | bajo | bajito | alto$ | baix
+    piano | sottovoce | zacht | luid | tyst | stille | lavt | cicho | głośno | tiše | tichým | тихо | громко
+    быстро | гучно | halk | σιγ | sessiz | alçak | بصوت | בשקט
     """
 )
 """How someone speaks: then the words are there."""
 
+TOWARDS = Stems(
+    """
+    under | over$ | through | into | on$ | to$ | off$ | with
+    """
+)
+"""How or with whom someone speaks, where that is said of speaking."""
+
 SOUNDS = Stems(
     """
-    music | applau | clap | laugh | chuckl | giggl | snicker | cheer | cough | sigh | sniff | sob | gasp
-    groan | moan | grunt | silence | noise | beep | buzz | knock | whistl | scream | shout | yell | whisper
-    thud | crash | slam | door | footstep | bark | breath | exhal | inhal | yawn | snor | crying | weep
-    sneez | burp | hiccup | gulp | wind$ | rain$ | thunder | siren | explo | instrumental | jingle | intro$
-    outro$ | typing | alarm | rustl | creak | squeak | splash | babbl | mimic | imitat | smack | musik
-    beifall | applaus | gelächter | lacht | lachen | lachend | kichert | seufz | husten | hustet | räusper
-    schnief | schluchz | weint | stöhn | schrei | flüster | klopf | klingel | klatsch | jubel | pfeif
-    stille | geräusch | tür | atmet | singt | gesang | summt | schnauf | niest | gähn | muziek | gelach
-    gejuich | zucht | kuch | hoest | fluister | zingt | stilte | skratt | applåd | suck | viskar | sjunger
-    tystnad | latter | klapp | sukk | hvisk | synger | stilhed | stillhet | musiikki | naur | aplodi | taput
-    huokau | ysk | kuiska | laula | hiljaisuus | tónlist | hlátur | lófaklapp | musique | applaudis | rire
-    rires | ricane | soupir | tousse | toux | sanglot | pleur | cri$ | cris$ | crie$ | chuchot | chant
-    chante | bruit | sonnerie | sifflet | siffle | frappe | acclam | música | musica | aplaus | risa | risas
-    ríe | ríen | ríe$ | suspir | tose | tos$ | solloz | llora | llanto | grit | susurr | canta | silencio
-    ruido | timbre | silba | puerta | palmas | riso | risos | rindo | gargalh | tosse | solu | choro | chora
-    gritos | sussurr | silêncio | ruído | assobi | porta | risate | ride$ | ridono | sospir | tossisce
-    singhioz | piange | urla | grida | bisbigl | silenzio | rumore | rialles | riu$ | muzică | muzica
-    aplauze | râs | râde | oftea | tuse | plânge | liniște | șopt | muzyk | oklaski | brawa | śmie | śmiech
-    wzdych | westchn | kaszl | szloch | płacz | krzyk | krzyczy | szep | śpiew | cisza | hałas | puka
-    gwizd | hudba | hraje | potlesk | smích | směje | smiech | smeje | vzdych | povzdech | kašl | pláč
-    pláče | křik | šept | zpív | spiev | ticho | hluk | zvon | muzika | glazba | glasba | pljesak | aplauz
-    ploskanje | smeh | smijeh | smej | uzdah | uzdiš | kašlj | plač | viče | šapuć | šepet | pjev | peva
-    музыка | музык | аплодисмент | смех | смеётся | смеется | смеются | хохот | вздых | вздох | кашел
-    кашля | всхлип | плач | плачет | крик | кричит | шеп | поёт | поет | поют | тишина | шум | стук | свист
-    звон | музика | музик | оплески | сміх | смі[єе]ться | смієт | смію | зітха | кашл | плаче | шепоч
-    співа | тиша | смее | въздиш | ръкопляск | музиканти | muzik | juok | plojim | mūzik | smiek | smejas
-    zene | taps | nevet | kacag | sóhaj | köhög | zokog | sír$ | kiabál | suttog | énekel | csend | zaj
-    kopog | muusika | naer | ohka | köha | μουσικ | χειροκρ | γέλι | γελά | αναστεν | βήχ | κλάμ | κλαί
-    φων | ψιθυρ | τραγουδ | σιωπή | θόρυβ | müzik | alkış | gülü | güler | kahkaha | iç çek | öksür | hıçkır
-    ağl | bağır | fısıl | şarkı | sessizlik | gürült | kapı | duartrok | qesh | موسيق | موسیق | تصفيق
-    تصفیق | ضحك | يضحك | تضحك | خنده | می‌خند | تنهد | آه می | سعال | سرفه | بكاء | يبكي | گریه | صراخ
-    يهمس | نجوا | غناء | أغنية | آواز | صمت | سکوت | ضوضاء | صدای | ترانه | نشيد | هتاف | قہقہ | ہنس
-    تالیاں | מוזיק | מוסיק | מחיא | צחוק | צוחק | אנח | נאנח | משתעל | שיעול | בוכ | צורח | לוחש | שיר$
-    שרים | שקט | רעש | संगीत | तालि | हंस | हँस | ठहाक | खांस | आह$ | रोना | रोते | चिल्ल | फुसफुस | गाना
-    गीत | मौन | शोर | হাসি | সঙ্গীত | সংগীত | হাততালি | இசை | சிரிப்பு | கைதட்டல் | เพลง | ดนตรี | เสียง
-    ปรบมือ | หัวเราะ | ถอนหายใจ | ไอ$ | ร้องไห้ | กระซิบ | ร้องเพลง | เงียบ | âm nhạc | nhạc | vỗ tay
-    tiếng | cười | thở dài | ho$ | khóc | hét | thì thầm | hát | im lặng | tepuk | tertawa | tawa | ketawa
-    menghela | batuk | menangis | berteriak | berbisik | bernyanyi | lagu | hening | suara | tugtog
-    palakpakan | tumatawa | muziki | makofi | kicheko | 音乐 | 音樂 | 乐声 | 樂聲 | 掌声 | 掌聲 | 鼓掌 | 笑
-    叹气 | 嘆氣 | 叹息 | 咳 | 哭 | 抽泣 | 尖叫 | 喊叫 | 低语 | 耳语 | 唱 | 歌 | 沉默 | 静音 | 噪音 | 声$
-    聲$ | 音$ | 音楽 | 拍手 | ため息 | 泣 | 叫び | ささや | 歓声 | 沈黙 | 無音 | 雑音 | ノック | 曲$ | 음악
-    박수 | 웃음 | 웃는 | 웃으 | 웃$ | 한숨 | 기침 | 울음 | 흐느 | 비명 | 속삭 | 노래 | 침묵 | 소리 | 소음
-    환호 | 効果音 | BGM$ | clicks$ | clicking | ringing | rings$ | humming | hums$ | sings$ | singing
-    cries$ | clears$ | clearing | bells | gunshot | gunfire | drums | drumming | playing | plays$ | plays
-    bang$ | bangs | pause$ | pauses | pause | song plays | theme music | audience laugh | crowd cheer
-    crowd roar | pausa | Pause$
+    music | applau | clap | laugh | chuckl | giggl | snicker | cheer | cough | sigh | sniff | sob$ | sobs$
+    sobbing | gasp | groan | moan | grunt | silence | noise | beep | buzz | knock | whistl | scream | shout
+    yell | whisper | thud | crash | slam | door | footstep | bark | breath | exhal | inhal | yawn | snor
+    crying | weep | sneez | burp | hiccup | gulp | wind$ | rain$ | thunder | siren | explo | instrumental
+    jingle | intro$ | outro$ | typing | alarm | rustl | creak | squeak | splash | babbl | mimic | imitat
+    smack | musik | beifall | applaus | gelächter | lacht | lachen | lachend | kichert | seufz | husten
+    hustet | räusper | schnief | schluchz | weint | stöhn | schrei | flüster | klopf | klingel | klatsch
+    jubel | pfeif | stille | geräusch | tür | atmet | singt | gesang | summt | schnauf | niest | gähn
+    muziek | gelach | gejuich | zucht | kuch | hoest | fluister | zingt | stilte | skratt | applåd | suckar
+    viskar | sjunger | tystnad | latter | klapp | sukk | hvisk | synger | stilhed | stillhet | musiikki
+    naur | aplodi | taput | huokau | ysk | kuiska | laula | hiljaisuus | tónlist | hlátur | lófaklapp
+    musique | applaudis | rire | rires | ricane | soupir | tousse | toux | sanglot | pleur | cri$ | cris$
+    crie$ | chuchot | chant | chante | bruit | sonnerie | sifflet | siffle | frappe | acclam | música
+    musica | aplaus | risa | risas | ríe | ríen | ríe$ | suspir | tose | tos$ | solloz | llora | llanto
+    grit | susurr | canta | silencio | ruido | timbre | silba | puerta | palmas | riso | risos | rindo
+    gargalh | tosse | soluç | choro | chora | gritos | sussurr | silêncio | ruído | assobi | porta | risate
+    ride$ | ridono | sospir | tossisce | singhioz | piange | urla | grida | bisbigl | silenzio | rumore
+    rialles | riu$ | muzică | muzica | aplauze | râs | râde | oftea | tuse | plânge | liniște | șopt | muzyk
+    oklaski | brawa | śmie | śmiech | wzdych | westchn | kaszl | szloch | płacz | krzyk | krzyczy | szep
+    śpiew | cisza | hałas | puka | gwizd | hudba | hraje | potlesk | smích | směje | smiech | smeje | vzdych
+    povzdech | kašl | pláč | pláče | křik | šept | zpív | spiev | ticho | hluk | zvon | muzika | glazba
+    glasba | pljesak | aplauz | ploskanje | smeh | smijeh | smej | uzdah | uzdiš | kašlj | plač | viče
+    šapuć | šepet | pjev | peva | музыка | музык | аплодисмент | смех | смеётся | смеется | смеются | хохот
+    вздых | вздох | кашел | кашля | всхлип | плач | плачет | крик | кричит | шеп | поёт | поет | поют
+    тишина | шум | стук | свист | звон | музика | музик | оплески | сміх | смі[єе]ться | смієт | смію
+    зітха | кашл | плаче | шепоч | співа | тиша | смее | въздиш | ръкопляск | музиканти | muzik | juok
+    plojim | mūzik | smiek | smejas | zene | taps | nevet | kacag | sóhaj | köhög | zokog | sír$ | kiabál
+    suttog | énekel | csend | zaj | kopog | muusika | naer | ohka | köha | μουσικ | χειροκρ | γέλι | γελά
+    αναστεν | βήχ | κλάμ | κλαί | φων | ψιθυρ | τραγουδ | σιωπή | θόρυβ | müzik | alkış | gülü | güler
+    kahkaha | iç çek | öksür | hıçkır | ağl | bağır | fısıl | şarkı | sessizlik | gürült | kapı | duartrok
+    qesh | موسيق | موسیق | تصفيق | تصفیق | ضحك | يضحك | تضحك | خنده | می‌خند | تنهد | آه می | سعال | سرفه
+    بكاء | يبكي | گریه | صراخ | يهمس | نجوا | غناء | أغنية | آواز | صمت | سکوت | ضوضاء | صدای | ترانه | نشيد
+    هتاف | قہقہ | ہنس | تالیاں | מוזיק | מוסיק | מחיא | צחוק | צוחק | אנח | נאנח | משתעל | שיעול | בוכ
+    צורח | לוחש | שיר$ | שרים | שקט | רעש | संगीत | तालि | हंस | हँस | ठहाक | खांस | आह$ | रोना | रोते
+    चिल्ल | फुसफुस | गाना | गीत | मौन | शोर | হাসি | সঙ্গীত | সংগীত | হাততালি | இசை | சிரிப்பு | கைதட்டல்
+    เพลง | ดนตรี | เสียง | ปรบมือ | หัวเราะ | ถอนหายใจ | ไอ$ | ร้องไห้ | กระซิบ | ร้องเพลง | เงียบ | âm nhạc
+    nhạc | vỗ tay | tiếng | cười | thở dài | ho$ | khóc | hét | thì thầm | hát | im lặng | tepuk | tertawa
+    tawa | ketawa | menghela | batuk | menangis | berteriak | berbisik | bernyanyi | lagu | hening | suara
+    tugtog | palakpakan | tumatawa | muziki | makofi | kicheko | 音乐 | 音樂 | 乐声 | 樂聲 | 掌声 | 掌聲
+    鼓掌 | 笑 | 叹气 | 嘆氣 | 叹息 | 咳 | 哭 | 抽泣 | 尖叫 | 喊叫 | 低语 | 耳语 | 唱 | 歌 | 沉默 | 静音
+    噪音 | 声$ | 聲$ | 音$ | 音楽 | 拍手 | ため息 | 泣 | 叫び | ささや | 歓声 | 沈黙 | 無音 | 雑音 | ノック
+    曲$ | 음악 | 박수 | 웃음 | 웃는 | 웃으 | 웃$ | 한숨 | 기침 | 울음 | 흐느 | 비명 | 속삭 | 노래 | 침묵
+    소리 | 소음 | 환호 | 効果音 | BGM$ | clicks$ | clicking | ringing | rings$ | humming | hums$ | sings$
+    singing | cries$ | clears$ | clearing | bells | gunshot | gunfire | drums | drumming | playing | plays$
+    plays | bang$ | bangs | pause$ | pauses | pause | song plays | theme music | audience laugh
+    crowd cheer | crowd roar | pausa | Pause$
     """
 )
 """Sounds and actions that captions describe beside the words."""
+
+THINGS = Stems(
+    """
+    door | bang | boom | beep | click | knock | buzz | thud | musi | muzi | müzi | музы | музи | μουσ
+    موسيق | מוזיק | porta | puerta | tür | deur | dörr | kapı | πόρτα | drzwi | dveř | двер | wind$ | rain$
+    thunder | siren | explo | gun | drum | bell | alarm | bruit | ruido | ruído | rumore | noise | hluk
+    hałas | шум | zaj$ | gürült | geräusch | silen | stil | csend | cisza | ticho | тишин | sessiz | song
+    lied$ | chanson | canc | cant | chant | pěs | piosenk | песн | şarkı | 歌 | 曲 | 声 | 聲 | 音$ | 노래
+    소리 | เสียง | เพลง | tiếng | hát | lagu | suara
+    """
+)
+"""Sounds that are things as well, which parentheses among words may speak of."""
 
 FUNCTION_WORDS = Stems(
     """
@@ -192,6 +210,18 @@ FUNCTION_WORDS = Stems(
     """
 )
 """Words of a sentence: parentheses that hold one may be spoken, whatever else they hold."""
+
+DISCLAIMERS = Stems(
+    """
+    auto-generated | automatically generated | generated by | machine-generated | transcript | captions
+    subtitles | translator | note: | editor | automatisch | untertitel | anmerkung | généré | sous-titres
+    note du | ndt | n.d.t. | generado | subtítulos | nota del | nota: | gerado | legendas | generato
+    sottotitoli | nota di | gegenereerd | napisy | przyp. | автоматически | субтитры | прим. | примеч
+    автоматично | субтитри | otomatik | altyazı | çevirmen | 自动生成 | 自動生成 | 字幕 | 译注 | 譯註 | 訳注
+    자막 | 역주
+    """
+)
+"""What an annotation is about that speaks of the captions themselves."""
 
 SPEAKER_WORDS = _list_words(
     r"""
@@ -228,72 +258,74 @@ SPEAKER_TURN = Stems(
 
 INTRODUCTIONS = Stems(
     """
-    answer | attention | because | caution | example | finally | first$ | hint$ | however | important
-    look$ | namely | next$ | no$ | now$ | okay$ | ok$ | please | question | remember | summary | then$
-    therefore | third$ | today$ | warning | yes$ | verdict | spoiler | chapter | lesson | rule$ | part$
-    section | point$ | problem | solution | reason | result | conclusion | fact$ | update | reminder
-    definition | theorem | proof$ | case$ | cause$ | time of | title$ | subject | topic$ | day$ | week$
-    number | exercise | task$ | goal$ | option | level$ | round$ | episode | unit$ | module | figure | what$
-    why$ | how$ | when$ | where$ | who$ | which$ | said$ | ask$ | think$ | imagine | consider | bonus$
-    disclaimer | translation | quote$ | breaking | news$ | ps$ | fyi$ | aka$ | motto$ | moral$ | lemma$
-    corollary | url$ | email$ | e-mail | website | address | password | total$ | score$ | date$ | location
-    source | age$ | achtung | also$ | antwort | beispiel | frage$ | hinweis | grund$ | lösung | ergebnis
-    fazit$ | regel$ | kapitel | teil$ | schritt | wichtig | erstens | zweitens | drittens | heute$ | zitat$
-    punkt$ | aufgabe | thema$ | ziel$ | übrigens | genauer | ja$ | nein$ | warum$ | wie$ | was$ | wer$
-    folge$ | lektion | idee$ | tipp$ | vorsicht | stichwort | sagte$ | dachte | fragte | antwoord | vraag$
-    voorbeeld | reden$ | oplossing | conclusie | let op | hoofdstuk | stap$ | ten eerste | fråga$ | svar$
-    exempel | anledning | steg$ | slutsats | obs$ | spørsmål | spørgsmål | eksempel | grunn$ | årsag$
-    husk$ | kysymys | vastaus | esimerkki | syy$ | muista | huom$ | luku$ | sääntö | donc$ | exemple
-    remarque | réponse | raison | résultat | règle$ | chapitre | étape$ | partie | problème | voilà$ | bref$
-    enfin$ | deuxi$ | troisi | nota$ | rappel | écoute | regarde | pourquoi | comment | morale | bilan$
-    titre$ | atención | ejemplo | pregunta | respuesta | razón$ | solución | resultado | conclusión | regla$
-    capítulo | paso$ | parte$ | problema | porque | tercer | recuerd | escuch | importante | motivo | causa$
-    es decir | por ejemplo | resumen | consejo | título | dijo$ | dije$ | pensé$ | atenção | exemplo
-    pergunta | resposta | razão$ | solução | conclusão | regra$ | passo$ | lembr$ | olha$ | resumo | dica$
-    disse$ | pensei | attenzione | esempio | domanda | risposta | ragione | soluzione | risultato
-    conclusione | regola | capitolo | perché | ricord | ascolt | titolo | raó$ | întrebare | răspuns
-    exemplu | motiv$ | soluți | concluzi | regul$ | capitol | atenție | notă$ | pytanie | odpowied
-    przykład | powód$ | powod$ | wniosek | rozwiąz | wynik$ | uwaga$ | pamięt | rozdział | krok$ | zasada
-    część$ | po pierwsze | zobacz | więc$ | powiedz | otázka | odpově | příklad | důvod$ | závěr$ | řešení
-    výsledek | pozor$ | pamat$ | kapitola | pravidlo | část$ | problém | odpoveď | príklad | dôvod$
-    riešenie | pitanje | odgovor | primjer | razlog | zaključ | rješenje | rešenje | pažnja | pravilo
-    poglavlje | vprašanje | sklep$ | вопрос | ответ$ | пример | причина | вывод$ | решение | результат
-    внимание | запомн | помни$ | знай$ | глава$ | шаг$ | правил | часть$ | проблема | итак$ | итог$
-    во-первых | во-вторых | например | потому | скаж$ | сказал | спросил | цитата | тема$ | задача | цель$
-    питання | запитання | відповід | приклад | висновок | рішення | увага$ | пам'ят | памʼят | пам’ят
-    знайте | правило | розділ | крок$ | отож$ | отже$ | кажі$ | каж$ | дивіт$ | дивис$ | наприклад | сказав
-    сказала | але$ | въпрос | отговор | извод$ | запомнете | питање | одговор | разлог | klausim | atsakym
-    pavyzd | priežast | jautājum | atbilde | piemēr | iemesl | kérdés | válasz | példa$ | megold | eredmény
-    következtet | figyelem | fejezet | lépés$ | szabály | tehát$ | küsimus | vastus | näide$ | põhjus
-    ερώτηση | απάντηση | παράδειγμα | λόγος$ | λύση$ | προσοχή | συμπέρασμα | κεφάλαιο | βήμα$ | κανόνας
-    soru$ | cevap$ | yanıt$ | örnek$ | neden$ | sebep$ | çözüm$ | sonuç$ | dikkat | bölüm$ | adım$ | kural$
-    unutma | bak$ | dedi$ | sordu$ | özet$ | not$ | pyetje | përgjigje | câu hỏi | trả lời | ví dụ | lý do
-    kết luận | giải pháp | chú ý | lưu ý | chương | bước$ | quy tắc | nói$ | hỏi$ | pertanyaan | soalan
-    jawab$ | contoh | alasan | sebab$ | solusi | kesimpulan | perhatian | ingat$ | bab$ | langkah | aturan
-    kata$ | tanya$ | catatan | swali$ | jibu$ | mfano$ | قال | قلت | يقول | تقول | قالوا | سأل | سئل | أجاب
-    رد$ | صاح | همس | فكر | السؤال | سؤال | الجواب | جواب | مثال | السبب | سبب | الحل | النتيجة | ملاحظة
-    تنبيه | انتبه | تذكر | الفصل | الخطوة | القاعدة | أولا | ثانيا | ثالثا | أخيرا | الخلاصة | يعني | لكن
-    هو$ | هي$ | أنا$ | گفت | پرسید | پاسخ | پرسش | دلیل | نتیجه | نکته | توجه | مثلا | یعنی | فصل | گام
-    کہا | پوچھا | אמר | אומר | שאל | ענה | ענית | עניתי | חשב | צעק | לחש | השאלה | שאלה | תשובה | התשובה
-    דוגמה | הסיבה | הפתרון | התוצאה | המסקנה | שימו לב | זכרו | תזכרו | פרק | צעד | כלל | ראשית | שנית | הוא
-    היא | אני | כלומר | कहा | कहता | कहते | बोला | बोली | पूछा | जवाब | उत्तर | प्रश्न | सवाल | उदाहरण
-    कारण | समाधान | परिणाम | निष्कर्ष | ध्यान | याद | अध्याय | नियम | मैं | वह | বলল | বলেন | প্রশ্ন | উত্তর
-    উদাহরণ | কারণ | மேற்கோள் | கேள்வி | பதில் | พูดว่า | บอกว่า | ถามว่า | ตอบว่า | คำถาม | คำตอบ | ตัวอย่าง
-    เหตุผล | สาเหตุ | ข้อสรุป | หมายเหตุ | ข้อควร | บทที่ | ขั้นตอน | กฎ | เขา | ฉัน | คือ | 说 | 說 | 问
-    問 | 答 | 道$ | 讲 | 講 | 喊 | 叫 | 告诉 | 告訴 | 回复 | 表示 | 认为 | 認為 | 想 | 写 | 寫 | 我 | 你
-    他 | 她 | 它 | 咱 | 这 | 這 | 那 | 原因 | 理由 | 答案 | 例如 | 比如 | 例子 | 举例 | 注意 | 结论 | 結論
-    结果 | 結果 | 解决 | 方法 | 第 | 规则 | 規則 | 总之 | 總之 | 首先 | 其次 | 最后 | 最後 | 也就是 | 就是
-    提示 | 备注 | 標題 | 标题 | 目标 | 重点 | 重點 | 记住 | 記住 | 言 | 聞 | 曰 | 思 | 考え | 質問 | 例え
-    例 | 注$ | 課題 | ポイント | ルール | つまり | まず | 次に | 私 | 僕 | 俺 | 彼 | これ | それ | は$ | が$
-    を$ | に$ | で$ | と$ | から$ | です$ | ます$ | た$ | 말했 | 말하 | 말해 | 말씀 | 물었 | 물어 | 묻
-    대답 | 답변 | 답$ | 외쳤 | 생각 | 이유 | 질문 | 예$ | 예를 | 문제 | 결론 | 결과 | 참고 | 주의 | 해결
-    방법 | 규칙 | 첫째 | 둘째 | 셋째 | 먼저 | 마지막 | 그가 | 그는 | 그녀 | 제가 | 저는 | 나는 | 내가 | 우리
-    이것 | 요$ | 죠$ | 다$ | 까$ | 는$ | 이란$ | say$ | says$ | asked$ | step$ | steps$ | note$ | notes$
-    tip$ | tips$ | rules$ | hints$ | listen$ | merke$ | merkt$ | guarda$ | guardate$ | ascolta$ | primero$
-    primera$ | primo$ | prima$ | seconda$ | secondo$ | segundo$ | terzo$ | terza$ | premièrement
-    deuxièmement | troisièmement | mira$ | miren$ | слушай$ | слушайте$ | слухай$ | слухайте$ | place$
-    price$ | meine$ | meiner$ | unsere$ | seconds$ | second$ | posłuchaj | słuchajcie | смотри$ | смотрите$
-    słuchaj$
+    esercizio | ejercicio | exercice | exercício | übung | упражнение | вправа | ćwiczenie | cvičení
+    cvičenie | oefening | övning | oppgave | opgave | harjoitus | alıştırma | άσκηση | 演習 | 练习 | 練習
+    연습 | bài tập | latihan | تمرين | תרגיל | अभ्यास | answer | attention | because | caution | example
+    finally | first$ | hint$ | however | important | look$ | namely | next$ | no$ | now$ | okay$ | ok$
+    please | question | remember | summary | then$ | therefore | third$ | today$ | warning | yes$ | verdict
+    spoiler | chapter | lesson | rule$ | part$ | section | point$ | problem | solution | reason | result
+    conclusion | fact$ | update | reminder | definition | theorem | proof$ | case$ | cause$ | time of
+    title$ | subject | topic$ | day$ | week$ | number | exercise | task$ | goal$ | option | level$ | round$
+    episode | unit$ | module | figure | what$ | why$ | how$ | when$ | where$ | who$ | which$ | said$ | ask$
+    think$ | imagine | consider | bonus$ | disclaimer | translation | quote$ | breaking | news$ | ps$ | fyi$
+    aka$ | motto$ | moral$ | lemma$ | corollary | url$ | email$ | e-mail | website | address | password
+    total$ | score$ | date$ | location | source | age$ | achtung | also$ | antwort | beispiel | frage$
+    hinweis | grund$ | lösung | ergebnis | fazit$ | regel$ | kapitel | teil$ | schritt | wichtig | erstens
+    zweitens | drittens | heute$ | zitat$ | punkt$ | aufgabe | thema$ | ziel$ | übrigens | genauer | ja$
+    nein$ | warum$ | wie$ | was$ | wer$ | folge$ | lektion | idee$ | tipp$ | vorsicht | stichwort | sagte$
+    dachte | fragte | antwoord | vraag$ | voorbeeld | reden$ | oplossing | conclusie | let op | hoofdstuk
+    stap$ | ten eerste | fråga$ | svar$ | exempel | anledning | steg$ | slutsats | obs$ | spørsmål
+    spørgsmål | eksempel | grunn$ | årsag$ | husk$ | kysymys | vastaus | esimerkki | syy$ | muista | huom$
+    luku$ | sääntö | donc$ | exemple | remarque | réponse | raison | résultat | règle$ | chapitre | étape$
+    partie | problème | voilà$ | bref$ | enfin$ | deuxi$ | troisi | nota$ | rappel | écoute | regarde
+    pourquoi | comment | morale | bilan$ | titre$ | atención | ejemplo | pregunta | respuesta | razón$
+    solución | resultado | conclusión | regla$ | capítulo | paso$ | parte$ | problema | porque | tercer
+    recuerd | escuch | importante | motivo | causa$ | es decir | por ejemplo | resumen | consejo | título
+    dijo$ | dije$ | pensé$ | atenção | exemplo | pergunta | resposta | razão$ | solução | conclusão | regra$
+    passo$ | lembr$ | olha$ | resumo | dica$ | disse$ | pensei | attenzione | esempio | domanda | risposta
+    ragione | soluzione | risultato | conclusione | regola | capitolo | perché | ricord | ascolt | titolo
+    raó$ | întrebare | răspuns | exemplu | motiv$ | soluți | concluzi | regul$ | capitol | atenție | notă$
+    pytanie | odpowied | przykład | powód$ | powod$ | wniosek | rozwiąz | wynik$ | uwaga$ | pamięt
+    rozdział | krok$ | zasada | część$ | po pierwsze | zobacz | więc$ | powiedz | otázka | odpově | příklad
+    důvod$ | závěr$ | řešení | výsledek | pozor$ | pamat$ | kapitola | pravidlo | část$ | problém | odpoveď
+    príklad | dôvod$ | riešenie | pitanje | odgovor | primjer | razlog | zaključ | rješenje | rešenje
+    pažnja | pravilo | poglavlje | vprašanje | sklep$ | вопрос | ответ$ | пример | причина | вывод$
+    решение | результат | внимание | запомн | помни$ | знай$ | глава$ | шаг$ | правил | часть$ | проблема
+    итак$ | итог$ | во-первых | во-вторых | например | потому | скаж$ | сказал | спросил | цитата | тема$
+    задача | цель$ | питання | запитання | відповід | приклад | висновок | рішення | увага$ | пам'ят
+    памʼят | пам’ят | знайте | правило | розділ | крок$ | отож$ | отже$ | кажі$ | каж$ | дивіт$ | дивис$
+    наприклад | сказав | сказала | але$ | въпрос | отговор | извод$ | запомнете | питање | одговор | разлог
+    klausim | atsakym | pavyzd | priežast | jautājum | atbilde | piemēr | iemesl | kérdés | válasz | példa$
+    megold | eredmény | következtet | figyelem | fejezet | lépés$ | szabály | tehát$ | küsimus | vastus
+    näide$ | põhjus | ερώτηση | απάντηση | παράδειγμα | λόγος$ | λύση$ | προσοχή | συμπέρασμα | κεφάλαιο
+    βήμα$ | κανόνας | soru$ | cevap$ | yanıt$ | örnek$ | neden$ | sebep$ | çözüm$ | sonuç$ | dikkat | bölüm$
+    adım$ | kural$ | unutma | bak$ | dedi$ | sordu$ | özet$ | not$ | pyetje | përgjigje | câu hỏi | trả lời
+    ví dụ | lý do | kết luận | giải pháp | chú ý | lưu ý | chương | bước$ | quy tắc | nói$ | hỏi$
+    pertanyaan | soalan | jawab$ | contoh | alasan | sebab$ | solusi | kesimpulan | perhatian | ingat$
+    bab$ | langkah | aturan | kata$ | tanya$ | catatan | swali$ | jibu$ | mfano$ | قال | قلت | يقول | تقول
+    قالوا | سأل | سئل | أجاب | رد$ | صاح | همس | فكر | السؤال | سؤال | الجواب | جواب | مثال | السبب | سبب
+    الحل | النتيجة | ملاحظة | تنبيه | انتبه | تذكر | الفصل | الخطوة | القاعدة | أولا | ثانيا | ثالثا | أخيرا
+    الخلاصة | يعني | لكن | هو$ | هي$ | أنا$ | گفت | پرسید | پاسخ | پرسش | دلیل | نتیجه | نکته | توجه | مثلا
+    یعنی | فصل | گام | کہا | پوچھا | אמר | אומר | שאל | ענה | ענית | עניתי | חשב | צעק | לחש | השאלה | שאלה
+    תשובה | התשובה | דוגמה | הסיבה | הפתרון | התוצאה | המסקנה | שימו לב | זכרו | תזכרו | פרק | צעד | כלל
+    ראשית | שנית | הוא | היא | אני | כלומר | कहा | कहता | कहते | बोला | बोली | पूछा | जवाब | उत्तर | प्रश्न
+    सवाल | उदाहरण | कारण | समाधान | परिणाम | निष्कर्ष | ध्यान | याद | अध्याय | नियम | मैं | वह | বলল | বলেন
+    প্রশ্ন | উত্তর | উদাহরণ | কারণ | மேற்கோள் | கேள்வி | பதில் | พูดว่า | บอกว่า | ถามว่า | ตอบว่า | คำถาม
+    คำตอบ | ตัวอย่าง | เหตุผล | สาเหตุ | ข้อสรุป | หมายเหตุ | ข้อควร | บทที่ | ขั้นตอน | กฎ | เขา | ฉัน
+    คือ | 说 | 說 | 问 | 問 | 答 | 道$ | 讲 | 講 | 喊 | 叫 | 告诉 | 告訴 | 回复 | 表示 | 认为 | 認為 | 想
+    写 | 寫 | 我 | 你 | 他 | 她 | 它 | 咱 | 这 | 這 | 那 | 原因 | 理由 | 答案 | 例如 | 比如 | 例子 | 举例
+    注意 | 结论 | 結論 | 结果 | 結果 | 解决 | 方法 | 第 | 规则 | 規則 | 总之 | 總之 | 首先 | 其次 | 最后
+    最後 | 也就是 | 就是 | 提示 | 备注 | 標題 | 标题 | 目标 | 重点 | 重點 | 记住 | 記住 | 言 | 聞 | 曰 | 思
+    考え | 質問 | 例え | 例 | 注$ | 課題 | ポイント | ルール | つまり | まず | 次に | 私 | 僕 | 俺 | 彼
+    これ | それ | は$ | が$ | を$ | に$ | で$ | と$ | から$ | です$ | ます$ | た$ | 말했 | 말하 | 말해
+    말씀 | 물었 | 물어 | 묻 | 대답 | 답변 | 답$ | 외쳤 | 생각 | 이유 | 질문 | 예$ | 예를 | 문제 | 결론
+    결과 | 참고 | 주의 | 해결 | 방법 | 규칙 | 첫째 | 둘째 | 셋째 | 먼저 | 마지막 | 그가 | 그는 | 그녀 | 제가
+    저는 | 나는 | 내가 | 우리 | 이것 | 요$ | 죠$ | 다$ | 까$ | 는$ | 이란$ | say$ | says$ | asked$ | step$
+    steps$ | note$ | notes$ | tip$ | tips$ | rules$ | hints$ | listen$ | merke$ | merkt$ | guarda$
+    guardate$ | ascolta$ | primero$ | primera$ | primo$ | prima$ | seconda$ | secondo$ | segundo$ | terzo$
+    terza$ | premièrement | deuxièmement | troisièmement | mira$ | miren$ | слушай$ | слушайте$ | слухай$
+    слухайте$ | place$ | price$ | meine$ | meiner$ | unsere$ | seconds$ | second$ | posłuchaj | słuchajcie
+    смотри$ | смотрите$ | słuchaj$
     """
 )
 """What is said before a colon: reported speech, titles, words that lead to the rest of a sentence."""

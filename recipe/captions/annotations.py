@@ -14,6 +14,7 @@ import langcodes
 import regex  # type: ignore[import-untyped]  # the package ships no types
 
 from recipe.captions.vocabulary import (
+    ARTICLES,
     DISCLAIMERS,
     FUNCTION_WORDS,
     LOST_SPEECH,
@@ -26,7 +27,7 @@ from recipe.captions.vocabulary import (
 )
 
 UNWRITTEN = "it stands for speech that is not written down"
-DOUBTFUL = "it holds words in brackets that may have been said, or not"
+AMBIGUOUS = "it holds words in brackets that may have been said, or not"
 PARTIAL = "letters in brackets that complete a word were kept"
 
 # `\uff08`, `\uff3b` and their like are the wide forms of Chinese and Japanese.
@@ -67,7 +68,7 @@ _NO_SPACE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Kh
 class _Meaning(Enum):
     SOUND = "is not said, and goes"
     UNWRITTEN = "stands for words"
-    DOUBTFUL = "may be said"
+    AMBIGUOUS = "may be said"
     LETTERS = "completes a word"
     SPOKEN = "is said, marks and all"
     EMPHASIS = "is said without its marks"
@@ -80,7 +81,7 @@ def find_loss(text: str, *, is_in_capitals: bool = False) -> str:
     meanings = {_meaning(match, is_in_capitals=is_in_capitals) for match in _MARKED.finditer(text)}
     if _Meaning.UNWRITTEN in meanings:
         return UNWRITTEN
-    return DOUBTFUL if _Meaning.DOUBTFUL in meanings else ""
+    return AMBIGUOUS if _Meaning.AMBIGUOUS in meanings else ""
 
 
 def has_partial_words(text: str) -> bool:
@@ -123,7 +124,7 @@ def _meaning_of_signs(match: regex.Match[str], content: str) -> _Meaning | None:
 
 
 def _meaning_of_words(match: regex.Match[str], content: str, *, is_shouted: bool) -> _Meaning:
-    is_aside = bool(match["parenthesis"]) and not _is_alone(match)
+    is_aside = bool(match["parenthesis"]) and not _starts_line(match)
     if is_unwritten(content) if not is_aside else _is_short(content) and _tells_of_speech(content):
         return _Meaning.UNWRITTEN
     if match["parenthesis"]:
@@ -165,15 +166,16 @@ def _meaning_of_stars(content: str) -> _Meaning:
 
 def _meaning_alone(content: str) -> _Meaning:
     """Return what an unknown annotation means that has a line to itself: a sentence may be said."""
-    return _Meaning.SOUND if _is_short(content) else _Meaning.DOUBTFUL
+    return _Meaning.SOUND if _is_short(content) else _Meaning.AMBIGUOUS
 
 
 def _meaning_of_parentheses(match: regex.Match[str], content: str, *, is_shouted: bool) -> _Meaning:
     """Return what parentheses mean: among words they are mostly said as well."""
     is_sound = SOUNDS.occur_in(content)
     if _is_alone(match) and not _is_open(match):
-        return _Meaning.SOUND if is_shouted or is_sound else _Meaning.DOUBTFUL
-    is_certain = is_sound and _is_short(content) and (" " not in content or not THINGS.occur_in(content))
+        return _Meaning.SOUND if is_shouted or is_sound else _Meaning.AMBIGUOUS
+    is_phrase = " " in content and (THINGS.occur_in(content) or ARTICLES.occur_in(content))
+    is_certain = is_sound and _is_short(content) and not is_phrase
     return _Meaning.SOUND if is_shouted or is_certain else _Meaning.SPOKEN
 
 
@@ -204,7 +206,7 @@ def _meaning_in_sentence(match: regex.Match[str], content: str) -> _Meaning:
     is_inside = (_is_open(match) or last == ":") and not (_starts_line(match) and first.isupper())
     goes_on = first.islower() or first in {*",;.!?"}
     is_sentence = not _is_short(content)
-    return _Meaning.DOUBTFUL if is_inside or goes_on or is_sentence else _Meaning.SOUND
+    return _Meaning.AMBIGUOUS if is_inside or goes_on or is_sentence else _Meaning.SOUND
 
 
 def _is_open(match: regex.Match[str]) -> bool:

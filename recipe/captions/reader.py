@@ -2,7 +2,7 @@
 
     file ─► lines ─► cues ─► in order ─► each word once ─► reading form ─► apart, in time
        file       repair     timing         rolling          cleaning         timing
-                 webvtt, cue_text                       annotations, capitals
+                 webvtt, cue_text                       speakers, annotations, credits, rows
 
 `webvtt` and `cue_text` follow the W3C to the letter and repair nothing. Every repair is a stage of its
 own, and leaves a note. A cue that was found is kept, merged or dropped, so the counts of a file add up.

@@ -31,10 +31,12 @@ _SILENT_BLOCKS = re.compile(
     r"(?:NOTE|STYLE|REGION|WEBVTT|Kind:|Language:|X-TIMESTAMP-MAP=)(?:(?<=\W)|(?!\S))"
 )
 
-# What the W3C's rules would misread: HTML's breaks between words, SubRip's `{\an8}`, a comma in an inline
-# time, a reference broken by spaces, and a `<` that opens nothing, from which on the text would be lost.
+# What the W3C's rules would misread: HTML's breaks between words, SubRip's `{\an8}`, SubStation's `\N`,
+# MicroDVD's `{y:i}`, a comma in an inline time, a reference broken by spaces, and a `<` that opens nothing,
+# from which on the text would be lost.
 _BREAK = re.compile(r"</?(?:br|p|div)\b[^<>]*>", re.IGNORECASE)
-_OVERRIDE = re.compile(r"\{\\[^{}]{0,99}\}")
+_OVERRIDE = re.compile(r"\{\\[^{}]{0,99}\}|\{[yYcCfFsSpP]:[^{}\n]{0,30}\}")
+_ESCAPED_BREAK = re.compile(r"\\[Nnh](?![a-z])")
 _COMMA_TIME = re.compile(r"<([0-9:]{5,12}),([0-9]{3})>")
 _SPACED_REFERENCE = re.compile(r"&[ \t]?(amp|lt|gt|quot|apos|nbsp|#39)[ \t]?;", re.IGNORECASE)
 _UNKNOWN_TAG = re.compile(
@@ -116,6 +118,8 @@ def read_loosely(payload: str, start_ms: int = 0) -> CueText:
 def _mend_payload(payload: str) -> str:
     if "&" in payload:
         payload = _SPACED_REFERENCE.sub(r"&\1;", payload)
+    if "\\" in payload:
+        payload = _ESCAPED_BREAK.sub("\n", payload)
     if "{" in payload:
         payload = _OVERRIDE.sub("", payload)
     if "<" in payload:

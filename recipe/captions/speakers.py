@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import regex  # type: ignore[import-untyped]  # the package ships no types
 
+from recipe.captions.annotations import is_unwritten
 from recipe.captions.capitals import CAPITALS_FRACTION, capitals_fraction
 from recipe.captions.vocabulary import (
     ARTICLES,
@@ -107,6 +108,11 @@ class SpeakerMarks:
                 uses[name].append(use)
         self._names = _Decision(texts, uses).names() if uses else set[str]()
         """Labels; in parentheses those that are labels where they stand in brackets, without a colon."""
+        self._within_row = regex.compile(
+            r"(?<=[.!?\u2026\u061f\u3002\uff01\uff1f\"\u201d\u00bb)\]])[ \t]+(?=\L<names>[ \t]?:\s)",
+            names=[name for name in self._names if not name.startswith("(")],
+        )
+        """Where a label follows the end of a sentence: `He left. Anna: Good.`"""
 
     def remove(self, text: str) -> str:
         """Return the text without marks of speakers."""
@@ -114,6 +120,7 @@ class SpeakerMarks:
         if "[" in text:
             text = _BRACKETED_VOICE.sub(_break_at_voice, text)
         if self._names:
+            text = self._within_row.sub("\n", text)
             text = _LABEL.sub(lambda match: " " if self._is_label(match) else match[0], text)
         return str(_TURN_MARK.sub(" ", text))
 
@@ -212,7 +219,7 @@ class _Decision:
         uses = [
             use for use in self.uses[name] if use.mark in _WITHOUT_COLON and _OPENS_SPEECH.match(use.rest)
         ]
-        if not uses or SOUNDS.occur_in(name) or FUNCTION_WORDS.occur_in(name):
+        if not uses or SOUNDS.occur_in(name) or FUNCTION_WORDS.occur_in(name) or is_unwritten(name):
             return False
         if _VOICE.fullmatch(name):
             return True

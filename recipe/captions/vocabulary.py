@@ -202,11 +202,10 @@ THINGS = Stems(
 
 FUNCTION_WORDS = Stems(
     """
-    a$ | an$ | the$ | is$ | are$ | was$ | were$ | i$ | you$ | we$ | it$ | they$ | my$ | your$ | that$
-    this$ | of$ | not$ | maybe$ | or$ | der$ | das$ | ist$ | sind$ | war$ | ein$ | eine$ | ich$ | du$ | wir$
-    es$ | nicht$ | oder$ | le$ | les$ | un$ | une$ | est$ | je$ | tu$ | ce$ | ou$ | pas$ | el$ | los$ | una$
-    son$ | yo$ | no$ | o$ | que$ | um$ | uma$ | eu$ | não$ | il$ | lo$ | io$ | non$ | che$ | het$ | een$
-    ik$ | niet$ | jest$ | nie$ | to$ | ja$ | это$ | не$ | я$ | мы$ | или$ | και$ | να$ | bir$ | ve$ | bu$
+    is$ | are$ | was$ | were$ | i$ | you$ | we$ | it$ | they$ | my$ | your$ | that$ | this$ | of$ | not$
+    maybe$ | or$ | ist$ | sind$ | war$ | ich$ | du$ | wir$ | es$ | nicht$ | oder$ | est$ | je$ | tu$ | ce$
+    ou$ | pas$ | son$ | yo$ | no$ | que$ | eu$ | não$ | io$ | non$ | che$ | ik$ | niet$ | jest$ | nie$ | to$
+    ja$ | это$ | не$ | я$ | мы$ | или$ | και$ | να$ | bir$ | ve$ | bu$
     """
 )
 """Words of a sentence: parentheses that hold one may be spoken, whatever else they hold."""
@@ -350,8 +349,9 @@ CREDIT_PHRASES = Stems(
     subtitle by | subtitling by | subs by | captions by | captioned by | captioning by | closed captioning
     closed captions by | captioning sponsored | captioning made possible | captioning provided
     captions provided | transcribed by | transcript by | transcription by | translated by | translation by
-    translated and | synced by | synced and | synced, | sync by | sync & | sync and | synchronized by
-    synchronised by | resync by | re-synced | corrected by | corrections by | correction by | encoded by
+    translated and | synced by | synced and | synced & | synced, | sync by | sync & | sync and
+    synchronized by | synchronised by | resync by | re-synced | corrected by | corrections by
+    correction by | encoded by
     ripped by | ocr by | timing by | timed by | proofread by | qc by | downloaded from
     advertise your product | support us and become | please rate this subtitle | want subtitles for
     untertitel von | untertitel der | untertitel im auftrag | untertitel © | untertitel erstellt

@@ -13,7 +13,8 @@ class NothingElse:
     @staticmethod
     def find_spec(name, path=None, target=None):
         is_ours = name in ("recipe", "recipe.errors") or f"{name}.".startswith("recipe.captions.")
-        if not is_ours and name.partition(".")[0] not in {"regex", "langcodes", "language_data", *sys.stdlib_module_names}:
+        libraries = {"regex", "langcodes", "language_data", *sys.stdlib_module_names}
+        if not is_ours and name.partition(".")[0] not in libraries:
             raise ImportError(f"{name} is not there")
 
 sys.meta_path.insert(0, NothingElse)

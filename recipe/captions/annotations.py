@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import lru_cache
+from typing import NamedTuple
 
 import langcodes
 import regex  # type: ignore[import-untyped]  # the package ships no types
@@ -74,19 +75,26 @@ class _Meaning(Enum):
     EMPHASIS = "is said without its marks"
 
 
-def find_loss(text: str, *, is_in_capitals: bool = False) -> str:
-    """Return why a cue's words cannot be all that is said in it, or an empty string."""
-    if _MASKED.search(text):
-        return UNWRITTEN
+class Judgement(NamedTuple):
+    """What the annotations of a cue say about its words.
+
+    Attributes:
+        loss: Why they cannot be all that is said; empty where they can.
+        has_partial_words: Whether letters in brackets complete a word: `[I]t`.
+    """
+
+    loss: str
+    has_partial_words: bool
+
+
+def judge_annotations(text: str, *, is_in_capitals: bool = False) -> Judgement:
+    """Return what a cue's annotations, and words masked as in `f***`, say about its words."""
     meanings = {_meaning(match, is_in_capitals=is_in_capitals) for match in _MARKED.finditer(text)}
-    if _Meaning.UNWRITTEN in meanings:
-        return UNWRITTEN
-    return AMBIGUOUS if _Meaning.AMBIGUOUS in meanings else ""
-
-
-def has_partial_words(text: str) -> bool:
-    """Tell whether letters in brackets complete a word: `[I]t`."""
-    return "[" in text and any(_meaning(match) is _Meaning.LETTERS for match in _MARKED.finditer(text))
+    if _Meaning.UNWRITTEN in meanings or _MASKED.search(text):
+        loss = UNWRITTEN
+    else:
+        loss = AMBIGUOUS if _Meaning.AMBIGUOUS in meanings else ""
+    return Judgement(loss, _Meaning.LETTERS in meanings)
 
 
 def remove_sound_marks(text: str, *, is_in_capitals: bool = False) -> str:
@@ -234,8 +242,10 @@ def _starts_line(match: regex.Match[str]) -> bool:
 
 def _is_alone(match: regex.Match[str]) -> bool:
     """Tell whether the annotation has its line, or lines, to itself, but for other annotations."""
-    rest = _after(match).partition("\n")[0]
-    return _starts_line(match) and not _MARKED.sub("", rest).strip(" \t.\u266a")
+    if not _starts_line(match):
+        return False
+    rest = _after(match).partition("\n")[0].strip(" \t.\u266a")
+    return not rest or (not rest[0].isalnum() and not _MARKED.sub("", rest).strip(" \t.\u266a"))
 
 
 def _before(match: regex.Match[str]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import NamedTuple
 
-from recipe.captions.annotations import PARTIAL, find_loss, has_partial_words, remove_sound_marks
+from recipe.captions.annotations import PARTIAL, judge_annotations, remove_sound_marks
 from recipe.captions.capitals import CAPITALS_FRACTION, capitals_fraction, is_all_capitals
 from recipe.captions.credits import CREDIT, find_credits
 from recipe.captions.cues import Action, Cue, Note, Word, note_on
@@ -69,11 +69,12 @@ def clean_cues(cues: Sequence[Cue], suppressed_symbols: frozenset[str]) -> tuple
     notes: list[Note] = []
     for index, draft in enumerate(drafts):
         unlabelled = draft.apply(remove_labels)
-        loss = CREDIT if index in credited else find_loss(unlabelled.text, is_in_capitals=in_capitals)
+        annotations = judge_annotations(unlabelled.text, is_in_capitals=in_capitals)
+        loss = CREDIT if index in credited else annotations.loss
         if loss:
             notes.append(note_on(draft.cue, Action.DROPPED, loss))
             continue
-        if has_partial_words(unlabelled.text):
+        if annotations.has_partial_words:
             notes.append(note_on(draft.cue, Action.FLAGGED, PARTIAL))
         speaker = draft.cue.speaker or marks.speaker_of(draft.text)
         cleaned = _finish(unlabelled.apply(rules), speaker, notes)

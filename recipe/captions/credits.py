@@ -14,6 +14,7 @@ from recipe.captions.vocabulary import CREDIT_NOUNS, CREDIT_PHRASES
 CREDIT = "it names who made the captions, and nobody says that"
 
 _NUM_EDGE_CUES = 5
+_MAX_CHARS = 300
 _MAX_WORDS = 14
 _MAX_WORDS_WITHOUT_COLON = 5
 _DECORATION = (
@@ -49,6 +50,8 @@ def find_credits(texts: Sequence[str]) -> frozenset[int]:
 
 def is_credit(text: str) -> bool:
     """Tell whether a cue's text names who made the captions, or an address where to find them."""
+    if len(text) > _MAX_CHARS:
+        return False
     lines = [line.strip(_DECORATION) for line in text.split("\n")]
     first, *rest = [line for line in lines if line] or [""]
     if all(_is_address(line) for line in (first, *rest)):

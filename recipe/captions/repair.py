@@ -43,6 +43,7 @@ _UNKNOWN_TAG = re.compile(
     r"</?(?!(?:[cibuvs]|lang|ruby|r[tp]|font|span|em|strong|small|br|p|div)(?![A-Za-z]))[A-Za-z][^<>]*>",
     re.IGNORECASE,
 )
+_END_TAG = re.compile(r"</([^<>]{0,42})>")
 _WORDS_IN_TAG = re.compile(r"<([A-Za-z][\w -]{0,40})>")
 _LITERAL_LESS_THAN = re.compile(r"<(?![^<>]*>)|<(?!/?[A-Za-z]|[/.]|>|[0-9:]+\.[0-9]+>)")
 _NESTING_TOLERANCE_MS = 1000
@@ -124,17 +125,21 @@ def _mend_payload(payload: str) -> str:
         payload = _OVERRIDE.sub("", payload)
     if "<" in payload:
         payload = _BREAK.sub("\n", payload)
-        payload = _UNKNOWN_TAG.sub(_put_in_brackets, payload)
+        payload = _put_unknown_tags_in_brackets(payload)
         payload = _COMMA_TIME.sub(r"<\1.\2>", payload)
         payload = _LITERAL_LESS_THAN.sub("&lt;", payload)
     return payload
 
 
-def _put_in_brackets(tag: re.Match[str]) -> str:
-    """Return an unknown tag that nothing closes as an annotation: `<laughs>`, `the <pad> token`."""
-    words = _WORDS_IN_TAG.fullmatch(tag[0])
-    is_closed = words is not None and f"</{words[1]}>" in tag.string
-    return f"[{words[1]}]" if words is not None and not is_closed else tag[0]
+def _put_unknown_tags_in_brackets(payload: str) -> str:
+    """Return the payload with unknown tags that nothing closes as annotations: `<laughs>`, `a <pad> token`."""
+    closed = set(_END_TAG.findall(payload))
+
+    def put_in_brackets(tag: re.Match[str]) -> str:
+        words = _WORDS_IN_TAG.fullmatch(tag[0])
+        return f"[{words[1]}]" if words is not None and words[1] not in closed else tag[0]
+
+    return _UNKNOWN_TAG.sub(put_in_brackets, payload)
 
 
 def _to_milliseconds(fields: tuple[str | None, ...]) -> int | None:

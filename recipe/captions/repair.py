@@ -132,7 +132,7 @@ def _mend_payload(payload: str) -> str:
 
 
 def _put_unknown_tags_in_brackets(payload: str) -> str:
-    """Return the payload with unknown tags that nothing closes as annotations: `<laughs>`, `a <pad> token`."""
+    """Return the payload, unknown tags that nothing closes made annotations: `<laughs>`, `<pad>`."""
     closed = set(_END_TAG.findall(payload))
 
     def put_in_brackets(tag: re.Match[str]) -> str:

@@ -33,7 +33,7 @@ _NUMBER = r"(?:[#\u2116]|n[\u00b0\u00bao]\.?|no\.)?[ ]?[0-9]{1,3}"
 _VOICE = regex.compile(
     rf"(?:{'|'.join(sorted(SPEAKER_WORDS))})"
     rf"(?:[ \t_.-]*(?:{_NUMBER}|(?-i:[A-Z])|one|two|three|four)|[ _]unknown)"
-    r"|unknown(?:[ _]speaker)?|unidentified[ _]speaker|s(?:pk|peaker)?_?[0-9]{1,3}",
+    r"|unknown[ _]speaker|unidentified[ _]speaker|s(?:pk|peaker)?_?[0-9]{1,3}",
     regex.IGNORECASE,
 )
 _BRACKETED_VOICE = regex.compile(
@@ -52,9 +52,13 @@ _LABEL = regex.compile(
     r"(?:[ \t\u00a0\u202f]?:(?=\s|$|\p{Lu})|[ \t]?\uff1a|(?<=\p{Lo}\p{M}*):(?![0-9/])))",
     regex.MULTILINE,
 )
+_MAY_LABEL = regex.compile(rf"[:\uff1a{_OPENING}]")
+_VOICE_ROW = regex.compile(r"^[ \t]*(?P<voice>[^\n:]{2,40}?)[ \t]*:?[ \t]*\n(?=.*\S)", regex.MULTILINE)
+_LOOSE_LABEL = regex.compile(r"[ \t]*(?P<name>[^\n:\uff1a]{1,50}):[ \t\n]+(?=\S)")
 _TURN_MARK = regex.compile(
     rf"(?:^|(?<=\s))>{{2,}}[ \t]*|^[ \t]*>[ \t]*|^[ \t]*[{_DASH}](?![{_DASH}\d])[ \t]*", regex.MULTILINE
 )
+_BEFORE_ARROWS = regex.compile(r"[ \t]+(?=>{2,})")
 _LINE_OF_TURNS = regex.compile(rf"^[ \t]*[{_DASH}](?![{_DASH}\d]).*$", regex.MULTILINE)
 _NEXT_TURN = regex.compile(
     r"(?<=[.!?\u2026\u061f\u3002\uff01\uff1f\"\u201d\u00bb)\]])[ \t]+"
@@ -62,15 +66,16 @@ _NEXT_TURN = regex.compile(
     rf"|[ \t]+(?=[{_DASH}][ \t]+\p{{Lu}})"
 )
 _OPENS_SPEECH = regex.compile(r"[\p{L}\p{N}\"\u201c\u201e\u00ab\u00bf\u00a1\u2026.'\u2018\u300c\u2013-]|$")
-_VISARGA = regex.compile(
-    r"\p{Devanagari}+[\u0924\u0936\u0928]$"
-)  # often written with a colon: words, not names
+# Words that end in a visarga, which is often written as a colon: adverbs, not names.
+_VISARGA = regex.compile(r"\p{Devanagari}+[\u0924\u0936\u0928]$")
 _ROLE = regex.compile(r"[者人员員師师生長长家]$")
 _IDEOGRAPH = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
 _PARTICLES = frozenset(
     ["al", "ben", "bin", "da", "de", "del", "della", "den", "der", "di", "dos", "du", "el", "ibn", "la", "le"]
     + ["van", "von", "y", "zu", "и"]
 )
+_MIN_LABELLED_CUES = 5
+_MIN_LABELLED_FRACTION = 0.8  # of the cues of a meeting's transcript, where each names who speaks
 _MAX_REST_CHARS = 80  # compared of what follows a label
 _MAX_IDEOGRAPHS = 10  # of a label; what is longer is a clause
 
@@ -108,6 +113,7 @@ class SpeakerMarks:
                 uses[name].append(use)
         self._names = _Decision(texts, uses).names() if uses else set[str]()
         """Labels; in parentheses those that are labels where they stand in brackets, without a colon."""
+        self._loose_names = _find_loose_names(texts)
         self._within_row = regex.compile(
             r"(?<=[.!?\u2026\u061f\u3002\uff01\uff1f\"\u201d\u00bb)\]])[ \t]+(?=\L<names>[ \t]?:\s)",
             names=[name for name in self._names if not name.startswith("(")],
@@ -116,7 +122,8 @@ class SpeakerMarks:
 
     def remove(self, text: str) -> str:
         """Return the text without marks of speakers."""
-        text = _split_turns(text)
+        text = _split_turns(self._without_loose_label(text))
+        text = _VOICE_ROW.sub(_remove_voice_row, text) if "\n" in text else text
         if "[" in text:
             text = _BRACKETED_VOICE.sub(_break_at_voice, text)
         if self._names:
@@ -126,8 +133,15 @@ class SpeakerMarks:
 
     def speaker_of(self, text: str) -> str:
         """Return the first name that labels the text, or an empty string."""
+        loose = _LOOSE_LABEL.match(text) if self._loose_names else None
+        if loose is not None and loose["name"] in self._loose_names:
+            return str(loose["name"])
         labels = _LABEL.finditer(_split_turns(text)) if self._names else ()
         return next((_name_of(match) for match in labels if self._is_label(match)), "")
+
+    def _without_loose_label(self, text: str) -> str:
+        match = _LOOSE_LABEL.match(text) if self._loose_names else None
+        return text[match.end() :] if match and match["name"] in self._loose_names else text
 
     def _is_label(self, match: regex.Match[str]) -> bool:
         name = _name_of(match)
@@ -233,7 +247,7 @@ _WITHOUT_COLON = frozenset({_Mark.BRACKETS, _Mark.BRACKETS_IN_TURN})
 
 
 def _find_uses(index: int, text: str) -> Iterator[tuple[str, _Use]]:
-    if not regex.search(r"[:\uff1a\[(\uff08\u3010\uff3b]", text):
+    if not _MAY_LABEL.search(text):
         return
     text = _split_turns(text)
     for match in _LABEL.finditer(text):
@@ -241,6 +255,25 @@ def _find_uses(index: int, text: str) -> Iterator[tuple[str, _Use]]:
         rest = text[match.end() : match.end() + _MAX_REST_CHARS].strip().partition("\n")[0]
         if name and not (match["bracketed"] and LOST_SPEECH.occur_in(name)):
             yield name, _Use(index, _mark_of(match), rest)
+
+
+def _find_loose_names(texts: Sequence[str]) -> frozenset[str]:
+    """Return what stands before a colon in nearly every cue of a file, as in a meeting's transcript.
+
+    There, a name may be of any form: `anna`, `Brunner, Otto`, `iPhone 3`.
+    """
+    counts = Counter(
+        match["name"]
+        for match in map(_LOOSE_LABEL.match, texts)
+        if match and not _is_introduction(match["name"])
+    )
+    num_recurring = sum(count for count in counts.values() if count > 1)
+    is_rule = num_recurring >= max(_MIN_LABELLED_CUES, _MIN_LABELLED_FRACTION * len(texts))
+    return frozenset(counts) if is_rule else frozenset()
+
+
+def _remove_voice_row(match: regex.Match[str]) -> str:
+    return "" if _VOICE.fullmatch(match["voice"]) else str(match[0])
 
 
 def _name_of(match: regex.Match[str]) -> str:
@@ -305,7 +338,7 @@ def _count_words(texts: Iterable[str], names: Iterable[str]) -> Counter[str]:
 def _split_turns(text: str) -> str:
     """Return the text with each turn on a line of its own: `- Ready? - Yes.` has two."""
     if ">>" in text:
-        text = regex.sub(r"[ \t]+(?=>{2,})", "\n", text)
+        text = _BEFORE_ARROWS.sub("\n", text)
     return str(_LINE_OF_TURNS.sub(lambda line: _NEXT_TURN.sub("\n", line[0]), text))
 
 

@@ -166,6 +166,32 @@ def test_a_label_among_titles_does_not_take_them_with_it(read):
     ]
 
 
+MEETINGS = {
+    "lower_case": ("clara", "otto"),
+    "surname_first": ("Brunner, Clara", "Quell, Otto"),
+    "pronouns": ("Clara Brunner (she/her)", "Otto Quell (he/him)"),
+    "devices": ("iPhone 3", "room_2.14"),
+    "mail": ("clara@wells.org", "otto@wells.org"),
+    "long": ("Clara Brunner from the town council", "Otto Quell"),
+    "arabic": ("السيدة كلارا بئر", "السيد أوتو نبع"),
+    "chinese": ("王小明 13", "李华"),
+}
+
+
+@pytest.mark.parametrize("names", MEETINGS.values(), ids=MEETINGS)
+def test_a_transcript_that_names_every_speaker_may_do_so_in_any_form(read, names):
+    sentences = ["we dig.", "how deep?", "it is dry.", "we stop.", "good.", "one last word."]
+    speakers = [names[index % 2] for index in range(5)] + ["guest from far away"]
+    captions = read(*(f"{name}: {text}" for name, text in zip(speakers, sentences, strict=True)))
+    assert texts_of(captions) == sentences
+    assert [cue.speaker for cue in captions.cues][:2] == list(names)
+
+
+def test_a_voice_may_have_a_row_of_its_own(read):
+    captions = read("Speaker 1\nWe dig.", "SPEAKER_02:\nWe stop.", "Speaker 1")
+    assert texts_of(captions)[:2] == ["We dig.", "We stop."]
+
+
 def test_a_known_label_goes_where_it_follows_a_sentence(read):
     captions = read("Otto: We dig.", "Otto: We stop.", "It is dry. Otto: So we left.", "He asked Otto: why?")
     assert texts_of(captions)[2:] == ["It is dry. So we left.", "He asked Otto: why?"]

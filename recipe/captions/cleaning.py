@@ -11,13 +11,16 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
-from recipe.captions.annotations import SpeakerMarks, remove_sound_marks
-from recipe.captions.capitals import is_all_capitals
+from recipe.captions.annotations import PARTIAL, judge_annotations, remove_sound_marks
+from recipe.captions.capitals import CAPITALS_FRACTION, capitals_fraction, is_all_capitals
+from recipe.captions.credits import CREDIT, find_credits
 from recipe.captions.cues import Action, Cue, Note, Word, note_on
 from recipe.captions.repair import read_loosely
+from recipe.captions.rows import CutWords, fold, is_parted
+from recipe.captions.speakers import SpeakerMarks
 
 NO_SPEECH = "it says nothing"
 """Why an empty cue is dropped; every other dropped cue may take speech with it."""
@@ -32,19 +35,53 @@ class _Rule(NamedTuple):
     reason: str
 
 
+class _Draft(NamedTuple):
+    """A cue on its way: its text so far, and the rules that have changed it."""
+
+    cue: Cue
+    text: str
+    applied: tuple[_Rule, ...] = ()
+
+    def apply(self, rules: Iterable[_Rule]) -> _Draft:
+        text, applied = self.text, list(self.applied)
+        for rule in rules:
+            changed = rule.apply(text)
+            if changed != text:
+                text = changed
+                applied.append(rule)
+        return _Draft(self.cue, text, tuple(applied))
+
+
 def clean_cues(cues: Sequence[Cue], suppressed_symbols: frozenset[str]) -> tuple[list[Cue], list[Note]]:
-    """Return the cues in reading form, whitespace folded, those that say nothing left out."""
-    marks = SpeakerMarks(cue.text for cue in cues)
-    rules = list(_list_rules(marks, suppressed_symbols))
+    """Return the cues in reading form, whitespace folded, those that say nothing left out.
+
+    What a mark means shows only in the whole file (does a label recur, is all in capitals), so all texts are
+    decoded before the first is cleaned.
+    """
+    cut_words = CutWords([cue.text for cue in cues])
+    drafts = [_Draft(cue, cue.text).apply(_list_decoding_rules(cut_words)) for cue in cues]
+    texts = [draft.text for draft in drafts]
+    marks, credited = SpeakerMarks(texts), find_credits(texts)
+    remove_labels = [_Rule(marks.remove, "marks of speakers were removed")]
+    in_capitals = capitals_fraction(texts) > CAPITALS_FRACTION
+    rules = list(_list_reading_rules(suppressed_symbols, is_in_capitals=in_capitals))
     kept: list[Cue] = []
     notes: list[Note] = []
-    for cue in cues:
-        speaker = cue.speaker or marks.speaker_of(cue.text)
-        cleaned = _clean_cue(cue, speaker, rules, notes)
+    for index, draft in enumerate(drafts):
+        unlabelled = draft.apply(remove_labels)
+        annotations = judge_annotations(unlabelled.text, is_in_capitals=in_capitals)
+        loss = CREDIT if index in credited else annotations.loss
+        if loss:
+            notes.append(note_on(draft.cue, Action.DROPPED, loss))
+            continue
+        if annotations.has_partial_words:
+            notes.append(note_on(draft.cue, Action.FLAGGED, PARTIAL))
+        speaker = draft.cue.speaker or marks.speaker_of(draft.text)
+        cleaned = _finish(unlabelled.apply(rules), speaker, notes)
         if not _WORD_CHARACTER.search(cleaned.text):
-            notes.append(note_on(cue, Action.DROPPED, NO_SPEECH))
+            notes.append(note_on(draft.cue, Action.DROPPED, NO_SPEECH))
         elif "\ufffd" in cleaned.text:
-            notes.append(note_on(cue, Action.DROPPED, "it holds a character that could not be decoded"))
+            notes.append(note_on(draft.cue, Action.DROPPED, "it holds a character that could not be decoded"))
         else:
             kept.append(cleaned)
     if is_all_capitals(kept):
@@ -52,28 +89,29 @@ def clean_cues(cues: Sequence[Cue], suppressed_symbols: frozenset[str]) -> tuple
     return kept, notes
 
 
-def _list_rules(marks: SpeakerMarks, symbols: frozenset[str]) -> Iterator[_Rule]:
-    yield _Rule(undo_double_escapes, "references escaped twice were decoded")
-    yield _Rule(limit_marks, f"more than {MAX_MARKS} combining marks in a row were cut off")
-    yield _Rule(normalize_unicode, "characters were composed or invisible ones removed")
-    yield _Rule(remove_sound_marks, "marks of sounds were removed")
-    yield _Rule(marks.remove, "marks of speakers were removed")
+def _list_decoding_rules(cut_words: CutWords) -> list[_Rule]:
+    return [
+        _Rule(undo_double_escapes, "references escaped twice were decoded"),
+        _Rule(cut_words.join, "words cut at the end of a row were joined"),
+        _Rule(limit_marks, f"more than {MAX_MARKS} combining marks in a row were cut off"),
+        _Rule(normalize_unicode, "characters were composed or invisible ones removed"),
+    ]
+
+
+def _list_reading_rules(symbols: frozenset[str], *, is_in_capitals: bool) -> Iterator[_Rule]:
+    remove_sounds = partial(remove_sound_marks, is_in_capitals=is_in_capitals)
+    yield _Rule(remove_sounds, "marks of sounds were removed")
     yield _Rule(symbol_remover(symbols), "symbols that the model cannot produce were removed")
     # Last: what the others leave may join into a control token.
     yield _Rule(defuse_control_tokens, "text that looks like a control token was removed")
 
 
-def _clean_cue(cue: Cue, speaker: str, rules: Iterable[_Rule], notes: list[Note]) -> Cue:
-    text, applied = cue.text, []
-    for rule in rules:
-        changed = rule.apply(text)
-        if changed != text:
-            text = changed
-            applied.append(rule)
-    text = fold(text)
-    if applied and _WORD_CHARACTER.search(text):
-        notes.append(note_on(cue, Action.REPAIRED, "; ".join(rule.reason for rule in applied)))
-    words = _fold_words(cue.words, applied)
+def _finish(draft: _Draft, speaker: str, notes: list[Note]) -> Cue:
+    cue, text = draft.cue, fold(draft.text)
+    if draft.applied and _WORD_CHARACTER.search(text):
+        reason = "; ".join(rule.reason for rule in draft.applied)
+        notes.append(note_on(cue, Action.REPAIRED, reason))
+    words = _fold_words(cue.words, draft.applied)
     if " ".join(word.text for word in words) != text:
         words = ()  # a mark spanned several runs, so it is not known which time goes with which word
     return replace(cue, text=text, speaker=speaker, words=words)
@@ -83,7 +121,7 @@ def _fold_words(words: Iterable[Word], rules: Iterable[_Rule]) -> tuple[Word, ..
     """Return the runs that have text left, folded; a run that begins inside a word joins the one before."""
     joined: list[tuple[int, list[str]]] = []
     for word in words:
-        if joined and not (joined[-1][1][-1][-1].isspace() or word.text[0].isspace()):
+        if joined and not is_parted(joined[-1][1][-1], word.text):
             joined[-1][1].append(word.text)
         else:
             joined.append((word.start_ms, [word.text]))
@@ -95,11 +133,6 @@ def _fold_words(words: Iterable[Word], rules: Iterable[_Rule]) -> tuple[Word, ..
         if text.strip():
             folded.append(Word(start_ms, fold(text)))
     return tuple(folded)
-
-
-def fold(text: str) -> str:
-    """Return the text with each run of whitespace as one space, none at the ends."""
-    return " ".join(text.split())
 
 
 _WORD_CHARACTER = re.compile(r"[^\W_]")

@@ -2,7 +2,8 @@
 
     file ─► lines ─► cues ─► one clock ─► one language ─► each word once ─► reading form ─► apart, in time
        file      repair     joined, timing   bilingual     highlighting       cleaning          timing
-             webvtt, cue_text, payloads      placement       rolling    annotations, capitals   scripts
+             webvtt, cue_text, payloads      placement       rolling    speakers, annotations,  scripts
+                                                                       credits, rows, capitals
 
 `webvtt` and `cue_text` follow the W3C to the letter and repair nothing. Every repair is a stage of its
 own, and leaves a note. A cue that was found is kept, merged or dropped, so the counts of a file add up.

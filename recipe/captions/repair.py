@@ -31,16 +31,20 @@ _SILENT_BLOCKS = re.compile(
     r"(?:NOTE|STYLE|REGION|WEBVTT|Kind:|Language:|X-TIMESTAMP-MAP=)(?:(?<=\W)|(?!\S))"
 )
 
-# What the W3C's rules would misread: HTML's breaks between words, SubRip's `{\an8}`, a comma in an inline
-# time, a reference broken by spaces, and a `<` that opens nothing, from which on the text would be lost.
+# What the W3C's rules would misread: HTML's breaks between words, SubRip's `{\an8}`, SubStation's `\N`,
+# MicroDVD's `{y:i}`, a comma in an inline time, a reference broken by spaces, and a `<` that opens nothing,
+# from which on the text would be lost.
 _BREAK = re.compile(r"</?(?:br|p|div)\b[^<>]*>", re.IGNORECASE)
-_OVERRIDE = re.compile(r"\{\\[^{}]{0,99}\}")
+_OVERRIDE = re.compile(r"\{\\[^{}]{0,99}\}|\{[yYcCfFsSpP]:[^{}\n]{0,30}\}")
+_ESCAPED_BREAK = re.compile(r"\\[Nnh](?![a-z])")
 _COMMA_TIME = re.compile(r"<([0-9:]{5,12}),([0-9]{3})>")
 _SPACED_REFERENCE = re.compile(r"&[ \t]?(amp|lt|gt|quot|apos|nbsp|#39)[ \t]?;", re.IGNORECASE)
 _UNKNOWN_TAG = re.compile(
     r"</?(?!(?:[cibuvs]|lang|ruby|r[tp]|font|span|em|strong|small|br|p|div)(?![A-Za-z]))[A-Za-z][^<>]*>",
     re.IGNORECASE,
 )
+_END_TAG = re.compile(r"</([^<>]{0,42})>")
+_WORDS_IN_TAG = re.compile(r"<([A-Za-z][\w -]{0,40})>")
 _LITERAL_LESS_THAN = re.compile(r"<(?![^<>]*>)|<(?!/?[A-Za-z]|[/.]|>|[0-9:]+\.[0-9]+>)")
 UNKNOWN_TAG = "a tag that nobody knows was left out"
 _NESTING_TOLERANCE_MS = 1000
@@ -116,13 +120,27 @@ def read_loosely(payload: str, start_ms: int = 0) -> CueText:
 def _mend_payload(payload: str) -> str:
     if "&" in payload:
         payload = _SPACED_REFERENCE.sub(r"&\1;", payload)
+    if "\\" in payload:
+        payload = _ESCAPED_BREAK.sub("\n", payload)
     if "{" in payload:
         payload = _OVERRIDE.sub("", payload)
     if "<" in payload:
         payload = _BREAK.sub("\n", payload)
+        payload = _put_unknown_tags_in_brackets(payload)
         payload = _COMMA_TIME.sub(r"<\1.\2>", payload)
         payload = _LITERAL_LESS_THAN.sub("&lt;", payload)
     return payload
+
+
+def _put_unknown_tags_in_brackets(payload: str) -> str:
+    """Return the payload, unknown tags that nothing closes made annotations: `<laughs>`, `<pad>`."""
+    closed = set(_END_TAG.findall(payload))
+
+    def put_in_brackets(tag: re.Match[str]) -> str:
+        words = _WORDS_IN_TAG.fullmatch(tag[0])
+        return f"[{words[1]}]" if words is not None and words[1] not in closed else tag[0]
+
+    return _UNKNOWN_TAG.sub(put_in_brackets, payload)
 
 
 def _to_milliseconds(fields: tuple[str | None, ...]) -> int | None:

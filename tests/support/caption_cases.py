@@ -232,7 +232,7 @@ MENDED = [
         "unknown_tag",
         f"{HEAD}{ONE}Hello, <whispering> world.\n",
         ("1000 3000 Hello, world.",),
-        ("flagged 3 nobody knows",),
+        ("flagged 3 nobody knows", "repaired 3 marks of sounds"),
     ),
     Case(
         "japanese_sounds",

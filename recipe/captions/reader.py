@@ -19,6 +19,7 @@ from typing import Literal
 from recipe.captions.cleaning import NO_SPEECH, clean_cues
 from recipe.captions.cues import Action, Cue, Note, Word
 from recipe.captions.file import decode_captions, open_captions
+from recipe.captions.lost_speech import drop_lost_speech
 from recipe.captions.repair import parse_subrip, read_blocks
 from recipe.captions.rolling import undo_rolling
 from recipe.captions.timing import settle_times, sort_cues
@@ -113,6 +114,7 @@ def read_captions(
     )
     notes += file.notes
     stages: list[Callable[[list[Cue]], tuple[list[Cue], list[Note]]]] = [
+        drop_lost_speech,
         sort_cues,
         undo_rolling,
         partial(clean_cues, suppressed_symbols=suppressed_symbols),

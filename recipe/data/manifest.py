@@ -16,7 +16,10 @@ from typing import Literal
 from recipe.errors import DataError
 from recipe.run.files import parse_state
 
-TRANSCRIPT_EXTENSIONS = frozenset({".vtt", ".srt"})
+TEXT_EXTENSIONS = frozenset({".txt"})
+"""Plain text: what is said, without times."""
+
+TRANSCRIPT_EXTENSIONS = frozenset({".vtt", ".srt"}) | TEXT_EXTENSIONS
 AUDIO_EXTENSIONS = frozenset(
     [".aac", ".aif", ".aiff", ".avi", ".flac", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2"]
     + [".mp3", ".mp4", ".mpga", ".oga", ".ogg", ".opus", ".wav", ".weba", ".webm", ".wma"]
@@ -211,8 +214,13 @@ def _group_by_recording(
     for entry in entries:
         if entry.file_type == "transcript":
             name, tag = _split_language_tag(PurePosixPath(entry.filename).stem, audio)
-            transcripts[name].append((entry.filename, tag))
+            if name in audio or not _is_plain_text(entry.filename):  # a README.txt is no transcript
+                transcripts[name].append((entry.filename, tag))
     return audio, transcripts
+
+
+def _is_plain_text(filename: str) -> bool:
+    return PurePosixPath(filename).suffix.lower() in TEXT_EXTENSIONS
 
 
 def _split_language_tag(stem: str, audio: Mapping[str, object]) -> tuple[str, str]:
@@ -235,11 +243,14 @@ def _make_recording(
             "Keep one, or give them different names."
         )
     no_audio = LocalFile(None, f"there is no audio file named {name}.*")
-    no_transcript = LocalFile(None, f"there is no caption file named {name}.vtt or {name}.srt")
+    no_transcript = LocalFile(
+        None, f"there is no caption file named {name}.vtt or {name}.srt, nor a text {name}.txt"
+    )
     recording = Recording(name, files[audio[0]] if audio else no_audio, no_transcript)
     if not transcripts:
         return recording
-    filename, tag = _choose_transcript(name, transcripts, language)
+    timed = [item for item in transcripts if not _is_plain_text(item[0])]
+    filename, tag = _choose_transcript(name, timed or transcripts, language)
     return replace(recording, transcript=files[filename], language_tag=tag)
 
 

@@ -82,6 +82,7 @@ def read_recording(
         DataError: if there are no captions and `empty_transcript` is "fail".
     """
     report = RecordingReport(recording.name, language=recording.language)
+    report.add_notes(recording.notes)
     audio = _read_audio(recording, settings.limits, report)
     captions = _read_transcript(recording, settings, audio, report)
     if audio is None:

@@ -55,7 +55,7 @@ from recipe.run.launch import die_with_parent
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """Raised whenever this code would make other examples of the same files."""
 
 FEATURES = Features(
@@ -376,6 +376,7 @@ def _content_key(recording: Recording, settings: PreparationSettings) -> str:
         "audio": _hash_if_there(recording.audio.path),
         "transcript": _hash_if_there(recording.transcript.path),
         "errors": [recording.audio.error, recording.transcript.error],
+        "notes": recording.notes,
         "tokenizer": _hash_if_there(settings.tokenizer_file),
         "settings": {
             "task": settings.task,

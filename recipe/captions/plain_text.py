@@ -33,7 +33,8 @@ _SENTENCE_END = regex.compile(
     r"[.?!\u2026\u061f\u06d4\u0964\u0965\u1362]+[\"'\u2019\u201d\xbb)\]]*(?=\s|$)"
     r"|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d\uff09]*"
 )
-_ABBREVIATION = regex.compile(r"(?:^|\s)(?:\p{L}|\p{Lu}\p{L}{1,2}|\p{N}+)\.$")
+# A letter, a number, or a title without a vowel ("Mrs.", "Dr.").
+_ABBREVIATION = regex.compile(r"(?:^|\s)(?:\p{L}|[A-Z][b-df-hj-np-tv-xz]{1,2}|\p{N}+)\.$")
 _WORD_CHARACTER = regex.compile(r"[\p{L}\p{N}]")
 
 

@@ -144,7 +144,7 @@ def split_words(phrases: Sequence[Phrase], language: str) -> list[TextWord]:
         spoken = _BRACKETED.sub(lambda match: " " * len(match[0]), phrase.text)
         matches = [match for match in regex.finditer(pattern, spoken) if match_key(match[0])]
         ends = [*(match.start() for match in matches[1:]), len(phrase.text)]
-        for match, end in zip(matches, ends, strict=True):
+        for match, end in zip(matches, ends, strict=False):
             line = phrase.line + phrase.text.count("\n", 0, match.start())
             words.append(TextWord(match[0], match_key(match[0]), number, match.start(), end, line))
     return words

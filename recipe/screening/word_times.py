@@ -44,6 +44,9 @@ MAX_PAUSE_MS = 3_000
 PADDING_MS = 200
 """Sound around a voice that is kept: the detector opens late on soft consonants."""
 
+LONGEST_REPEAT = 2
+"""Tokens in a row that may recur where a span is transcribed again because the model only repeated itself."""
+
 MEDIAN_WIDTH = 7
 """Frames that the attention is smoothed over, as in openai/whisper."""
 
@@ -122,22 +125,31 @@ class Ctranslate2WordTimer:
     def _transcribe_batch(
         self, samples: NDArray[np.int16], spans: Sequence[Span], language: str
     ) -> Iterator[TimedWord]:
-        config = self._whisper.generation_config
         states = self._encode(samples, spans)
-        prompt = [*self._encoder.start_tokens(language), config.no_timestamps_token_id]
-        results = self._model.generate(
-            states,
-            [prompt] * len(spans),
-            beam_size=1,
-            max_length=2 * MAX_NEW_TOKENS,  # it takes the half of this for new tokens
-            suppress_tokens=list(config.suppress_tokens or []),
-            suppress_blank=bool(config.begin_suppress_tokens),
-        )
-        ids = [cut_loop(result.sequences_ids[0], self._whisper.first_timestamp) for result in results]
+        ids = self._write(states, language, longest_repeat=0)
+        for place, tokens in enumerate(ids):
+            if cut_loop(tokens, self._whisper.first_timestamp) != tokens:
+                again = self._encode(samples, spans[place : place + 1])
+                ids[place] = self._write(again, language, LONGEST_REPEAT)[0]
         texts = self._whisper.processor.batch_decode(ids, skip_special_tokens=True)
         words = [split_text(text, language) for text in texts]
         for aligned in self._align_batch(states, spans, words, language):
             yield from aligned
+
+    def _write(self, states: StorageView, language: str, longest_repeat: int) -> list[list[int]]:
+        """The text of each span in tokens; no run of more than `longest_repeat` recurs, unless that is 0."""
+        config = self._whisper.generation_config
+        prompt = [*self._encoder.start_tokens(language), config.no_timestamps_token_id]
+        results = self._model.generate(
+            states,
+            [prompt] * states.shape[0],
+            beam_size=1,
+            max_length=2 * MAX_NEW_TOKENS,  # it takes the half of this for new tokens
+            no_repeat_ngram_size=longest_repeat and longest_repeat + 1,
+            suppress_tokens=list(config.suppress_tokens or []),
+            suppress_blank=bool(config.begin_suppress_tokens),
+        )
+        return [result.sequences_ids[0] for result in results]
 
     def _encode(self, samples: NDArray[np.int16], spans: Sequence[Span]) -> StorageView:
         extractor = self._whisper.processor.feature_extractor
@@ -248,7 +260,7 @@ def cut_at_pauses(voice: Sequence[Span], duration_ms: int) -> list[Span]:
     bounds_ms = [0, *((left[1] + right[0]) // 2 for left, right in pairwise(spans)), duration_ms]
     return [
         (max(start_ms - PADDING_MS, first_ms), min(end_ms + PADDING_MS, last_ms))
-        for (start_ms, end_ms), (first_ms, last_ms) in zip(spans, pairwise(bounds_ms), strict=True)
+        for (start_ms, end_ms), (first_ms, last_ms) in zip(spans, pairwise(bounds_ms), strict=False)
     ]
 
 

@@ -82,7 +82,7 @@ def find_voice(samples: NDArray[np.int16]) -> list[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(is_voice, prepend=False)).tolist()
     stretches: list[tuple[int, int]] = []
     for start, end in zip(edges[::2], edges[1::2], strict=True):
-        start_ms, end_ms = (step * _STEP * 1000 // SAMPLE_RATE for step in (start, end))
+        start_ms, end_ms = (min(step * _STEP, len(samples)) * 1000 // SAMPLE_RATE for step in (start, end))
         if stretches and start_ms - stretches[-1][1] < MIN_STRETCH_MS:
             start_ms = stretches.pop()[0]
         stretches.append((start_ms, end_ms))

@@ -79,19 +79,17 @@ def split_phrases(text: str) -> list[Phrase]:
     """Return the phrases of a text: sentences, and lines that were not wrapped."""
     lines = [_strip_line(line) for line in _LINE_END.split(text)]
     min_wrapped = _min_wrapped_chars(lines)
-    phrases: list[Phrase] = []
+    found: list[tuple[list[str], int, bool]] = []  # the parts of a phrase, its line, whether it begins that
     is_open = False
     for number, line in enumerate(lines, start=1):
         sentences = _split_sentences(line)
         for index, sentence in enumerate(sentences):
-            if is_open:
-                last = phrases.pop()
-                phrases.append(Phrase(f"{last.text}\n{sentence}", last.line, last.begins_line))
+            if is_open and index == 0:
+                found[-1][0].append(sentence)
             else:
-                phrases.append(Phrase(sentence, number, index == 0))
-            is_open = False
-        is_wrapped = len(line) >= min_wrapped
-        is_open = bool(sentences) and is_wrapped and not _ends_sentence(line)
+                found.append(([sentence], number, index == 0))
+        is_open = bool(sentences) and len(line) >= min_wrapped and not _ends_sentence(line)
+    phrases = (Phrase("\n".join(parts), number, begins_line) for parts, number, begins_line in found)
     return [phrase for phrase in phrases if _WORD_CHARACTER.search(phrase.text)]
 
 

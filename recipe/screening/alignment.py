@@ -8,7 +8,7 @@ and no cue is, speech is lost: no window may span it.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from operator import itemgetter
 
 import numpy as np
@@ -77,6 +77,7 @@ class Alignment:
         num_words: Words of the text.
         num_transcribed: Words that the base model writes of the recording.
         num_matched: Words that both have.
+        left_out: What of the text is in no cue, as (line of the text, words).
     """
 
     cues: tuple[TimedText, ...]
@@ -84,6 +85,7 @@ class Alignment:
     num_words: int
     num_transcribed: int
     num_matched: int
+    left_out: tuple[tuple[int, str], ...] = ()
 
     @property
     def num_used(self) -> int:
@@ -103,12 +105,12 @@ def align_text(
         timer: Aligns what the transcript does not have.
     """
     words = place_words(phrases, transcript, sound, timer)
-    cues = [
-        _make_cue(phrases, part, sound.voice)
-        for run in _find_runs(words)
-        for part in _cut_to_length(run)
-        if _is_believed(part)
-    ]
+    parts = [part for run in _find_runs(words) for part in _cut_to_length(run)]
+    for part in parts:
+        if not _is_believed(part):
+            for word in part:
+                word.is_spoken = False
+    cues = [_make_cue(phrases, part, sound.voice) for part in parts if part[0].is_spoken]
     settled = tuple(settle_apart(cues))
     return Alignment(
         settled,
@@ -116,6 +118,7 @@ def align_text(
         len(words),
         len(transcript),
         sum(word.is_matched for word in words),
+        tuple(_find_left_out(phrases, words)),
     )
 
 
@@ -125,6 +128,14 @@ def align_short_text(phrases: Sequence[Phrase], sound: Sound) -> Alignment:
     num_words = len(text.split())
     start_ms, end_ms = (sound.voice[0][0], sound.voice[-1][1]) if sound.voice else (0, sound.duration_ms)
     return Alignment((TimedText(start_ms, end_ms, text, 1.0, num_words),), (), num_words, 0, 0)
+
+
+def _find_left_out(phrases: Sequence[Phrase], words: Sequence[TextWord]) -> Iterator[tuple[int, str]]:
+    """Line and words of each run of words that are in no cue, phrase by phrase."""
+    for (number, is_spoken), group in groupby(words, key=lambda word: (word.phrase, word.is_spoken)):
+        run = list(group)
+        if not is_spoken:
+            yield run[0].line, " ".join(phrases[number].text[run[0].start : run[-1].end].split())
 
 
 def _find_runs(words: Sequence[TextWord]) -> Iterator[list[TextWord]]:
@@ -235,6 +246,6 @@ def find_lost(spans: Sequence[Span], sound: Sound) -> list[Span]:
     lost = []
     for (_, start_ms), (end_ms, _) in pairwise(edges):
         if sound.voice_ms(start_ms, end_ms) >= MAX_VOICE_MS:
-            inside = [stretch for stretch in sound.voice if stretch[1] > start_ms and stretch[0] < end_ms]
-            lost.append((max(start_ms, inside[0][0]), min(end_ms, inside[-1][1])))
+            inside = sound.voice_between(start_ms, end_ms)
+            lost.append((inside[0][0], inside[-1][1]))
     return lost

@@ -25,6 +25,7 @@ from recipe.captions.plain_text import Phrase, read_plain_text
 from recipe.captions.reader import Cue, format_webvtt, read_captions
 from recipe.data.manifest import TEXT_EXTENSIONS, LocalFile, Recording
 from recipe.data.partition import partition_of_machine
+from recipe.data.report import MAX_NOTES
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import AudioError, CaptionError, explain_error
 from recipe.run.files import hash_once, read_state, set_aside, this_writer, write_state, write_text
@@ -42,8 +43,7 @@ MIN_FOUND = 0.5
 """Fraction of the text's words that must be found, or of the words spoken that the text must have."""
 
 FLAGGED_CONFIDENCE = 0.5
-NUM_FLAGGED = 20
-"""Cues of low confidence that are listed for one recording; all are counted."""
+"""A cue with fewer of its words recognised is uncertain; it is trained, and named in the report."""
 
 Kind = Literal["text", "captions"]
 
@@ -159,7 +159,7 @@ class _CaptionTimes:
         try:
             path = self._path_of(recording, kind)
             outcome = _find_outcome(path) or self._make_outcome(recording, kind, path)
-        except (AudioError, OSError):  # preparation will say so
+        except AudioError:  # preparation will say so
             return recording, Outcome()
         if outcome.problem:
             recording = replace(recording, transcript=LocalFile(None, outcome.problem))
@@ -173,8 +173,8 @@ class _CaptionTimes:
         ingredients = {
             "format": FORMAT_VERSION,
             "kind": kind,
-            "audio": hash_once(recording.audio.path),
-            "text": hash_once(recording.transcript.path),
+            "audio": _hash(recording.audio.path),
+            "text": _hash(recording.transcript.path),
             "language": recording.language,
             "task": self._settings.task,
             "model": self._model,
@@ -233,12 +233,20 @@ class _CaptionTimes:
             measured = f" ({retiming.shift})" if retiming.shift and retiming.shift.num_cues else ""
             return Outcome(notes=[f"its captions were not re-timed: {retiming.problem}{measured}"]), None
         notes = [f"its captions were re-timed by {retiming.shift}", *_note_alignment(retiming.alignment)]
+        notes += [f"line {note.line}: {note.action}: {note.reason}" for note in captions.notes[:MAX_NOTES]]
         return replace(_describe(retiming.alignment, notes), is_retimed=True), retiming.alignment
 
     def _read_sound(self, recording: Recording) -> Sound:
         assert recording.audio.path
         samples = decode_audio(recording.audio.path, self._settings.limits).samples
         return Sound(samples, find_voice(samples), recording.language)
+
+
+def _hash(path: Path) -> str:
+    try:
+        return hash_once(path)
+    except OSError as error:
+        raise AudioError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
 def _find_outcome(path: Path) -> Outcome | None:
@@ -292,18 +300,19 @@ def _describe(alignment: Alignment, notes: list[str]) -> Outcome:
 def _note_alignment(alignment: Alignment) -> Iterator[str]:
     """How well a text was found, and which cues are uncertain."""
     lost_seconds = sum(end_ms - start_ms for start_ms, end_ms in alignment.lost_ms) / 1000
+    uncertain = [cue for cue in alignment.cues if cue.confidence < FLAGGED_CONFIDENCE]
     yield (
         f"aligned by the base model: {alignment.num_used} of {alignment.num_words} words are in cues, "
-        f"{alignment.num_matched} were recognised; {lost_seconds:.1f} s of speech are without words"
+        f"{alignment.num_matched} were recognised; {lost_seconds:.1f} s of speech are without words; pieces of "
+        f"text left out: {len(alignment.left_out)}; cues that are uncertain: {len(uncertain)}"
     )
-    uncertain = [cue for cue in alignment.cues if cue.confidence < FLAGGED_CONFIDENCE]
-    for cue in uncertain[:NUM_FLAGGED]:
+    for line, text in alignment.left_out[:MAX_NOTES]:
+        yield f"line {line}: left out: it was not found in the audio: {text[:60]}"
+    for cue in uncertain[:MAX_NOTES]:
         yield (
             f"{format_timestamp(cue.start_ms)}: uncertain: {cue.confidence:.0%} of its words were "
             f"recognised: {cue.text[:60]}"
         )
-    if len(uncertain) > NUM_FLAGGED:
-        yield f"cues that are uncertain besides: {len(uncertain) - NUM_FLAGGED}"
 
 
 def _warn(outcomes: dict[str, Outcome]) -> Iterator[str]:

@@ -5,11 +5,12 @@ aligned with the sound between them, kept between its neighbours where it is a f
 left out where the voice there has no time for it: headings, page numbers, what an editor added.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from operator import itemgetter
 
 import numpy as np
 import regex  # type: ignore[import-untyped]  # the package ships no types
@@ -63,13 +64,13 @@ class Sound:
 
     def voice_ms(self, start_ms: int, end_ms: int) -> int:
         """Time with a voice between two moments."""
-        first = max(0, bisect_right(self.voice, (start_ms, start_ms)) - 1)
-        total_ms = 0
-        for voice_start_ms, voice_end_ms in self.voice[first:]:
-            if voice_start_ms >= end_ms:
-                break
-            total_ms += max(0, min(voice_end_ms, end_ms) - max(voice_start_ms, start_ms))
-        return total_ms
+        return sum(end - start for start, end in self.voice_between(start_ms, end_ms))
+
+    def voice_between(self, start_ms: int, end_ms: int) -> list[Span]:
+        """Where a voice speaks between two moments, in order."""
+        first = bisect_right(self.voice, start_ms, key=itemgetter(1))
+        last = bisect_left(self.voice, end_ms, key=itemgetter(0))
+        return [(max(start, start_ms), min(end, end_ms)) for start, end in self.voice[first:last]]
 
 
 @dataclass(slots=True)
@@ -144,8 +145,9 @@ def split_words(phrases: Sequence[Phrase], language: str) -> list[TextWord]:
         spoken = _BRACKETED.sub(lambda match: " " * len(match[0]), phrase.text)
         matches = [match for match in regex.finditer(pattern, spoken) if match_key(match[0])]
         ends = [*(match.start() for match in matches[1:]), len(phrase.text)]
+        line_ends = [match.start() for match in regex.finditer("\n", phrase.text)]
         for match, end in zip(matches, ends, strict=False):
-            line = phrase.line + phrase.text.count("\n", 0, match.start())
+            line = phrase.line + bisect_left(line_ends, match.start())
             words.append(TextWord(match[0], match_key(match[0]), number, match.start(), end, line))
     return words
 

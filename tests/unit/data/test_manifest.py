@@ -118,7 +118,7 @@ def test_what_is_no_file_is_missing_and_named(tmp_path):
 
 
 def test_a_folder_lists_audio_and_captions_only(tmp_path):
-    for name in ("b.MP4", "b.vtt", "a.wav", "notes.txt"):
+    for name in ("b.MP4", "b.vtt", "a.wav", "notes.md"):
         (tmp_path / name).write_text("")
     assert list_folder(tmp_path) == [
         ManifestEntry("audio", "a.wav"),

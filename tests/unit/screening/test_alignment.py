@@ -1,4 +1,5 @@
 import random
+import time
 from itertools import pairwise
 
 import pytest
@@ -143,6 +144,8 @@ def test_text_that_is_not_spoken_is_dropped_and_counted(language, sentences):
     alignment = align("\n".join([sentences[0], *other, *sentences[1:]]), sentences, language)
     assert texts_of(alignment) == sentences
     assert alignment.num_used < alignment.num_words
+    assert [text for _, text in alignment.left_out] == other
+    assert [line for line, _ in alignment.left_out] == list(range(2, 11))
 
 
 def test_a_changed_word_stays_and_lowers_the_confidence():
@@ -203,6 +206,16 @@ def test_ten_hours_are_matched_in_seconds():
     chance = random.Random(0)
     words = [f"{chance.randrange(10_000):x}" for _ in range(90_000)]
     assert len(find_anchors(words, words[:40_000] + words[45_000:], 3)) == 85_000
+
+
+def test_a_long_text_without_a_mark_is_aligned_in_seconds():
+    words = [f"w{n:x}{'bcdfg'[n % 5]}" for n in range(30_000)]
+    started = time.process_time()
+    lines = [" ".join(words[n : n + 12]) for n in range(0, 30_000, 12)]
+    alignment = align("\n".join(lines), [" ".join(words[n : n + 50]) for n in range(0, 30_000, 50)])
+    assert " ".join(texts_of(alignment)) == " ".join(words)
+    assert all(cue.end_ms - cue.start_ms <= MAX_CUE_MS for cue in alignment.cues)
+    assert time.process_time() - started < 15
 
 
 def test_spans_hold_all_voice_and_fit_the_model():

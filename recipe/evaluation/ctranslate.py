@@ -103,6 +103,6 @@ def _convert(
 
 
 def _copy_to_cpu(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
-    """A copy whose weights are in main memory: the model's own where they are there already."""
+    """A copy with weights of its own in main memory: the converter rounds to 8 bits in place."""
     tensors = chain(model.parameters(), model.buffers())
-    return copy.deepcopy(model, {id(tensor): tensor.detach().cpu() for tensor in tensors})
+    return copy.deepcopy(model, {id(tensor): tensor.detach().cpu().clone() for tensor in tensors})

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from tiny_trainers import tiny_whisper
 
 from recipe.screening.word_times import Ctranslate2WordTimer, split_text
@@ -49,6 +50,14 @@ def test_each_word_of_a_text_gets_a_time(timer, samples, text, language):
 
 def test_a_text_that_the_decoder_cannot_hold_has_no_times(timer, samples):
     assert timer.align(samples, (0, 20_000), ["word"] * 3_000, "en") == []
+
+
+def test_the_model_keeps_its_weights(tmp_path):
+    whisper = tiny_whisper(tmp_path / "tiny")
+    before = {name: weight.clone() for name, weight in whisper.model.state_dict().items()}
+    Ctranslate2WordTimer(whisper)
+    for name, weight in whisper.model.state_dict().items():
+        assert torch.equal(weight, before[name]), name
 
 
 def test_no_words_have_no_times(timer, samples):

@@ -303,8 +303,8 @@ def _note_alignment(alignment: Alignment) -> Iterator[str]:
     uncertain = [cue for cue in alignment.cues if cue.confidence < FLAGGED_CONFIDENCE]
     yield (
         f"aligned by the base model: {alignment.num_used} of {alignment.num_words} words are in cues, "
-        f"{alignment.num_matched} were recognised; {lost_seconds:.1f} s of speech are without words; pieces of "
-        f"text left out: {len(alignment.left_out)}; cues that are uncertain: {len(uncertain)}"
+        f"{alignment.num_matched} were recognised; {lost_seconds:.1f} s of speech are without words; "
+        f"pieces of text left out: {len(alignment.left_out)}; cues that are uncertain: {len(uncertain)}"
     )
     for line, text in alignment.left_out[:MAX_NOTES]:
         yield f"line {line}: left out: it was not found in the audio: {text[:60]}"

@@ -31,6 +31,7 @@ from recipe.model.adapters import add_adapters, merge_adapters
 from recipe.model.whisper import Whisper, load_whisper
 from recipe.publish.delivery import publish_model
 from recipe.run.stages import Stage
+from recipe.screening.caption_times import settle_times
 from recipe.screening.label_check import exclude_suspects
 from recipe.screening.languages import check_task, find_caption_language, settle_languages
 from recipe.training import assembly
@@ -60,6 +61,7 @@ def train_whisper(attempt: Attempt) -> None:
     begin(attempt)
     whisper = load(attempt)
     recordings = fetch(attempt, whisper)
+    recordings = settle_caption_times(attempt, whisper, recordings)
     dataset = prepare(attempt, whisper, recordings)
     dataset = check_labels(attempt, whisper, dataset)
     trainer = assembly.build_trainer(attempt, whisper, dataset)
@@ -73,10 +75,7 @@ def train_whisper(attempt: Attempt) -> None:
 def begin(attempt: Attempt) -> None:
     """Report that the run begins, and refuse what cannot work before anything is paid for."""
     arguments = attempt.arguments
-    fields = {
-        "base_model": arguments.model.model_name_or_path,
-        "epochs": arguments.training.num_train_epochs,
-    }
+    fields = {"base_model": arguments.model.model_name_or_path, "epochs": arguments.training.num_train_epochs}
     attempt.report(Stage.INITIALIZING, fields)
     check_source(arguments.source)
     check_run(arguments, attempt.folder)
@@ -112,6 +111,19 @@ def fetch(attempt: Attempt, whisper: Whisper) -> list[Recording]:
     return recordings
 
 
+def settle_caption_times(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> list[Recording]:
+    """The recordings, with times for plain text and for captions whose own are loose."""
+    with (
+        attempt.stage("align", main_first=True),
+        attempt.bar("align", len(recordings), "recording") as bar,
+    ):
+        recordings, warnings = settle_times(
+            recordings, assembly.build_timing_settings(attempt, whisper), bar.update
+        )
+    attempt.warn(*warnings)
+    return recordings
+
+
 def prepare(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> PreparedDataset:
     """The Arrow dataset, split into what is trained and what is held out; refused if too much is bad."""
     folder = attempt.folder.prepared
@@ -134,11 +146,10 @@ def prepare(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> 
 
 def check_labels(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> PreparedDataset:
     """The dataset without the training windows whose words do not seem to be those of their audio."""
-    data, has_gpu = attempt.arguments.data, attempt.arguments.training.device.type == "cuda"
-    if {"on": True, "off": False, "auto": has_gpu}[data.label_check]:
+    if assembly.judges_labels(attempt.arguments):
         with attempt.stage("check_labels"):
             scores = assembly.score_dataset(attempt, whisper, dataset)
-        dataset = exclude_suspects(dataset, scores, data.label_check_max_fraction)
+        dataset = exclude_suspects(dataset, scores, attempt.arguments.data.label_check_max_fraction)
         if attempt.is_main:
             write_dataset_report(attempt.folder.prepared, dataset)
     attempt.warn(*dataset.warnings)

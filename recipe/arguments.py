@@ -204,6 +204,13 @@ class DataArguments:
         default=0.25,
         metadata={"help": "Fraction of the training windows that the label check may exclude, worst first."},
     )
+    retime: Literal["auto", "on", "off"] = field(
+        default="auto",
+        metadata={
+            "help": "Whether the base model judges if captions are on time, and loose ones are put where "
+            "their words are spoken; auto does where the label check runs."
+        },
+    )
     max_audio_hours: Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)] = field(
         default=12.0, metadata={"help": "Longest recording that is accepted, in hours."}
     )

@@ -24,6 +24,7 @@ from recipe.captions.file import CaptionFile, name_file, open_captions, read_dec
 from recipe.captions.formats import read_format
 from recipe.captions.highlighting import undo_highlighting
 from recipe.captions.joined import Part, check_clock, find_parts, join_parts
+from recipe.captions.lost_speech import drop_lost_speech
 from recipe.captions.mojibake import mend_mojibake
 from recipe.captions.payloads import check_payloads
 from recipe.captions.placement import SIGN, drop_signs
@@ -136,6 +137,7 @@ def read_captions(
     notes = [*notes, *file.notes]
     check_payloads(path.name, cues)
     stages: list[Callable[[list[Cue]], tuple[list[Cue], list[Note]]]] = [
+        drop_lost_speech,
         partial(join_parts, parts=parts, duration_ms=duration_ms),
         sort_cues,
         partial(undo_lateness, duration_ms=duration_ms),

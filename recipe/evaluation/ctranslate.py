@@ -35,8 +35,7 @@ class Ctranslate2Engine:
     def __init__(self, model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> None:
         self._config: Any = model.generation_config  # Whisper's fields are not in its type
         precision = _precision(model.device)
-        with tempfile.TemporaryDirectory() as folder:
-            self._whisper = _convert(model, processor, Path(folder), precision)
+        self._whisper = convert_model(model, processor, precision)
         logger.info("CTranslate2 computes in %s.", precision)
 
     def write(self, features: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -61,6 +60,18 @@ def _precision(device: torch.device) -> str:
     if device.type != "cuda":
         return "float32"
     return "bfloat16" if has_bfloat16(device) else "float16"
+
+
+def convert_model(model: WhisperForConditionalGeneration, processor: WhisperProcessor, precision: str) -> Any:
+    """A copy of the model in CTranslate2, on the model's device.
+
+    Args:
+        model: With whole weights: not sharded.
+        processor: The model's.
+        precision: What it computes in, by CTranslate2's name: "float32", "float16", "bfloat16", "int8" …
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return _convert(model, processor, Path(folder), precision)
 
 
 def _convert(
@@ -92,6 +103,6 @@ def _convert(
 
 
 def _copy_to_cpu(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
-    """A copy whose weights are in main memory: the model's own where they are there already."""
+    """A copy with weights of its own in main memory: the converter rounds to 8 bits in place."""
     tensors = chain(model.parameters(), model.buffers())
-    return copy.deepcopy(model, {id(tensor): tensor.detach().cpu() for tensor in tensors})
+    return copy.deepcopy(model, {id(tensor): tensor.detach().cpu().clone() for tensor in tensors})

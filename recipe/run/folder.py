@@ -38,6 +38,7 @@ class RunFolder:
         logs: Of TensorBoard, telemetry and the processes.
         log: What `train.py` printed.
         downloads: Files of the backend, and sounds of a dataset.
+        aligned: Captions with times of the base model's: of plain text, and of loose captions.
         prepared: The Arrow dataset with its report.
         cached: What a resumed attempt need not compute again.
         report: Error rates before and after, and every held-out window.
@@ -60,6 +61,7 @@ class RunFolder:
         self.logs = path / "logs"
         self.log = self.logs / "train.log"
         self.downloads = path / "downloads"
+        self.aligned = path / "aligned"
         self.prepared = path / "prepared"
         self.cached = path / "cached"
         self.report = path / "report.json"
@@ -75,7 +77,8 @@ class RunFolder:
 
     def working_dirs(self) -> list[Path]:
         """The folders that the run itself fills and empties; no model may be delivered there."""
-        named = [self.logs, self.downloads, self.prepared, self.cached, self.staging, self.self_test]
+        named = [self.logs, self.downloads, self.aligned, self.prepared]
+        named += [self.cached, self.staging, self.self_test]
         return [*named, *self.path.glob("checkpoint-*")]
 
     def write_arguments(self, arguments: Mapping[str, Any]) -> None:

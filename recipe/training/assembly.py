@@ -17,10 +17,14 @@ from recipe.data.split import select_from_each
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.augmentation import Augmentation
+from recipe.model.checkpoint_files import find_checkpoint_folder
 from recipe.model.inputs import ViewProbabilities, WindowDataset
 from recipe.model.whisper import Whisper
+from recipe.run.files import hash_once
 from recipe.run.stages import Stage
+from recipe.screening.caption_times import TimingSettings
 from recipe.screening.label_scores import LabelScore, score_labels
+from recipe.screening.word_times import Ctranslate2WordTimer, WordTimer
 from recipe.training.arguments import Arguments, fingerprint
 from recipe.training.attempt import Attempt
 from recipe.training.callbacks import CheckpointCallback, ProgressCallback
@@ -70,6 +74,36 @@ def build_preparation_settings(attempt: Attempt, whisper: Whisper) -> Preparatio
         no_speech_fraction=data.no_speech_fraction,
         suppressed_symbols=whisper.suppressed_symbols(),
         limits=AudioLimits(max_seconds=data.max_audio_hours * 3600),
+    )
+
+
+def judges_labels(arguments: Arguments) -> bool:
+    """Whether the base model judges the captions' words; auto does where there is a GPU."""
+    choice = arguments.data.label_check
+    return choice == "on" or (choice == "auto" and arguments.training.device.type == "cuda")
+
+
+def build_timing_settings(attempt: Attempt, whisper: Whisper) -> TimingSettings:
+    """What the times of plain text and of loose captions depend on beside the files."""
+    arguments = attempt.arguments
+    data, model = arguments.data, arguments.model
+
+    def start_timer() -> WordTimer:
+        whisper.move_to(arguments.training.device)
+        return Ctranslate2WordTimer(whisper, arguments.evaluation.eval_batch_size)
+
+    def identify_model() -> str:
+        folder = find_checkpoint_folder(model.model_name_or_path, model.model_revision or "main")
+        return " ".join(hash_once(path) for path in sorted(folder.glob("*.safetensors")))
+
+    is_judging = judges_labels(arguments) if data.retime == "auto" else data.retime == "on"
+    return TimingSettings(
+        folder=attempt.folder.aligned,
+        task=whisper.task,
+        is_retiming=is_judging,
+        limits=AudioLimits(max_seconds=data.max_audio_hours * 3600),
+        start_timer=start_timer,
+        identify_model=identify_model,
     )
 
 

@@ -1,0 +1,331 @@
+"""Times for captions that have none, or loose ones: plain text beside a recording, and `--retime`.
+
+What is made lies in the run's folder as WebVTT, named after all that it depends on, with a state file that
+proves it whole; a resumed run and the machine's other processes find it there. Preparation then reads it as
+any captions.
+"""
+
+import hashlib
+import html
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from recipe.audio.decoding import AudioLimits, decode_audio
+from recipe.audio.voice import find_voice
+from recipe.captions.cue_text import format_timestamp
+from recipe.captions.file import open_captions
+from recipe.captions.lost_speech import mark_lost_speech
+from recipe.captions.plain_text import Phrase, read_plain_text
+from recipe.captions.reader import Cue, format_webvtt, read_captions
+from recipe.data.manifest import TEXT_EXTENSIONS, LocalFile, Recording
+from recipe.data.partition import partition_of_machine
+from recipe.data.report import MAX_NOTES
+from recipe.data.windows import WINDOW_MS
+from recipe.errors import AudioError, CaptionError, explain_error
+from recipe.run.files import hash_once, read_state, set_aside, this_writer, write_state, write_text
+from recipe.screening.alignment import Alignment, align_short_text, align_text
+from recipe.screening.placement import Sound
+from recipe.screening.retiming import retime_cues
+from recipe.screening.word_times import WordTimer, cut_at_pauses
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+"""Raised whenever this code would give other times to the same files."""
+
+MIN_FOUND = 0.5
+"""Fraction of the text's words that must be found, or of the words spoken that the text must have."""
+
+FLAGGED_CONFIDENCE = 0.5
+"""A cue with fewer of its words recognised is uncertain; it is trained, and named in the report."""
+
+Kind = Literal["text", "captions"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one recording's captions.
+
+    Attributes:
+        captions_hash: SHA-256 of the WebVTT that was made; "" if none was.
+        problem: Why the text cannot be used, or "".
+        notes: What was done, a sentence each, for the dataset report.
+        is_retimed: Whether loose captions got other times.
+        num_words: Words of a text.
+        num_used: Those that are in cues.
+        confidences: Of each cue that was made, in order.
+        lost_ms: Where a voice speaks without words.
+    """
+
+    captions_hash: str = ""
+    problem: str = ""
+    notes: list[str] = field(default_factory=list)
+    is_retimed: bool = False
+    num_words: int = 0
+    num_used: int = 0
+    confidences: list[float] = field(default_factory=list)
+    lost_ms: list[tuple[int, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TimingSettings:
+    """What times depend on beside the files.
+
+    Attributes:
+        folder: Receives what is made.
+        task: "translate" has captions in another language than is spoken, which cannot be aligned.
+        is_retiming: Whether captions with times are judged too.
+        limits: What an audio file may hold.
+        start_timer: Makes the base model ready; called once, when a recording needs it.
+        identify_model: A name of the base model's weights that changes with them; likewise.
+    """
+
+    folder: Path
+    task: str | None
+    is_retiming: bool
+    limits: AudioLimits
+    start_timer: Callable[[], WordTimer]
+    identify_model: Callable[[], str]
+
+
+def settle_times(
+    recordings: Sequence[Recording],
+    settings: TimingSettings,
+    on_recording: Callable[[], object] = lambda: None,
+) -> tuple[list[Recording], list[str]]:
+    """The recordings, plain text and loose captions replaced by captions with times; warnings for the user.
+
+    A text that does not match costs its recording, which is then without captions and says why. Machines that
+    share the folder begin with a part each, and find the others' work where it is done.
+
+    Args:
+        recordings: With their languages.
+        settings: What times depend on beside the files.
+        on_recording: Called after each.
+    """
+    maker = _CaptionTimes(settings)
+    partition = partition_of_machine(os.environ)
+    outcomes: dict[str, tuple[Recording, Outcome]] = {}
+    for recording in sorted(recordings, key=lambda item: not partition.holds(item.name)):
+        kind = _kind_of(recording, settings)
+        if kind:
+            outcomes[recording.name] = maker.settle(recording, kind)
+        on_recording()
+    settled = [outcomes[item.name][0] if item.name in outcomes else item for item in recordings]
+    return settled, list(_warn({name: outcome for name, (_, outcome) in outcomes.items()}))
+
+
+def _kind_of(recording: Recording, settings: TimingSettings) -> Kind | None:
+    """What there is to be done for a recording."""
+    path = recording.transcript.path
+    if path is None or recording.audio.path is None or recording.clips:
+        return None
+    if path.suffix.lower() in TEXT_EXTENSIONS and not _has_times(path):
+        return "text"
+    return "captions" if settings.is_retiming and settings.task != "translate" else None
+
+
+def _has_times(path: Path) -> bool:
+    """Whether a text file is captions all the same."""
+    try:
+        open_captions(path)
+    except CaptionError:
+        return False
+    return True
+
+
+class _CaptionTimes:
+    """Makes times, or finds them on disk."""
+
+    def __init__(self, settings: TimingSettings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _timer(self) -> WordTimer:
+        return self._settings.start_timer()
+
+    @cached_property
+    def _model(self) -> str:
+        return self._settings.identify_model()
+
+    def settle(self, recording: Recording, kind: Kind) -> tuple[Recording, Outcome]:
+        """The recording with what was made of its captions."""
+        try:
+            path = self._path_of(recording, kind)
+            outcome = _find_outcome(path) or self._make_outcome(recording, kind, path)
+        except AudioError:  # preparation will say so
+            return recording, Outcome()
+        if outcome.problem:
+            recording = replace(recording, transcript=LocalFile(None, outcome.problem))
+        elif outcome.captions_hash:
+            recording = replace(recording, transcript=LocalFile(path))
+        return replace(recording, notes=(*recording.notes, *outcome.notes)), outcome
+
+    def _path_of(self, recording: Recording, kind: Kind) -> Path:
+        assert recording.audio.path
+        assert recording.transcript.path
+        ingredients = {
+            "format": FORMAT_VERSION,
+            "kind": kind,
+            "audio": _hash(recording.audio.path),
+            "text": _hash(recording.transcript.path),
+            "language": recording.language,
+            "task": self._settings.task,
+            "model": self._model,
+        }
+        key = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
+        return self._settings.folder / f"{key}.vtt"
+
+    def _make_outcome(self, recording: Recording, kind: Kind, path: Path) -> Outcome:
+        make = self._align if kind == "text" else self._retime
+        try:
+            outcome, alignment = make(recording)
+        except AudioError:
+            raise
+        except Exception as error:  # a stranger's files: whatever goes wrong costs this recording only
+            if not isinstance(error, CaptionError):
+                logger.exception("The captions of %r cannot be given times", recording.name)
+            problem = explain_error(error, "the words of its text cannot be timed")
+            outcome, alignment = Outcome(problem=problem if kind == "text" else ""), None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if alignment:
+            write_text(path, format_alignment(alignment), this_writer())
+            outcome = replace(outcome, captions_hash=hash_once(path))
+        write_state(path.with_suffix(".json"), asdict(outcome), this_writer())
+        return outcome
+
+    def _align(self, recording: Recording) -> tuple[Outcome, Alignment | None]:
+        """Plain text aligned with its recording."""
+        assert recording.transcript.path
+        phrases = read_plain_text(recording.transcript.path)
+        sound = self._read_sound(recording)
+        if sound.duration_ms <= WINDOW_MS:
+            note = "its text is the label of all that is said in it"
+            return Outcome(notes=[note]), align_short_text(phrases, sound)
+        if self._settings.task == "translate":
+            problem = "its text is a translation, which has no times of its own; bring captions with times"
+            return Outcome(problem=problem), None
+        alignment = self._align_long(phrases, sound)
+        problem = _find_mismatch(recording, alignment)
+        if problem:
+            return Outcome(problem=problem), None
+        return _describe(alignment, list(_note_alignment(alignment))), alignment
+
+    def _align_long(self, phrases: Sequence[Phrase], sound: Sound) -> Alignment:
+        spans = cut_at_pauses(sound.voice, sound.duration_ms)
+        transcript = self._timer.transcribe(sound.samples, spans, sound.language)
+        return align_text(phrases, transcript, sound, self._timer)
+
+    def _retime(self, recording: Recording) -> tuple[Outcome, Alignment | None]:
+        """Captions put where their words are spoken, where they are loose."""
+        assert recording.transcript.path
+        captions = read_captions(recording.transcript.path, language=recording.language)
+        if not captions.cues:
+            return Outcome(), None
+        retiming = retime_cues(captions.cues, self._read_sound(recording), self._timer)
+        if retiming.alignment is None:
+            measured = f" ({retiming.shift})" if retiming.shift and retiming.shift.num_cues else ""
+            return Outcome(notes=[f"its captions were not re-timed: {retiming.problem}{measured}"]), None
+        notes = [f"its captions were re-timed by {retiming.shift}", *_note_alignment(retiming.alignment)]
+        notes += [f"line {note.line}: {note.action}: {note.reason}" for note in captions.notes[:MAX_NOTES]]
+        return replace(_describe(retiming.alignment, notes), is_retimed=True), retiming.alignment
+
+    def _read_sound(self, recording: Recording) -> Sound:
+        assert recording.audio.path
+        samples = decode_audio(recording.audio.path, self._settings.limits).samples
+        return Sound(samples, find_voice(samples), recording.language)
+
+
+def _hash(path: Path) -> str:
+    try:
+        return hash_once(path)
+    except OSError as error:
+        raise AudioError(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def _find_outcome(path: Path) -> Outcome | None:
+    """What was made before, if it is as it was made; a damaged file is set aside."""
+    outcome = read_state(path.with_suffix(".json"), Outcome)
+    if outcome is None or not outcome.captions_hash:
+        return outcome
+    try:
+        if hash_once(path) == outcome.captions_hash:
+            return outcome
+        set_aside(path, "it has changed since it was made")
+    except OSError as error:
+        logger.warning("%s cannot be read and is made anew: %s", path, error)
+    return None
+
+
+def format_alignment(alignment: Alignment) -> str:
+    """The cues as WebVTT, in order, with those that stand for lost speech."""
+    cues = [
+        Cue("", cue.start_ms, cue.end_ms, html.escape(cue.text, quote=False), cue.text)
+        for cue in alignment.cues
+    ]
+    cues += [mark_lost_speech(start_ms, end_ms) for start_ms, end_ms in alignment.lost_ms]
+    return format_webvtt(sorted(cues, key=lambda cue: cue.start_ms))
+
+
+def _find_mismatch(recording: Recording, alignment: Alignment) -> str:
+    """Why a text cannot be that of its recording, or ""."""
+    of_text = alignment.num_used / max(1, alignment.num_words)
+    of_speech = alignment.num_matched / max(1, alignment.num_transcribed)
+    if max(of_text, of_speech) >= MIN_FOUND:
+        return ""
+    assert recording.transcript.path
+    return (
+        f"its text does not match its audio: {of_text:.0%} of the {alignment.num_words} words were found in "
+        f"it, and it has {of_speech:.0%} of the words that the base model recognises; expected half of "
+        "either. See that the text is what is said there, in the language that is set"
+    )
+
+
+def _describe(alignment: Alignment, notes: list[str]) -> Outcome:
+    return Outcome(
+        notes=notes,
+        num_words=alignment.num_words,
+        num_used=alignment.num_used,
+        confidences=[round(cue.confidence, 3) for cue in alignment.cues],
+        lost_ms=list(alignment.lost_ms),
+    )
+
+
+def _note_alignment(alignment: Alignment) -> Iterator[str]:
+    """How well a text was found, and which cues are uncertain."""
+    lost_seconds = sum(end_ms - start_ms for start_ms, end_ms in alignment.lost_ms) / 1000
+    uncertain = [cue for cue in alignment.cues if cue.confidence < FLAGGED_CONFIDENCE]
+    yield (
+        f"aligned by the base model: {alignment.num_used} of {alignment.num_words} words are in cues, "
+        f"{alignment.num_matched} were recognised; {lost_seconds:.1f} s of speech are without words; "
+        f"pieces of text left out: {len(alignment.left_out)}; cues that are uncertain: {len(uncertain)}"
+    )
+    for line, text in alignment.left_out[:MAX_NOTES]:
+        yield f"line {line}: left out: it was not found in the audio: {text[:60]}"
+    for cue in uncertain[:MAX_NOTES]:
+        yield (
+            f"{format_timestamp(cue.start_ms)}: uncertain: {cue.confidence:.0%} of its words were "
+            f"recognised: {cue.text[:60]}"
+        )
+
+
+def _warn(outcomes: dict[str, Outcome]) -> Iterator[str]:
+    """What the user should know of all recordings; the dataset report has each one's notes."""
+    aligned = [outcome for outcome in outcomes.values() if outcome.num_words and not outcome.is_retimed]
+    if aligned:
+        used = sum(outcome.num_used for outcome in aligned) / sum(outcome.num_words for outcome in aligned)
+        yield (
+            f"Plain text of {len(aligned)} recordings was aligned by the base model: {used:.0%} of its words "
+            "are used. Captions with times, where you have them, are better."
+        )
+    retimed = {name: outcome.notes[0] for name, outcome in outcomes.items() if outcome.is_retimed}
+    if retimed:
+        shown = "; ".join(f"{name}: {note}" for name, note in list(retimed.items())[:10])
+        more = f"; and {len(retimed) - 10} more" if len(retimed) > 10 else ""
+        yield f"Captions of {len(retimed)} recordings were loose and were re-timed ({shown}{more})."

@@ -38,6 +38,7 @@ from recipe.training import assembly
 from recipe.training.arguments import find_output_dir, parse_arguments
 from recipe.training.attempt import Attempt, refuse, set_up_process
 from recipe.training.checkpoints import find_checkpoint
+from recipe.training.data_check import show_check
 from recipe.training.preflight import check_run
 from recipe.training.result import build_result, describe_release
 from recipe.training.self_test import prepare_self_test
@@ -63,6 +64,9 @@ def train_whisper(attempt: Attempt) -> None:
     recordings = fetch(attempt, whisper)
     recordings = settle_caption_times(attempt, whisper, recordings)
     dataset = prepare(attempt, whisper, recordings)
+    if attempt.arguments.source.check_data:
+        show_check(attempt, whisper, dataset)
+        return
     dataset = check_labels(attempt, whisper, dataset)
     trainer = assembly.build_trainer(attempt, whisper, dataset)
     before = evaluate_base(attempt, trainer, dataset)
@@ -216,11 +220,8 @@ def evaluate_trained(
     attempt.report(Stage.EVALUATION_COMPLETED, verdict.as_dict())
     attempt.warn(*[verdict.warning] * bool(verdict.warning))
     if attempt.is_main:
-        settings = {
-            "task": trainer.whisper.task,
-            **asdict(assembly.decoding_of(attempt.arguments)),
-            "weight_selection": verdict.describe_selection(),
-        }
+        settings = {"task": trainer.whisper.task, **asdict(assembly.decoding_of(attempt.arguments))}
+        settings["weight_selection"] = verdict.describe_selection()
         write_report(attempt.folder.report, before, after, settings)
     return verdict
 
@@ -232,14 +233,15 @@ def publish(
     if not attempt.is_main or (verdict and not verdict.is_published):
         return ""
     metadata = describe_release(attempt, trainer, dataset, verdict)
-    publish_to = attempt.arguments.publish.publish_to
     with attempt.stage("publish", Stage.SAVING_MODEL), attempt.bar("deliver", None, "B") as bar:
 
         def show(num_done: int, num_bytes: int) -> None:
             bar.total = num_bytes
             bar.update(num_done - bar.n)
 
-        delivery = publish_model(trainer.whisper, metadata, attempt.folder, publish_to, show)
+        delivery = publish_model(
+            trainer.whisper, metadata, attempt.folder, attempt.arguments.publish.publish_to, show
+        )
     attempt.warn(*delivery.warnings)
     return delivery.uri
 

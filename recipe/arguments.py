@@ -73,6 +73,13 @@ class SourceArguments:
     user_id: str = field(default="", metadata={"help": "Owner of the files; a part of their address."})
     project_id: str = field(default="", metadata={"help": "Project that the run belongs to."})
     job_id: str = field(default="", metadata={"help": "Name of the run in progress events."})
+    check_data: bool = field(
+        default=False,
+        metadata={
+            "help": "Prepare the recordings, print what would be trained, what would not and why, how long it"
+            " would take and what memory it needs, and end: 0 if they can be trained on. No GPU is touched."
+        },
+    )
     self_test: bool = field(
         default=False,
         metadata={

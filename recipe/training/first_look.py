@@ -30,9 +30,12 @@ COLUMNS = ("audio_column", "text_column", "speaker_column")
 def look_first(argv: Sequence[str] | None = None) -> None:
     """End the process, with the sentence in the run's folder, if the data folder holds nothing to train on.
 
-    A run that is finished, in use or told to a backend is left to the attempt.
+    A run that is finished, in use or told to a backend is left to the attempt. One that only checks its data
+    sees no GPU from here on.
     """
     options = _read_options(list(sys.argv[1:] if argv is None else argv))
+    if str(options.get("check_data")).lower() in {"true", "1", "yes"}:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     data_dir, output_dir = options.get("data_dir"), options.get("output_dir")
     if not data_dir or not output_dir or options.get("backend_base_url") or not is_first_of_all(os.environ):
         return
@@ -73,7 +76,7 @@ def _read_options(argv: Sequence[str]) -> dict[str, Any]:
             return {}
         return values if isinstance(values, dict) else {}
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("data_dir", "output_dir", "backend_base_url", *COLUMNS):
+    for name in ("data_dir", "output_dir", "backend_base_url", "check_data", *COLUMNS):
         parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}")
     try:
         return vars(parser.parse_known_args(argv)[0])

@@ -1,0 +1,72 @@
+"""What `--check_data True` prints: what would be trained, what not and why, how long it would take."""
+
+import sys
+from collections.abc import Iterator
+from statistics import fmean
+from typing import Any
+
+from recipe.data.dataset import PreparedDataset
+from recipe.data.report_page import format_hours
+from recipe.model.whisper import Whisper
+from recipe.training.attempt import Attempt
+from recipe.training.estimate import Estimate, Work, estimate
+
+MAX_NAMED = 20
+"""Warnings shown; the dataset report has all."""
+
+
+def show_check(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> None:
+    """Print the check of a dataset that can be trained on; what cannot be was refused before."""
+    attempt.warnings += dataset.warnings
+    if attempt.is_main:
+        needs = estimate(_plan_work(attempt, whisper, dataset))
+        lines = [
+            *describe_check(dataset, attempt.warnings, needs),
+            f"Report         {attempt.folder.prepared / 'dataset_report.html'}",
+        ]
+        sys.stdout.write("\n".join(lines) + "\n")
+
+
+def describe_check(dataset: PreparedDataset, warnings: list[str], needs: Estimate) -> Iterator[str]:
+    """The lines, what is worst first."""
+    report = dataset.report
+    num_skipped = report["num_recordings"] - report["recordings_by_outcome"].get("speech", 0)
+    if num_skipped:
+        yield f"{num_skipped} of {report['num_recordings']} recordings are not trained with their words."
+    for warning in warnings[:MAX_NAMED]:
+        yield f"- {warning}"
+    if len(warnings) > MAX_NAMED:
+        yield f"- and {len(warnings) - MAX_NAMED} more, in the report"
+    yield "These recordings can be trained on."
+    yield f"Recordings     {_list_counts(report['recordings_by_outcome'])}"
+    languages = {code: counts["num_recordings"] for code, counts in report["languages"].items()}
+    yield f"Languages      {_list_counts(languages)}"
+    used = format_hours(report["kept_ms"])
+    yield f"Audio          {format_hours(report['audio_ms'])}, of which {used} are used"
+    yield f"Windows        {len(dataset.train):,} to train on, {len(dataset.held_out):,} held out to measure"
+    yield f"Training       {_describe_needs(needs)}"
+
+
+def _plan_work(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> Work:
+    training = attempt.arguments.training
+    windows_per_update = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    num_windows = round(len(dataset.train) * training.num_train_epochs)
+    return Work(
+        whisper.model.config,
+        attempt.arguments.model,
+        num_windows if training.max_steps < 0 else training.max_steps * windows_per_update,
+        round(fmean(dataset.train["num_tokens"][:])),
+        training.per_device_train_batch_size,
+        keeps_activations=not training.gradient_checkpointing,
+    )
+
+
+def _describe_needs(needs: Estimate) -> str:
+    memory = f"{needs.num_bytes / 2**30:,.1f} of {needs.num_bytes_there / 2**30:,.0f} GiB of memory"
+    if needs.seconds is None:
+        return f"on {needs.device}, whose speed is not known: about {memory}"
+    return f"about {format_hours(round(needs.seconds * 1000))} on {needs.device}, and {memory} (estimates)"
+
+
+def _list_counts(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.items())

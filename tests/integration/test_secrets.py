@@ -32,6 +32,7 @@ from recipe.run.credentials import read_credential
 from recipe.run.files import read_state
 from recipe.run.redaction import PLACEHOLDER, PUBLIC_FIELDS
 from recipe.run.settings import OperatorSettings
+from recipe.worker.job import open_run, read_job
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.dG9rZW4tb2YtdGhlLWpvYg.S3cr3t-signature"
 API_KEY = "sh4red-w0rker-s3cret-of-the-platform"
@@ -329,12 +330,14 @@ def test_a_refusal_says_why_without_the_secret(tmp_path: Path, request_: Any) ->
 def test_an_odd_result_is_answered(
     tmp_path: Path, plane: ControlPlane, stored: dict[str, Any], is_success: bool
 ) -> None:
-    run = tmp_path / "runs" / "job-1"
-    run.mkdir(parents=True)
+    request = make_request(plane)
+    settings = OperatorSettings(tmp_path / "runs", is_private_backend_allowed=True)
+    with open_run(settings.runs_dir, read_job(request, "event-1", settings).job) as claimed:
+        run = claimed.path
     deep = "[" * 900 + "]" * 900
     whole = {"status": "completed", "job_id": "job-1", **stored}
     (run / "result.json").write_text(json.dumps(whole).replace('"DEEP"', deep))
-    answer = handle(tmp_path, {"id": "event-1", "input": make_request(plane)})
+    answer = handle(tmp_path, {"id": "event-1", "input": request})
     assert answer["success"] is is_success
     assert bool(answer.get("error")) is not is_success
 

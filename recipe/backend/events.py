@@ -120,7 +120,8 @@ class Outbox:
         self._is_begin_due = False
         self._has_unwritten_end = False
         self._unwritten: list[dict[str, Any]] = []
-        self._marked: set[int] = set()
+        self._marked: set[int] = set()  # settled, which the file does not say
+        self._settled: set[int] = set()  # by this process
         try:
             self._do(_current_attempt)
         except sqlite3.Error as error:
@@ -214,6 +215,10 @@ class Outbox:
             if not self._unwritten:
                 raise
             found = []
+        stale = {event["sequence"] for event in found} & self._settled - self._marked
+        if stale:  # a damaged index lists what is settled, and would for ever
+            self._marked |= stale
+            return self.pending(limit)
         waiting = [event for event in found + self._unwritten if event["sequence"] not in self._marked]
         return waiting[:limit]
 
@@ -310,6 +315,7 @@ class Outbox:
         return sequence
 
     def _mark(self, sequence: int, state: int) -> None:
+        self._settled.add(sequence)
         kept = [event for event in self._unwritten if event["sequence"] != sequence]
         if len(kept) < len(self._unwritten):
             self._unwritten = kept

@@ -61,4 +61,4 @@ def test_captions_that_quote_a_few_are_read(tmp_path):
     path.write_text(
         write_vtt([(0, 2_000, "Look here:"), (2_000, 5_000, "https://example.com/a"), (5_000, 7_000, "So.")])
     )
-    assert len(read_captions(path).cues) == 3
+    assert [cue.text for cue in read_captions(path).cues] == ["Look here:", "So."]

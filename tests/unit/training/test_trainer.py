@@ -308,6 +308,8 @@ def damage(checkpoint: Path) -> None:
 def test_other_weights_are_never_taken_for_the_best(build, act: Callable[[Path], None]):
     trainer = trained(build(errors_by_step=ERRORS))
     act(Path(trainer.args.output_dir) / "checkpoint-2")
-    for candidate in (trainer, resume(build(errors_by_step=ERRORS))):
-        with pytest.raises(CheckpointError, match="checkpoint-2 cannot be used"):
-            candidate.take_best_weights()
+    with pytest.raises(CheckpointError, match="checkpoint-2 cannot be used"):
+        trainer.take_best_weights()
+    again = resume(build(errors_by_step=ERRORS))  # which goes on from before it
+    assert verify_checkpoint(Path(again.args.output_dir) / "checkpoint-2") is None
+    again.take_best_weights()

@@ -30,11 +30,15 @@ CONTRACT_ORDER = [
 ]
 
 
+def format_time(seconds: int) -> str:
+    return f"{seconds // 60:02}:{seconds % 60:02}"
+
+
 def write_recording(folder: Path, name: str, seconds: int = 40, seed: int = 0) -> None:
     samples = np.random.default_rng(seed).integers(-3_000, 3_000, seconds * 16_000).astype(np.int16)
     (folder / f"{name}.flac").write_bytes(encode_flac(samples))
     cues = [
-        f"00:{start:02}.000 --> 00:{start + 3:02}.500\nwords of {name} at {start}"
+        f"{format_time(start)}.000 --> {format_time(start + 3)}.500\nwords of {name} at {start}"
         for start in range(0, seconds - 4, 4)
     ]
     (folder / f"{name}.vtt").write_text("WEBVTT\n\n" + "\n\n".join(cues) + "\n")

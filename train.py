@@ -13,6 +13,7 @@ failed, 143 interrupted. `accelerate launch` makes 1 of all but 0; result.json a
 
 import os
 from dataclasses import asdict
+from functools import partial
 
 from recipe.training.first_look import look_first
 
@@ -26,7 +27,7 @@ from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset,
 from recipe.data.manifest import Recording
 from recipe.data.sources import check_source, fetch_recordings
 from recipe.errors import InterruptedTraining, RecipeError
-from recipe.evaluation.report import Evaluation, evaluate_model, write_report
+from recipe.evaluation.report import Evaluation, Evaluations, write_report
 from recipe.model.adapters import add_adapters, merge_adapters
 from recipe.model.whisper import Whisper, load_whisper
 from recipe.publish.delivery import publish_model
@@ -43,7 +44,7 @@ from recipe.training.preflight import check_run
 from recipe.training.result import build_result, describe_release
 from recipe.training.self_test import prepare_self_test
 from recipe.training.trainer import WhisperTrainer
-from recipe.training.weight_selection import Verdict, select_published_weights
+from recipe.training.weight_selection import Outcome, select_published_weights
 
 
 def main() -> None:
@@ -71,9 +72,9 @@ def train_whisper(attempt: Attempt) -> None:
     trainer = assembly.build_trainer(attempt, whisper, dataset)
     before = evaluate_base(attempt, trainer, dataset)
     train(attempt, trainer)
-    verdict = evaluate_trained(attempt, trainer, dataset, before)
-    model_path = publish(attempt, trainer, dataset, verdict)
-    attempt.finish(build_result(attempt, trainer, dataset, verdict, model_path))
+    outcome = evaluate_trained(attempt, trainer, dataset, before)
+    model_path = publish(attempt, trainer, dataset, outcome)
+    attempt.finish(build_result(attempt, trainer, dataset, outcome, model_path))
 
 
 def begin(attempt: Attempt) -> None:
@@ -157,28 +158,27 @@ def check_labels(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -
         if attempt.is_main:
             write_dataset_report(attempt.folder.prepared, dataset)
     attempt.warn(*dataset.warnings)
-    sizes = {"train_samples": len(dataset.train), "eval_samples": len(dataset.held_out)}
+    sizes = {"validation_samples": len(dataset.validation), "test_samples": len(dataset.test)}
+    sizes |= {"train_samples": len(dataset.train), "eval_samples": sum(sizes.values())}
     attempt.report(Stage.DATASET_READY, sizes)
     return dataset
 
 
-def evaluate_base(attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset) -> Evaluation | None:
-    """The base model's transcripts of all held-out windows; None if there are none. Kept for a resume."""
-    if not len(dataset.held_out):
-        return None
+def evaluate_base(attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset) -> Evaluations:
+    """The base model's transcripts of the windows to choose by, and of the test. Kept for a resume."""
     depends_on = {**trainer.fingerprint, **asdict(assembly.decoding_of(attempt.arguments))}
+    parts = {"validation": assembly.selection_windows(attempt.arguments, dataset), "test": dataset.test}
     with attempt.stage("evaluate_before"):
-        return attempt.cached(
-            "evaluation_before", Evaluation, depends_on, lambda: evaluate(attempt, trainer, dataset)
-        )
-
-
-def evaluate(attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset) -> Evaluation:
-    """Transcripts of all held-out windows by the model as it is now."""
-    with attempt.bar("transcribe", len(dataset.held_out), "window") as bar:
-        return evaluate_model(
-            trainer.whisper, dataset.held_out, assembly.decoding_of(attempt.arguments), on_batch=bar.update
-        )
+        return {
+            part: attempt.cached(
+                f"base_{part}",
+                Evaluation,
+                depends_on,
+                partial(assembly.transcribe, attempt, trainer, windows),
+            )
+            for part, windows in parts.items()
+            if len(windows)
+        }
 
 
 def train(attempt: Attempt, trainer: WhisperTrainer) -> None:
@@ -205,34 +205,34 @@ def train(attempt: Attempt, trainer: WhisperTrainer) -> None:
 
 
 def evaluate_trained(
-    attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset, before: Evaluation | None
-) -> Verdict | None:
-    """Select the published weights and evaluate them like the base model; None if nothing is held out."""
-    if before is None:
+    attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset, before: Evaluations
+) -> Outcome | None:
+    """Select the published weights by some windows, measure them on others; None if nothing is held out."""
+    if "test" not in before:
         return None
     with attempt.stage("evaluate_after"):
-        windows = assembly.selection_windows(attempt.arguments, dataset)
-        selection = select_published_weights(attempt, trainer, windows, before)
-        after = selection.evaluation
-        if len(after.transcripts) < len(dataset.held_out):
-            after = evaluate(attempt, trainer, dataset)
-    verdict = Verdict(before, after, selection, attempt.arguments.publish.publish_if_worse)
-    attempt.report(Stage.EVALUATION_COMPLETED, verdict.as_dict())
-    attempt.warn(*[verdict.warning] * bool(verdict.warning))
+        selection = None
+        if "validation" in before:
+            windows = assembly.selection_windows(attempt.arguments, dataset)
+            selection = select_published_weights(attempt, trainer, windows, before["validation"])
+        after = assembly.transcribe(attempt, trainer, dataset.test)
+    outcome = Outcome(before["test"], after, selection, attempt.arguments.publish.publish_if_worse)
+    attempt.report(Stage.EVALUATION_COMPLETED, outcome.as_dict())
+    attempt.warn(*[outcome.warning] * bool(outcome.warning))
     if attempt.is_main:
         settings = {"task": trainer.whisper.task, **asdict(assembly.decoding_of(attempt.arguments))}
-        settings["weight_selection"] = verdict.describe_selection()
-        write_report(attempt.folder.report, before, after, settings)
-    return verdict
+        settings["weight_selection"] = outcome.describe_selection()
+        write_report(attempt.folder.report, before["test"], after, settings)
+    return outcome
 
 
 def publish(
-    attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset, verdict: Verdict | None
+    attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset, outcome: Outcome | None
 ) -> str:
     """Where the published model is, "" if it is not published; only the main process publishes."""
-    if not attempt.is_main or (verdict and not verdict.is_published):
+    if not attempt.is_main or (outcome and not outcome.is_published):
         return ""
-    metadata = describe_release(attempt, trainer, dataset, verdict)
+    metadata = describe_release(attempt, trainer, dataset, outcome)
     with attempt.stage("publish", Stage.SAVING_MODEL), attempt.bar("deliver", None, "B") as bar:
 
         def show(num_done: int, num_bytes: int) -> None:

@@ -36,7 +36,8 @@ _NAMES = {
 """Names of columns in lower case, by what they hold, the surest first."""
 
 _TRAIN = frozenset({"train", "training"})
-_HELD_OUT = frozenset({"dev", "devel", "valid", "validation", "val", "test", "testing", "eval", "heldout"})
+_VALIDATION = frozenset({"dev", "devel", "valid", "validation", "val"})
+_TEST = frozenset({"test", "testing", "eval", "heldout"})
 _UNCHECKED = frozenset(
     {"invalidated", "invalid", "other", "unvalidated", "unlabeled", "unlabelled", "reported"}
 )
@@ -129,7 +130,8 @@ def find_columns(
 def read_side(name: str) -> Side:
     """The side that the name of a split, file or folder tells; "" if it tells none."""
     words = _words_of(name)
-    return "train" if words & _TRAIN else "held_out" if words & _HELD_OUT else ""
+    sides: Mapping[Side, frozenset[str]] = {"train": _TRAIN, "validation": _VALIDATION, "test": _TEST}
+    return next((side for side, known in sides.items() if words & known), "")
 
 
 def is_unchecked(name: str) -> bool:

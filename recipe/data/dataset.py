@@ -32,7 +32,8 @@ class PreparedDataset:
 
     Attributes:
         train: Examples to train on.
-        held_out: Examples of recordings, or of the end of the only one, that are never trained on.
+        validation: Examples, never trained on, by which weights are chosen.
+        test: Examples, never trained on nor chosen by, on which the chosen weights are measured.
         rows: All windows of the shards, those that are not used included.
         report: Where every recording, cue and millisecond ended up; ready for JSON.
         warnings: A sentence for each thing that the user should know.
@@ -40,7 +41,8 @@ class PreparedDataset:
     """
 
     train: Dataset
-    held_out: Dataset
+    validation: Dataset
+    test: Dataset
     rows: Dataset
     report: dict[str, Any]
     warnings: list[str]
@@ -83,13 +85,18 @@ def prepare_dataset(
     for recording, report in zip(recordings, reports, strict=True):
         report.describe_source(recording)
     split = split_examples(shards, arguments.eval_fraction)
+    sides = {"train": split.train, "validation": split.validation, "test": split.test}
+    names = {side: {*examples["recording"]} for side, examples in sides.items()}
     for report in reports:
-        report.is_held_out = report.name in split.held_out_names
+        report.sides = [side for side in sides if report.name in names[side]]
     rows = load_rows(shards)
-    whole = build_report(reports, len(split.train), len(split.held_out), split.num_unused)
+    num_windows = {side: len(examples) for side, examples in sides.items()}
+    whole = build_report(reports, num_windows, split.num_unused)
     whole |= describe_windows(rows)
     warnings = report_warnings(reports) + split.warnings
-    return PreparedDataset(split.train, split.held_out, rows, whole, warnings, _fingerprint(shards, whole))
+    return PreparedDataset(
+        split.train, split.validation, split.test, rows, whole, warnings, _fingerprint(shards, whole)
+    )
 
 
 def check_dataset(data: PreparedDataset, arguments: DataArguments) -> None:
@@ -110,5 +117,7 @@ def write_dataset_report(output_dir: Path, data: PreparedDataset) -> None:
 
 def _fingerprint(shards: Sequence[Shard], report: dict[str, Any]) -> str:
     content = [shard.content_hash for shard in shards]
-    content += report["held_out"] + [str(report["num_train_windows"]), str(report["num_held_out_windows"])]
+    for side in ("train", "validation", "test"):
+        content += [side, str(report[f"num_{side}_windows"])]
+        content += [recording["name"] for recording in report["recordings"] if side in recording["sides"]]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]

@@ -139,8 +139,7 @@ def _load_others(folder: Path, damaged: Sequence[Path]) -> Mapping[str, Split]:
     files: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(folder.rglob("*.parquet")):
         if path not in damaged:
-            side = read_side(path.relative_to(folder).as_posix())
-            files["test" if side == "held_out" else "train"].append(str(path))
+            files[read_side(path.relative_to(folder).as_posix()) or "train"].append(str(path))
     if not files:
         raise DataError(f"{folder}: none of its {len(damaged)} parquet files can be read; write them again.")
     loaded: Mapping[str, Split] = load_dataset("parquet", data_files=dict(files), streaming=True)

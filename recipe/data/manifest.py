@@ -32,7 +32,10 @@ _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volum
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 FileType = Literal["audio", "transcript"]
-Side = Literal["train", "held_out", ""]
+Side = Literal["train", "validation", "test", ""]
+
+HELD_OUT: frozenset[Side] = frozenset({"validation", "test"})
+"""Sides that are never trained on."""
 
 
 @dataclass(frozen=True)

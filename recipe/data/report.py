@@ -14,7 +14,7 @@ from recipe.data.manifest import Recording, Side
 from recipe.data.windows import Packing, segments_of, text_of
 from recipe.errors import DataError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Of `dataset_report.json`; raised whenever a key changes its name or meaning."""
 
 KEPT = "kept"
@@ -70,7 +70,7 @@ class RecordingReport:
         group: Speaker, session or channel, where one is known.
         side: Where the dataset brings a split, the side that the recording is on; else "".
         is_automatic: Whether its captions are another model's words.
-        is_held_out: Kept away from training, to measure the error rate.
+        sides: Those that windows of it are on: "train", "validation", "test".
         num_excluded_suspect_windows: Windows that the label check keeps from training.
     """
 
@@ -99,7 +99,7 @@ class RecordingReport:
     group: str = ""
     side: Side = ""
     is_automatic: bool = False
-    is_held_out: bool = False
+    sides: list[str] = field(default_factory=list)
     num_excluded_suspect_windows: int = 0
 
     def describe_source(self, recording: Recording) -> None:
@@ -155,18 +155,17 @@ def _longest_stretch(is_lost: npt.NDArray[np.bool_]) -> list[int]:
 
 
 def build_report(
-    reports: Sequence[RecordingReport], num_train: int, num_held_out: int, num_unused: Mapping[str, int]
+    reports: Sequence[RecordingReport], num_used: Mapping[str, int], num_unused: Mapping[str, int]
 ) -> dict[str, Any]:
     """The report of the whole dataset, ready for JSON; its windows add up.
 
-    `num_windows` = `num_train_windows` + `num_held_out_windows` + `num_excluded_suspect_windows`
-    (the label check's) + all of `num_unused_windows`.
+    `num_windows` = `num_train_windows` + `num_validation_windows` + `num_test_windows` +
+    `num_excluded_suspect_windows` (the label check's) + all of `num_unused_windows`.
 
     Args:
         reports: One for each recording that came in.
-        num_train: Windows to train on.
-        num_held_out: Windows to measure the error rate on.
-        num_unused: Windows on neither side, by reason.
+        num_used: Windows to train on, to choose weights by and to measure them on, by side.
+        num_unused: Windows on no side, by reason.
     """
     num_windows = sum(report.num_windows for report in reports)
     lost_ms: Counter[str] = Counter()
@@ -180,7 +179,8 @@ def build_report(
         "recordings_by_outcome": dict(Counter(report.outcome for report in reports)),
         "num_fallback_recordings": sum(report.is_fallback for report in reports),
         "num_automatic_recordings": sum(report.is_automatic for report in reports),
-        "held_out": sorted(report.name for report in reports if report.is_held_out),
+        "validation": sorted(report.name for report in reports if "validation" in report.sides),
+        "test": sorted(report.name for report in reports if "test" in report.sides),
         "audio_hours": round(sum(report.audio_ms for report in reports) / 3_600_000, 4),
         "audio_ms": sum(report.audio_ms for report in reports),
         "kept_ms": sum(report.kept_ms for report in reports),
@@ -194,8 +194,7 @@ def build_report(
         "num_windows": num_windows,
         "num_no_speech_windows": sum(report.num_no_speech_windows for report in reports),
         "num_faulty_windows": sum(report.num_faulty_windows for report in reports),
-        "num_train_windows": num_train,
-        "num_held_out_windows": num_held_out,
+        **{f"num_{side}_windows": number for side, number in num_used.items()},
         "num_excluded_suspect_windows": 0,
         "suspect_windows": [],
         "num_unused_windows": dict(num_unused),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from recipe.data.columns import Columns, RowError, read_ms, read_side, read_tag, read_text
 from recipe.data.groups import unite
-from recipe.data.manifest import Clip, LocalFile, Recording, Side
+from recipe.data.manifest import HELD_OUT, Clip, LocalFile, Recording, Side
 
 MAX_NAMED = 50
 """Rows of a table that are named when they cannot be used; all are counted."""
@@ -180,7 +180,8 @@ def pack_rows(tables: Sequence[Table]) -> list[Recording]:
     """
     _leave_out_repeats(tables)
     rows = [row for table in tables for row in table.rows]
-    if not {"train", "held_out"} <= {row.side for row in rows}:
+    sides = {row.side for row in rows}
+    if "train" not in sides or not sides & HELD_OUT:
         rows = [replace(row, side="") for row in rows]
     num_timed = Counter(row.audio.path for row in rows if row.end_ms is not None)
     files: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
@@ -215,7 +216,7 @@ def _leave_out_repeats(tables: Sequence[Table]) -> None:
 def _judge_repeats(rows: Sequence[Row]) -> Iterator[tuple[int, str]]:
     """Identity of each row with the same sound that is left out, and the reason."""
     agree = len({" ".join(row.text.split()) for row in rows}) == 1
-    kept = max(rows, key=lambda row: ("", "train", "held_out").index(row.side))
+    kept = max(rows, key=lambda row: ("", "train", "validation", "test").index(row.side))
     for row in rows:
         other = kept if row is not kept else next(other for other in rows if other is not row)
         if not agree:

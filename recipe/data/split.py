@@ -8,75 +8,65 @@ recording go to one side together. Where other text is on both sides (an introdu
 that have it leave the held-out side: there they cost the fewest, and training keeps all it can use.
 
 Recordings of one speaker, session or channel stay together too, unless all are of one. Where a dataset brings
-a split of its own, that one is taken.
+a split of its own, that one is taken. What is held out is divided once more: see `recipe.data.validation`.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain, groupby
+from itertools import groupby
 from operator import itemgetter
-from typing import Self
 
 from datasets import Dataset
 
 from recipe.data.duplicates import find_shared, group_recordings
 from recipe.data.groups import unite
+from recipe.data.held_out import choose_held_out
+from recipe.data.manifest import HELD_OUT
 from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
 from recipe.data.shards import Shard, load_examples
+from recipe.data.validation import HeldOutWindow, divide_held_out, split_by_time
 from recipe.data.windows import segments_of, text_of
 
-GUARD_MS = 10_000
-"""Audio left unused between the two parts of a single recording."""
-
-MIN_WORDS = 1_500
-"""Words held out in a language at least, where twice as many are left to train on."""
-
-MAX_SPEECH_MS = 10 * 3_600_000
-"""Most speech asked for in a language: more would be lost to training for no truer error rate."""
-
-MAX_FRACTION = 1 / 3
-"""Fraction of the speech that no choice of recordings exceeds, unless more is asked for."""
+MIN_END_WINDOWS = 3
+"""Windows held out of a single recording that has three times as many: to choose, to part, to measure."""
 
 BOTH_SIDES = "its words are trained too"
+TOLD_IN_BOTH = "its words are in the test part too"
 NO_WORDS = "it has no words to measure"
 GUARD = "too near the held-out part of the same recording"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Split:
-    """The windows of both sides, and those of neither.
+    """The windows of the three sides, and those of none.
 
     Attributes:
         train: Examples to train on.
-        held_out: Examples to measure on.
+        validation: Examples by which weights are chosen.
+        test: Examples by which the chosen weights are measured.
         held_out_names: Recordings that are held out whole.
-        num_unused: Windows that are on neither side, by reason.
+        num_unused: Windows that are on no side, by reason.
         warnings: A sentence for each thing that makes the measurement worth less.
     """
 
     train: Dataset
+    validation: Dataset
+    test: Dataset
+    held_out_names: frozenset[str]
+    num_unused: dict[str, int]
+    warnings: list[str]
+
+
+@dataclass
+class _Sides:
+    """The windows that are trained and those that are held out, until these are divided; see `Split`."""
+
+    train: Dataset
     held_out: Dataset
-    held_out_names: frozenset[str] = frozenset()
     num_unused: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Speech:
-    """What is said in recordings.
-
-    Attributes:
-        duration_ms: Time of the cues that end inside their windows.
-        num_words: Their words.
-    """
-
-    duration_ms: int = 0
-    num_words: int = 0
-
-    def __add__(self, other: Self) -> "Speech":
-        return Speech(self.duration_ms + other.duration_ms, self.num_words + other.num_words)
 
 
 def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
@@ -97,15 +87,19 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
         held_out_names = choose_held_out(together, reports, fraction) or choose_held_out(
             single, reports, fraction
         )
-    split = _divide(load_examples(shards), held_out_names, alone if fraction else set(), fraction)
-    split.warnings += [warning for _, warning in draws if warning]
+    sides = _divide(load_examples(shards), held_out_names, alone if fraction else set(), fraction)
+    sides.warnings += [warning for _, warning in draws if warning]
     if fraction == 0 and not held_out_names:
-        split.warnings.append(
+        sides.warnings.append(
             "No recording is held out (eval_fraction is 0), so the error rate is not measured."
         )
-    _leave_unmeasurable(split)
-    _keep_apart(split)
-    return split
+    _leave_unmeasurable(sides)
+    _keep_apart(sides)
+    together = keep_together(groups, {name: report.group for name, report in reports.items()})
+    validation, test = _divide_held_out(
+        sides, together, {name: report.side for name, report in reports.items()}
+    )
+    return Split(sides.train, validation, test, held_out_names, sides.num_unused, sides.warnings)
 
 
 def split_by_language(groups: Mapping[str, str], languages: Mapping[str, str]) -> list[dict[str, str]]:
@@ -126,7 +120,7 @@ def _draw(
 
     A dataset's own held-out side is held out, and nothing beside it.
     """
-    given = frozenset(name for name in groups if reports[name].side == "held_out")
+    given = frozenset(name for name in groups if reports[name].side in HELD_OUT)
     if any(reports[name].speech_ms for name in given) and _can_train(reports):
         return given, ""
     together = keep_together(groups, {name: reports[name].group for name in groups})
@@ -154,7 +148,7 @@ def keep_together(groups: Mapping[str, str], voices: Mapping[str, str]) -> dict[
 
 def _can_train(reports: Mapping[str, RecordingReport]) -> bool:
     """Whether a dataset's own split leaves anything to train on."""
-    return any(report.speech_ms and report.side != "held_out" for report in reports.values())
+    return any(report.speech_ms and report.side not in HELD_OUT for report in reports.values())
 
 
 def _count_spoken(groups: Mapping[str, str], reports: Mapping[str, RecordingReport]) -> int:
@@ -168,7 +162,7 @@ def _name_group(groups: Iterable[str], reports: Mapping[str, RecordingReport]) -
 
 def _divide(
     examples: Dataset, held_out_names: frozenset[str], alone: Collection[str], fraction: float
-) -> Split:
+) -> _Sides:
     """The recordings on the two sides; of those that are `alone`, the last windows are on the second."""
     rows: defaultdict[str, list[int]] = defaultdict(list)
     for index, name in enumerate(examples["recording"][:]):
@@ -181,102 +175,44 @@ def _divide(
             held_out += indices
         elif name in alone:
             recording = examples.select(indices)
-            first, last = split_by_time(recording["start_ms"][:], recording["end_ms"][:], fraction)
+            least = MIN_END_WINDOWS / len(indices) if len(indices) >= 3 * MIN_END_WINDOWS else 0
+            first, last = split_by_time(
+                recording["start_ms"][:], recording["end_ms"][:], max(fraction, least)
+            )
             train += [indices[i] for i in first]
             held_out += [indices[i] for i in last]
             warnings.append(_explain_end(name, recording["language"][0], has_end=bool(last)))
         else:
             train += indices
-    split = Split(examples.select(train), examples.select(held_out), held_out_names, warnings=warnings)
-    _count_unused(split, GUARD, len(examples) - len(train) - len(held_out))
-    return split
+    sides = _Sides(examples.select(train), examples.select(held_out), warnings=warnings)
+    _count_unused(sides, GUARD, len(examples) - len(train) - len(held_out))
+    return sides
 
 
-def choose_held_out(
-    groups: Mapping[str, str], reports: Mapping[str, RecordingReport], fraction: float
-) -> frozenset[str]:
-    """Names of the recordings to hold out: the first groups in rank that come nearest to what is asked.
-
-    Asked for is `fraction` of the speech, at most `MAX_SPEECH_MS`, and with it the words that are beyond
-    twice `MIN_WORDS`, up to `MIN_WORDS`: training gets its words first, then the measurement. At least one
-    group is held out and, of three or more, at most `MAX_FRACTION` of the speech (or `fraction`, if more);
-    of two, the shorter. A longer group is trained on, and so is one of over twice the speech that is asked
-    for, unless the others lack the words or have under a quarter of what is asked.
-
-    Empty if `fraction` is 0 or only one group has speech (see `split_by_time`).
-
-    Args:
-        groups: The group of each recording; a group is on one side.
-        reports: Speech and words of each recording.
-        fraction: Share to hold out, in [0, 0.5].
-    """
-    members: defaultdict[str, list[str]] = defaultdict(list)
-    for name, group in groups.items():
-        members[group].append(name)
-    # By the first of its members: a file added to a group never moves the group down.
-    rank = sorted(members, key=lambda group: min(map(position_of, members[group])))
-    speech = {group: _speech_of(reports[name] for name in members[group]) for group in rank}
-    ranked = {group: amount for group, amount in speech.items() if amount.duration_ms}
-    chosen = _choose_first(ranked, fraction) if fraction and len(ranked) > 1 else []
-    return frozenset(name for group in chosen for name in members[group])
-
-
-def _choose_first(ranked: Mapping[str, Speech], fraction: float) -> list[str]:
-    """The first of the groups, which are in rank: what comes nearest to what is asked."""
-    total = sum(ranked.values(), Speech())
-    asked = min(fraction, MAX_SPEECH_MS / total.duration_ms)
-    needed_words = max(min(MIN_WORDS, total.num_words - 2 * MIN_WORDS), asked / 4 * total.num_words)
-    asked_ms = max(asked, needed_words / max(1, total.num_words)) * total.duration_ms
-    limit_ms = max(fraction, MAX_FRACTION if len(ranked) > 2 else 1 / 2) * total.duration_ms
-
-    def distance(choice: tuple[list[str], Speech]) -> tuple[float, float]:
-        speech = choice[1]
-        return max(0, needed_words - speech.num_words), abs(asked_ms - speech.duration_ms)
-
-    choices = (_beginnings(ranked, longest_ms, limit_ms) for longest_ms in (2 * asked_ms, limit_ms))
-    return min(chain.from_iterable(choices), key=distance)[0]
-
-
-def _beginnings(
-    ranked: Mapping[str, Speech], longest_ms: float, limit_ms: float
-) -> Iterator[tuple[list[str], Speech]]:
-    """The first one, two, ... of the groups of at most `longest_ms`, with their speech: up to `limit_ms`."""
-    groups = [group for group, speech in ranked.items() if speech.duration_ms <= longest_ms]
-    for number, speech in enumerate(accumulate(ranked[group] for group in groups), start=1):
-        if speech.duration_ms > limit_ms:
-            return
-        yield groups[:number], speech
-
-
-def _speech_of(reports: Iterable[RecordingReport]) -> Speech:
-    return sum((Speech(report.speech_ms, report.num_words) for report in reports), Speech())
-
-
-def select_from_each(examples: Dataset, num_windows: int) -> Dataset:
-    """About `num_windows` of the examples: the first of each language, as many as its share of them."""
-    languages = examples["language"][:]
-    totals = Counter(languages)
-    num_seen: Counter[str] = Counter()
-    selected = []
-    for index, language in enumerate(languages):
-        if num_seen[language] * len(languages) < num_windows * totals[language]:
-            selected.append(index)
-        num_seen[language] += 1
-    return examples.select(selected)
-
-
-def split_by_time(
-    starts_ms: Sequence[int], ends_ms: Sequence[int], fraction: float
-) -> tuple[list[int], list[int]]:
-    """Split the windows of a recording in two: the beginning to train on, the end to measure on; as indices.
-
-    A window that starts less than `GUARD_MS` before the held-out part ends in neither.
-    Too few windows for both parts leave the second one empty.
-    """
-    num_windows = len(starts_ms)
-    first = num_windows - max(1, round(fraction * num_windows))
-    train = [i for i in range(first) if ends_ms[i] + GUARD_MS <= starts_ms[first]]
-    return (train, list(range(first, num_windows))) if train else (list(range(num_windows)), [])
+def _divide_held_out(
+    sides: _Sides, groups: Mapping[str, str], given: Mapping[str, str]
+) -> tuple[Dataset, Dataset]:
+    """The held-out windows that choose, and those that measure; what is unused is counted."""
+    examples = sides.held_out
+    columns = examples.select_columns(["recording", "start_ms", "end_ms", "num_tokens", "language"])[:]
+    windows = [HeldOutWindow(*window) for window in zip(*columns.values(), strict=True)]
+    rank = sorted(
+        range(len(windows)),
+        key=lambda index: (position_of(windows[index].recording), windows[index].start_ms),
+    )
+    division = divide_held_out([windows[index] for index in rank], groups, given)
+    parts = dict(zip(rank, division.parts, strict=True))
+    sides.warnings += division.warnings
+    _count_unused(sides, GUARD, sum(part == "guard" for part in division.parts))
+    validation, test = (
+        examples.select([index for index in range(len(windows)) if parts[index] == part])
+        for part in ("validation", "test")
+    )
+    shared = find_shared(list(_texts(validation)), _texts(test))
+    if len(shared) < len(validation):
+        _count_unused(sides, TOLD_IN_BOTH, len(shared))
+        validation = validation.select([i for i in range(len(validation)) if i not in shared])
+    return validation, test
 
 
 def _explain_end(name: str, language: str, *, has_end: bool) -> str:
@@ -287,28 +223,28 @@ def _explain_end(name: str, language: str, *, has_end: bool) -> str:
     return f"{name} is the single recording in language {language}: {what}."
 
 
-def _leave_unmeasurable(split: Split) -> None:
+def _leave_unmeasurable(sides: _Sides) -> None:
     """Take the windows without words out of the held-out side: an error rate counts words."""
-    with_words = [index for index, text in enumerate(_texts(split.held_out)) if text]
-    _count_unused(split, NO_WORDS, len(split.held_out) - len(with_words))
-    split.held_out = split.held_out.select(with_words)
+    with_words = [index for index, text in enumerate(_texts(sides.held_out)) if text]
+    _count_unused(sides, NO_WORDS, len(sides.held_out) - len(with_words))
+    sides.held_out = sides.held_out.select(with_words)
 
 
-def _keep_apart(split: Split) -> None:
+def _keep_apart(sides: _Sides) -> None:
     """Take the windows whose words are trained too out of the held-out side, unless that leaves none."""
-    shared = find_shared(list(_texts(split.held_out)), _texts(split.train))
-    if shared and len(shared) == len(split.held_out):
-        split.warnings.append(
+    shared = find_shared(list(_texts(sides.held_out)), _texts(sides.train))
+    if shared and len(shared) == len(sides.held_out):
+        sides.warnings.append(
             "All held-out windows have words in them that are trained too, so the error rate flatters."
         )
         return
-    _count_unused(split, BOTH_SIDES, len(shared))
-    split.held_out = split.held_out.select([i for i in range(len(split.held_out)) if i not in shared])
+    _count_unused(sides, BOTH_SIDES, len(shared))
+    sides.held_out = sides.held_out.select([i for i in range(len(sides.held_out)) if i not in shared])
 
 
-def _count_unused(split: Split, reason: str, num_windows: int) -> None:
+def _count_unused(sides: _Sides, reason: str, num_windows: int) -> None:
     if num_windows:
-        split.num_unused[reason] = num_windows
+        sides.num_unused[reason] = sides.num_unused.get(reason, 0) + num_windows
 
 
 def _texts_of_recordings(shards: Sequence[Shard]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jiwer
-import numpy as np
 
 from recipe.evaluation.normalization import fold_text, normalize_text, split_words
 
@@ -161,26 +160,3 @@ def score_texts(
     assert references, "of nothing the rates would be a perfect 0"
     pairs = zip(references, hypotheses, strict=True)
     return sum_scores(score_text(*pair, language=language, spellings=spellings) for pair in pairs)
-
-
-def bootstrap_interval(
-    counts: Sequence[ErrorCounts], *, num_resamples: int = 1000, seed: int = 0, confidence: float = 0.95
-) -> tuple[float, float]:
-    """The percentile interval of a corpus rate, as two fractions (Bisani and Ney 2004).
-
-    Args:
-        counts: One per unit that is drawn: a recording where there are many, since windows of one
-            recording are alike and drawing them makes the interval too narrow; else a window. A single
-            one gives an interval without width.
-        num_resamples: Corpora drawn, each as large as the one given, with replacement.
-        seed: Of the drawing; the same seed gives the same interval.
-        confidence: Share of the drawn corpora inside the interval, in (0, 1).
-    """
-    assert counts, "there is nothing to draw from"
-    errors = np.array([count.num_errors for count in counts])
-    lengths = np.array([count.num_reference for count in counts])
-    generator = np.random.default_rng(seed)
-    draws = (generator.integers(len(counts), size=len(counts)) for _ in range(num_resamples))
-    rates = [errors[drawn].sum() / max(1, lengths[drawn].sum()) for drawn in draws]
-    low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)

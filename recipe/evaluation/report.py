@@ -11,12 +11,13 @@ from datasets import Dataset
 
 from recipe.arguments import caption_language
 from recipe.data.windows import segments_of, text_of
-from recipe.evaluation.metrics import Scores, bootstrap_interval, score_text, sum_scores
+from recipe.evaluation.comparison import Comparison, bootstrap_interval, compare_errors
+from recipe.evaluation.metrics import ErrorCounts, Scores, score_text, sum_scores
 from recipe.evaluation.transcription import Decoding, transcribe_examples
 from recipe.model.whisper import Whisper
 from recipe.run.files import write_json
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Of `report.json`; raised whenever a key changes its name or meaning."""
 
 NUM_WORST_WINDOWS = 10
@@ -68,6 +69,16 @@ class Evaluation:
         return _sum_by((transcript.language, transcript.scores) for transcript in self.transcripts)
 
     @property
+    def recordings(self) -> list[str]:
+        """Name of the recording of each window."""
+        return [transcript.recording for transcript in self.transcripts]
+
+    @property
+    def word_errors(self) -> list[ErrorCounts]:
+        """Normalised word errors of each window."""
+        return [transcript.scores.words_normalized for transcript in self.transcripts]
+
+    @property
     def audio_seconds(self) -> float:
         """Length of all windows."""
         return sum(transcript.end_ms - transcript.start_ms for transcript in self.transcripts) / 1000
@@ -75,11 +86,10 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """The evaluation for JSON; error rates are fractions."""
         by_recording = _sum_by((transcript.recording, transcript.scores) for transcript in self.transcripts)
-        normalized = [transcript.scores.words_normalized for transcript in self.transcripts]
         worst = sorted(self.transcripts, key=lambda t: t.scores.words_normalized.num_errors, reverse=True)
         return {
             **self.scores.as_dict(),
-            "wer_normalized_interval": list(bootstrap_interval(normalized)),
+            "wer_normalized_interval": list(bootstrap_interval(self.recordings, self.word_errors)),
             "num_windows": len(self.transcripts),
             "audio_seconds": round(self.audio_seconds, 3),
             "seconds": round(self.seconds, 3),
@@ -88,6 +98,10 @@ class Evaluation:
             "recordings": {name: scores.as_dict() for name, scores in by_recording.items()},
             "worst_windows": [_describe(transcript) for transcript in worst[:NUM_WORST_WINDOWS]],
         }
+
+
+Evaluations = Mapping[str, Evaluation]
+"""A model's transcripts of held-out windows, by part ("validation", "test"), where there are any."""
 
 
 def _sum_by(named: Iterable[tuple[str, Scores]]) -> dict[str, Scores]:
@@ -136,6 +150,11 @@ def choose_example(before: Evaluation, after: Evaluation) -> dict[str, str]:
     return {"reference": first.reference, "before": first.hypothesis, "after": second.hypothesis}
 
 
+def test_difference(before: Evaluation, after: Evaluation) -> Comparison:
+    """What may be said of the difference between two models on the same windows."""
+    return compare_errors(before.recordings, before.word_errors, after.word_errors)
+
+
 def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     """The summary that users read: error rates of the same windows before and after, as fractions.
 
@@ -164,6 +183,7 @@ def write_report(path: Path, before: Evaluation, after: Evaluation, settings: Ma
         "format_version": FORMAT_VERSION,
         **settings,
         **compare(before, after),
+        "comparison": test_difference(before, after).as_dict(),
         "before": before.as_dict(),
         "after": after.as_dict(),
         "windows": windows,

@@ -28,6 +28,8 @@ class ReleaseMetadata:
         num_steps: Optimizer steps taken.
         max_steps: Optimizer steps planned; fewer taken is an unfinished run.
         figures: Results as fractions; pairs such as `wer_before` and `wer_after` are shown on the card.
+        comparison: What may be said of the difference to the base model, with a `sentence`; empty if
+            nothing was measured.
         weight_selection: The weights that were selected, with all candidates.
         dataset: Counts and hours of the data, by name.
         settings: Hyperparameters by name.
@@ -46,6 +48,7 @@ class ReleaseMetadata:
     epochs: float
     project_id: str = ""
     figures: Mapping[str, float | None] = field(default_factory=dict)
+    comparison: Mapping[str, Any] = field(default_factory=dict)
     weight_selection: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, float | int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +92,7 @@ def format_metadata(metadata: ReleaseMetadata) -> str:
         "num_steps": metadata.num_steps,
         "max_steps": metadata.max_steps,
         "evaluation": metadata.figures,
+        "comparison": metadata.comparison,
         "weight_selection": metadata.weight_selection,
         "dataset": metadata.dataset,
         "settings": metadata.settings,

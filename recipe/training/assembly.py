@@ -13,8 +13,8 @@ from recipe.data.dataset import PreparedDataset
 from recipe.data.download import DownloadProgress
 from recipe.data.recording import PreparationSettings
 from recipe.data.sources import Downloads
-from recipe.data.split import select_from_each
-from recipe.evaluation.report import evaluate_model
+from recipe.data.validation import select_from_each
+from recipe.evaluation.report import Evaluation, evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.augmentation import Augmentation
 from recipe.model.checkpoint_files import find_checkpoint_folder
@@ -108,7 +108,7 @@ def build_timing_settings(attempt: Attempt, whisper: Whisper) -> TimingSettings:
 
 
 def score_dataset(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> list[LabelScore]:
-    """Scores of the windows to train on, and after them of those held out. Kept for a resume."""
+    """Scores of the windows of all sides, those to train on first. Kept for a resume."""
     arguments, decoding = attempt.arguments, decoding_of(attempt.arguments)
     depends_on = {
         **asdict(decoding),
@@ -117,7 +117,7 @@ def score_dataset(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) 
         "model": arguments.model.model_name_or_path,
         "revision": arguments.model.model_revision,
     }
-    examples = concatenate_datasets([dataset.train, dataset.held_out])
+    examples = concatenate_datasets([dataset.train, dataset.validation, dataset.test])
     whisper.move_to(arguments.training.device)
     with attempt.bar("check labels", len(examples), "window") as bar:
         score = partial(
@@ -137,8 +137,14 @@ def decoding_of(arguments: Arguments) -> Decoding:
 
 
 def selection_windows(arguments: Arguments, dataset: PreparedDataset) -> Dataset:
-    """The held-out windows by which the checkpoint and the published weights are selected."""
-    return select_from_each(dataset.held_out, arguments.evaluation.max_selection_windows)
+    """The windows by which the checkpoint and the published weights are selected."""
+    return select_from_each(dataset.validation, arguments.evaluation.max_selection_windows)
+
+
+def transcribe(attempt: Attempt, trainer: WhisperTrainer, windows: Dataset) -> Evaluation:
+    """Transcripts of the windows by the model as it is now."""
+    with attempt.bar("transcribe", len(windows), "window") as bar:
+        return evaluate_model(trainer.whisper, windows, decoding_of(attempt.arguments), on_batch=bar.update)
 
 
 def _training_windows(arguments: Arguments, whisper: Whisper, dataset: PreparedDataset) -> WindowDataset:

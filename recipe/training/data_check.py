@@ -43,7 +43,9 @@ def describe_check(dataset: PreparedDataset, warnings: list[str], needs: Estimat
     yield f"Languages      {_list_counts(languages)}"
     used = format_hours(report["kept_ms"])
     yield f"Audio          {format_hours(report['audio_ms'])}, of which {used} are used"
-    yield f"Windows        {len(dataset.train):,} to train on, {len(dataset.held_out):,} held out to measure"
+    yield f"Windows        {len(dataset.train):,} to train on"
+    validation, test = len(dataset.validation), len(dataset.test)
+    yield f"Held out       {validation:,} windows to choose weights by, {test:,} to measure them"
     yield f"Training       {_describe_needs(needs)}"
 
 

@@ -11,7 +11,7 @@ from recipe.publish.metadata import ReleaseMetadata
 from recipe.run.stages import Stage
 from recipe.training.attempt import Attempt
 from recipe.training.trainer import WhisperTrainer
-from recipe.training.weight_selection import Verdict
+from recipe.training.weight_selection import Outcome
 
 LONG_LISTS = frozenset({"recordings", "suspect_windows"})
 """Left out of the result; the dataset report on disk has them."""
@@ -21,25 +21,25 @@ def build_result(
     attempt: Attempt,
     trainer: WhisperTrainer,
     dataset: PreparedDataset,
-    verdict: Verdict | None,
+    outcome: Outcome | None,
     model_path: str,
 ) -> dict[str, Any]:
     """The contract's `result`; `model_path` is "" where no model was published."""
     arguments = attempt.arguments
     events = attempt.outbox.events() if attempt.is_main else []
     evaluation: dict[str, Any] = {"wer_before": None, "wer_after": None}
-    if verdict:
+    if outcome:
         evaluation = {
-            **verdict.as_dict(),
-            "num_windows": len(verdict.after.transcripts),
-            "example": choose_example(verdict.before, verdict.after),
+            **outcome.as_dict(),
+            "num_windows": len(outcome.after.transcripts),
+            "example": choose_example(outcome.before, outcome.after),
         }
     report = {name: value for name, value in dataset.report.items() if name not in LONG_LISTS}
     trained = f"Trained on {len(dataset.train)} windows from {report['audio_hours']} hours of recordings."
     return {
         "status": "completed",
         "job_id": arguments.source.job_id,
-        "message": f"{trained} {verdict.warning if verdict else ''}".strip(),
+        "message": f"{trained} {outcome.sentence if outcome else ''}".strip(),
         "artifacts": {
             "model_path": model_path,
             "report_path": str(attempt.folder.report),
@@ -60,7 +60,7 @@ def build_result(
 
 
 def describe_release(
-    attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset, verdict: Verdict | None
+    attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset, outcome: Outcome | None
 ) -> ReleaseMetadata:
     """What is published about the model."""
     arguments = attempt.arguments
@@ -74,8 +74,9 @@ def describe_release(
         num_steps=trainer.state.global_step,
         max_steps=trainer.state.max_steps,
         epochs=arguments.training.num_train_epochs,
-        figures=compare(verdict.before, verdict.after) if verdict else {},
-        weight_selection=verdict.describe_selection() if verdict else {},
+        figures=compare(outcome.before, outcome.after) if outcome else {},
+        comparison=outcome.comparison.as_dict() if outcome else {},
+        weight_selection=outcome.describe_selection() if outcome else {},
         dataset={
             k: v for k, v in dataset.report.items() if isinstance(v, int | float) and k != "format_version"
         },

@@ -10,14 +10,15 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
-from recipe.evaluation.report import Evaluation, compare, evaluate_model
+from recipe.evaluation.comparison import Comparison, Verdict
+from recipe.evaluation.report import Evaluation, compare, evaluate_model, test_difference
 from recipe.model.inference import IGNORED, label_nll, map_batches, move_batch, split_into_batches
 from recipe.model.inputs import load_captions
 from recipe.model.whisper import Whisper, load_whisper
@@ -69,60 +70,65 @@ class WeightSelection:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """What came of a run.
 
     Attributes:
-        before: The base model's transcripts of all held-out windows.
+        before: The base model's transcripts of the test windows.
         after: Those of the selected weights.
-        selection: How they were selected.
+        selection: How they were selected; None where there was nothing to select by.
         publish_if_worse: Whether the model is published whatever comes of it.
     """
 
     before: Evaluation
     after: Evaluation
-    selection: WeightSelection
+    selection: WeightSelection | None
     publish_if_worse: bool
 
-    @property
-    def is_better(self) -> bool:
-        """Whether fewer words are wrong than before; or as many, and the captions are more probable."""
-        base, selected = self.selection.candidates[0], self.selection.selected
-        return (_count_errors(self.after), selected.loss) < (_count_errors(self.before), base.loss)
+    @cached_property
+    def comparison(self) -> Comparison:
+        """What may be said of the difference."""
+        return test_difference(self.before, self.after)
 
     @property
     def is_published(self) -> bool:
-        """Whether the model goes out."""
-        return self.is_better or self.publish_if_worse
+        """Whether the model goes out: its error rate is lower, be it by chance, or it is asked for."""
+        return self.comparison.is_lower or self.publish_if_worse
+
+    @property
+    def sentence(self) -> str:
+        """The figure, and what became of the model."""
+        figure = self.comparison.describe()
+        if self.comparison.verdict is Verdict.BETTER:
+            return figure
+        if self.comparison.is_lower:
+            return f"{figure} It is delivered all the same: listen to it, or train on more speech."
+        if self.publish_if_worse:
+            return f"{figure} It is delivered as publish_if_worse says."
+        return f"{figure} No model was published; the option publish_if_worse would publish it."
 
     @property
     def warning(self) -> str:
-        """What the user is told of a model that is not better, "" of one that is."""
-        if self.is_better:
-            return ""
-        before, after = (evaluation.scores.words_normalized.rate for evaluation in (self.before, self.after))
-        fate = (
-            "It was published as publish_if_worse says"
-            if self.publish_if_worse
-            else "No model was published; the option publish_if_worse would publish it"
-        )
-        return (
-            "The trained model's WER on the held-out recordings is not lower than the base model's "
-            f"(normalised: {after:.2%}, {before:.2%}). {fate}."
-        )
+        """What the user is warned of, "" if the model is better."""
+        return "" if self.comparison.verdict is Verdict.BETTER else self.sentence
 
     def describe_selection(self) -> dict[str, Any]:
-        """The weights taken and all candidates; ready for JSON."""
+        """The weights taken and all candidates; ready for JSON; empty where there was no choice."""
+        if self.selection is None:
+            return {}
         return {
             **_as_dict(self.selection.selected),
-            "is_better_than_base": self.is_better,
             "num_windows": len(self.selection.evaluation.transcripts),
             "candidates": [_as_dict(candidate) for candidate in self.selection.candidates],
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Error rates before and after as fractions, and the selection; ready for JSON."""
-        return {**compare(self.before, self.after), "weight_selection": self.describe_selection()}
+        """Error rates as fractions, what may be said of them, and the selection; ready for JSON."""
+        return {
+            **compare(self.before, self.after),
+            "comparison": self.comparison.as_dict(),
+            "weight_selection": self.describe_selection(),
+        }
 
 
 class Interpolation:
@@ -205,7 +211,7 @@ def select_published_weights(
         attempt: Of the run.
         trainer: Its model has the trained weights.
         windows: Those of the selection.
-        before: The base model's transcripts of these windows and others.
+        before: The base model's transcripts of these windows.
     """
     arguments, whisper = attempt.arguments, trainer.whisper
     decoding = decoding_of(arguments)
@@ -223,14 +229,11 @@ def select_published_weights(
         return evaluate_model(whisper, windows, decoding)
 
     alphas = ALPHAS if arguments.evaluation.interpolate else ()
-    places = set(zip(windows["recording"], windows["start_ms"], strict=True))
-    transcripts = [item for item in before.transcripts if (item.recording, item.start_ms) in places]
-    same_windows = Evaluation(transcripts, before.seconds)
     selection = attempt.cached(
         "weight_selection",
         WeightSelection,
         {**trainer.fingerprint, "alphas": list(alphas), "num_windows": len(windows)},
-        lambda: select_weights(alphas, same_windows, loss_at, transcribe_at),
+        lambda: select_weights(alphas, before, loss_at, transcribe_at),
     )
     interpolation.take(selection.selected.alpha)
     logger.info("Took the weights %s.", selection.selected)

@@ -84,7 +84,7 @@ def read_examples(arguments: argparse.Namespace, whisper: Whisper, folder: Path)
     settings = describe_preparation(whisper, folder)
     data = prepare_dataset(recordings, settings, DataArguments(), folder / "prepared", num_workers=1)
     check_dataset(data, DataArguments())
-    examples = concatenate_datasets([data.train, data.held_out]) if arguments.all else data.held_out
+    examples = concatenate_datasets([data.train, data.validation, data.test]) if arguments.all else data.test
     return examples.select([index for index, text in enumerate(texts_of(examples)) if text])
 
 

@@ -147,7 +147,11 @@ def prepare(folder: Path, tokenizer_file: Path) -> dict[str, float]:
     data, seconds = measure_seconds(
         lambda: prepare_dataset(recordings, settings, DataArguments(), folder / "prepared", num_workers=1)
     )
-    return {**seconds, "peak_mib": peak_mib(), "num_windows": len(data.train) + len(data.held_out)}
+    return {
+        **seconds,
+        "peak_mib": peak_mib(),
+        "num_windows": len(data.train) + len(data.validation) + len(data.test),
+    }
 
 
 def measure_floor(path: Path) -> float:

@@ -81,7 +81,7 @@ def write_shards(arguments: argparse.Namespace, folder: Path) -> PreparationSett
     real = prepare_dataset(
         list_recordings(arguments.data_dir, "fr"), settings, DataArguments(), folder / "real", num_workers=1
     )
-    windows = list(concatenate_datasets([real.train, real.held_out]))
+    windows = list(concatenate_datasets([real.train, real.validation, real.test]))
     stand_ins, shards = folder / "recordings", folder / "prepared" / "shards"
     shards.mkdir(parents=True)
     stand_ins.mkdir()

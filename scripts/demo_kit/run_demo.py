@@ -224,8 +224,7 @@ def show_result(result: dict[str, Any], workdir: Path) -> None:
     evaluation, dataset, artifacts = result["evaluation"], result["dataset"], result["artifacts"]
     lines: list[tuple[str, str]] = []
     if evaluation["wer_before"] is not None:
-        held_out = ", ".join(dataset["held_out"]) or "the end of the only one"
-        table = Table("", title=f"Held-out recordings: {held_out}")
+        table = Table("", title=f"Test recordings: {', '.join(dataset['test'])}")
         for heading in ("before", "after", "change"):
             table.add_column(heading, justify="right")
         for name in ("wer_normalized", "cer_normalized", "wer", "cer"):
@@ -235,7 +234,7 @@ def show_result(result: dict[str, Any], workdir: Path) -> None:
             table.add_row(label, f"{before:.2%}", f"{after:.2%}", change)
         console.print(table)
         lines = [(name, evaluation["example"][name]) for name in ("reference", "before", "after")]
-    windows = f"{dataset['num_train_windows']} windows trained, {dataset['num_held_out_windows']} held out"
+    windows = f"{dataset['num_train_windows']} windows trained, {dataset['num_test_windows']} measured"
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in result["seconds_by_stage"].items())
     lines += [
         ("data", f"{dataset['audio_hours']:.2f} hours of recordings, {windows}"),

@@ -57,7 +57,7 @@ def write_parquet(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("write", "broken", "warning", "held_out"),
+    ("write", "broken", "warning", "test"),
     [
         pytest.param(
             write_folder,
@@ -77,15 +77,17 @@ def write_parquet(folder: Path) -> dict[str, object]:
         ),
     ],
 )
-def test_it_trains_two_updates(tmp_path, tiny_dir, write, broken, warning, held_out):
+def test_it_trains_two_updates(tmp_path, tiny_dir, write, broken, warning, test):
     source = write(tmp_path / "source")
     options = {"model_name_or_path": tiny_dir, "language": "en", "max_steps": 2}
     run = TrainingRun(tmp_path / "run", {**source, **options, "publish_if_worse": True}).finish()
     report = run.read("prepared/dataset_report.json")
     assert report["num_recordings"] == 3
-    assert report["num_windows"] == report["num_train_windows"] + report["num_held_out_windows"]
+    assert report["num_windows"] == sum(
+        report[f"num_{side}_windows"] for side in ("train", "validation", "test")
+    )
     assert report["num_cues_kept"] == report["num_cues"] - 1
-    assert held_out is None or report["held_out"] == held_out
-    assert len(report["held_out"]) == 1
+    assert test is None or report["test"] == test
+    assert len(report["test"]) == 1
     assert any(note.startswith(broken) for recording in report["recordings"] for note in recording["notes"])
     assert warning in run.read("result.json")["warnings"]

@@ -16,7 +16,7 @@ import datasets
 import numpy as np
 import torch
 import transformers
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from safetensors.torch import load_model as load_weights
 from safetensors.torch import save_model as save_weights
 from transformers import (
@@ -192,7 +192,7 @@ def prepare_windows(measurement: Measurement, whisper: Whisper) -> PreparedDatas
     recordings = list_recordings(measurement.data_dir, measurement.settings.language)
     data = prepare_dataset(recordings, settings, arguments, folder, num_workers=1)
     check_dataset(data, arguments)
-    if not data.report["held_out"]:
+    if not data.report["test"]:
         raise DataError(f"{measurement.data_dir}: at least two recordings are needed to hold one out.")
     return data
 
@@ -221,7 +221,7 @@ def measure_training(measurement: Measurement) -> dict[str, Any]:
             whisper, RecipeTrainingArguments(**options), windows, [keeper]
         )
     else:
-        cues = select_cues(measurement, data.report["held_out"])
+        cues = select_cues(measurement, data.report["validation"] + data.report["test"])
         num_examples, shown = len(cues), average_cues(cues)
         trainer = build_usual_trainer(whisper, Seq2SeqTrainingArguments(**options), cues, keeper)
     trainer.train()
@@ -318,7 +318,8 @@ class BudgetCallback(TrainerCallback):
 def measure_errors(measurement: Measurement) -> dict[str, Any]:
     """Word errors of each held-out window, and of each of their cues alone."""
     whisper = load_on_device(measurement.settings.model)
-    held_out = prepare_windows(measurement, whisper).held_out
+    data = prepare_windows(measurement, whisper)
+    held_out = concatenate_datasets([data.validation, data.test])  # nothing is chosen by either
     if measurement.budget is not None:
         load_weights(whisper.model, measurement.weights_file(measurement.budget))
     return {

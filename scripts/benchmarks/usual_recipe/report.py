@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recipe.evaluation.metrics import ErrorCounts, bootstrap_interval
+from recipe.evaluation.comparison import Comparison, compare_errors
+from recipe.evaluation.metrics import ErrorCounts
 from scripts.benchmarks.common import make_axes, print_table
 
 SETS = {"windows": "whole windows", "single_cues": "single cues"}
 WORDS = {"normalized": "normalised", "written": "as written"}
 LABELS = {"ours": "this recipe", "usual": "usual recipe"}
-NUM_RESAMPLES = 1000
 
 Results = Mapping[str, Any]
 """What results.json holds."""
@@ -195,7 +195,7 @@ class Point:
     @property
     def interval(self) -> tuple[float, float]:
         """The bootstrap interval of the rate, over the held-out examples."""
-        return bootstrap_interval(self.counts, num_resamples=NUM_RESAMPLES)
+        return compare_points(self, self).after_interval
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -242,25 +242,16 @@ def print_errors(results: Results, panel: Panel) -> None:
     print_table(["compute s", *LABELS.values(), "difference, points"], rows)
 
 
+def compare_points(before: Point, after: Point) -> Comparison:
+    """The difference of two rates over the same examples, which are drawn."""
+    return compare_errors([""] * len(before.counts), before.counts, after.counts)
+
+
 def compare(ours: Point, usual: Point) -> tuple[str, str, str]:
     """Both rates, and the difference with its interval."""
-    low, high = difference_interval(ours.counts, usual.counts)
+    low, high = compare_points(usual, ours).difference_interval
     difference = f"{100 * (ours.rate - usual.rate):+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
     return str(ours), str(usual), difference
-
-
-def difference_interval(ours: Sequence[ErrorCounts], usual: Sequence[ErrorCounts]) -> tuple[float, float]:
-    """The 95 % interval of the difference of two rates over the same examples, drawn together."""
-    table = np.array(
-        [
-            (first.num_errors, first.num_reference, second.num_errors, second.num_reference)
-            for first, second in zip(ours, usual, strict=True)
-        ]
-    )
-    draws = np.random.default_rng(0).integers(len(table), size=(NUM_RESAMPLES, len(table)))
-    sums = table[draws].sum(axis=1)
-    low, high = np.quantile(sums[:, 0] / sums[:, 1] - sums[:, 2] / sums[:, 3], [0.025, 0.975])
-    return float(low), float(high)
 
 
 def print_time_to(results: Results, panel: Panel) -> None:

@@ -30,16 +30,19 @@ def test_the_whole_dataset_adds_up_and_holds_a_recording_out(make_recording, tmp
     recordings = [make_recording(f"talk-{number}") for number in range(4)]
     recordings.append(make_recording("untold", encode_flac(make_voice(40)), None))
     data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
-    assert len(data.held_out) == 1
+    assert (len(data.validation), len(data.test)) == (0, 1)
     assert len(data.train) == 3
     assert data.report["num_recordings"] == 5
     assert data.report["recordings_by_outcome"] == {"speech": 4, "skipped": 1}
     assert data.report["audio_ms"] == data.report["kept_ms"] + sum(data.report["lost_ms"].values())
-    assert data.warnings == ["untold: skipped: there is no vtt"]
+    assert data.warnings == [
+        "untold: skipped: there is no vtt",
+        "Too little speech is held out to choose weights by: the last ones are taken, and measured.",
+    ]
     cues = [cue for row in data.rows.remove_columns("audio") for cue in row["segments"]]
     assert data.report["speech_ms"] == sum(cue["end_ms"] - cue["start_ms"] for cue in cues) > 0
     assert data.report["num_words"] == sum(len(cue["text"].split()) for cue in cues) > 0
-    assert not set(data.train["recording"]) & set(data.held_out["recording"])
+    assert not set(data.train["recording"]) & set(data.test["recording"])
 
 
 def test_what_is_no_file_costs_its_recording_only(make_recording, tmp_path, preparation):
@@ -73,7 +76,7 @@ def check_sums(report) -> None:
     for name in (*summed, "num_no_speech_windows"):
         assert report[name] == sum(recording[name] for recording in report["recordings"])
     assert report["num_recordings"] == sum(report["recordings_by_outcome"].values())
-    num_split = report["num_train_windows"] + report["num_held_out_windows"]
+    num_split = sum(report[f"num_{side}_windows"] for side in ("train", "validation", "test"))
     assert report["num_windows"] == num_split + sum(report["num_unused_windows"].values())
     for name in ("window_seconds", "label_tokens"):
         assert sum(report["histograms"][name]["counts"]) == report["num_windows"]
@@ -111,10 +114,8 @@ def test_the_sums_hold_on_broken_datasets(make_recording, write_vtt, tmp_path, p
     check_sums(data.report)
     write_dataset_report(tmp_path / "prepared", data)
     assert json.loads((tmp_path / "prepared" / "dataset_report.json").read_text()) == data.report
-    assert (len(data.train), len(data.held_out)) == (
-        data.report["num_train_windows"],
-        data.report["num_held_out_windows"],
-    )
+    for side in ("train", "validation", "test"):
+        assert len(getattr(data, side)) == data.report[f"num_{side}_windows"]
 
 
 @pytest.mark.parametrize(

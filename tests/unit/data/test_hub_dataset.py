@@ -53,7 +53,7 @@ def test_a_folder_of_parquet_files_keeps_its_split(parquet, tmp_path):
     recordings = pack_rows(tables)
     assert [(r.name, r.side, len(r.clips)) for r in recordings] == [
         ("train 1", "train", 4),
-        ("validation 1", "held_out", 2),
+        ("validation 1", "validation", 2),
     ]
     assert [clip.audio.path.read_bytes() for clip in recordings[0].clips] == [*SOUNDS.values()][:4]
 
@@ -100,7 +100,7 @@ def test_a_damaged_file_costs_itself(parquet, tmp_path, first):
     name = f"train-0000{0 if first else 2}-of-00003.parquet"
     (parquet / "data" / name).write_bytes(b"PAR1 this is no parquet file")
     tables = read(parquet, tmp_path)
-    assert {name: len(texts) for name, texts in said(tables).items()} == {"train": 4, "test": 2}
+    assert {name: len(texts) for name, texts in said(tables).items()} == {"train": 4, "validation": 2}
     assert any(name in note and "damaged" in note for table in tables for note in table.notes)
 
 

@@ -1,24 +1,17 @@
 import random
 
 import pytest
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from datasets.arrow_writer import ArrowWriter
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from recipe.data.held_out import choose_held_out
 from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
 from recipe.data.shards import FEATURES, Shard
-from recipe.data.split import (
-    BOTH_SIDES,
-    GUARD,
-    GUARD_MS,
-    NO_WORDS,
-    choose_held_out,
-    select_from_each,
-    split_by_time,
-    split_examples,
-)
+from recipe.data.split import BOTH_SIDES, GUARD, NO_WORDS, split_examples
+from recipe.data.validation import GUARD_MS, select_from_each, split_by_time
 
 HOUR_MS = 3_600_000
 WORDS_PER_SECOND = 2.5
@@ -67,7 +60,7 @@ def test_the_held_out_speech_is_within_one_recording_of_what_was_asked(reports, 
     assert off_ms >= -longest_ms
     # Without the last one in rank, it is too little to learn an error rate from: in time, or in words.
     others, total = sorted(held_out, key=position_of)[:-1], num_words(reports, reports)
-    needed = max(min(1_500, total - 3_000), asked_ms / speech_ms(reports, reports) / 4 * total)
+    needed = max(min(1_900, total - 3_000), asked_ms / speech_ms(reports, reports) / 4 * total)
     is_enough = num_words(reports, others) >= needed
     assert off_ms <= longest_ms or not is_enough
 
@@ -106,14 +99,14 @@ def test_an_added_recording_moves_only_the_last_in_rank_and_few(lengths, salt, l
 
 
 @given(st.lists(st.integers(1, 3), min_size=3, max_size=80), names, st.floats(0.02, 0.1))
-def test_training_gets_3000_words_and_then_the_measurement_1500(lengths, salt, fraction):
+def test_training_gets_3000_words_and_then_the_measurement_1900(lengths, salt, fraction):
     reports = {f"{salt} {i}": say(f"{salt} {i}", 60_000 * length) for i, length in enumerate(lengths)}
     total, held_out = num_words(reports, reports), num_words(reports, hold_out(reports, fraction))
     wanted, longest = (
-        max(fraction * total, min(1_500, total - 3_000)),
+        max(fraction * total, min(1_900, total - 3_000, total / 3)),
         max(r.num_words for r in reports.values()),
     )
-    assert wanted - longest <= held_out <= wanted + longest
+    assert wanted - longest <= held_out <= max(wanted, longest) + longest  # two of six or more
 
 
 MINUTES = [4, 12, 1, 25, 7, 3, 40, 2, 15, 9] * 4
@@ -169,7 +162,7 @@ def test_recordings_without_speech_change_nothing(reports, number, fraction):
         pytest.param([30, 10], 0.1, "b", id="two: the shorter"),
         pytest.param([10, 30], 0.5, "a", id="two: the shorter, whatever the rank"),
         pytest.param([90, 20, 30, 10], 0.5, "bcd", id="over half is trained"),
-        pytest.param([10, 10, 10, 30, 10, 10, 10, 10], 0.1, "f", id="over twice what is asked is trained"),
+        pytest.param([10, 10, 10, 33, 10, 10, 10, 10], 0.1, "cf", id="over twice what is asked is trained"),
         pytest.param([60, 60, 60, 1, 60], 0.1, "cd", id="one minute is not enough of an hour's words"),
         pytest.param([4, 4, 4, 0.1, 4], 0.1, "cd", id="six seconds are not a quarter of what is asked"),
         pytest.param([600] * 8, 0.5, "d", id="ten hours are enough"),
@@ -214,7 +207,7 @@ def test_too_little_speech_is_not_split():
 
 def test_a_single_recording_is_trained_whole_where_nothing_is_to_be_held_out(tmp_path):
     split = split_examples([make_shard(tmp_path, "only", [speak(i) for i in range(7)])], 0.0)
-    assert (len(split.train), len(split.held_out)) == (7, 0)
+    assert (len(split.train), len(held_out_of(split))) == (7, 0)
     assert split.warnings == [
         "No recording is held out (eval_fraction is 0), so the error rate is not measured."
     ]
@@ -226,6 +219,7 @@ def make_shard(folder, name: str, texts: list[str], audio_hash: str = "", langua
     for number, text in enumerate(texts):
         row = dict.fromkeys(FEATURES) | {"recording": name, "language": language, "fault": ""}
         row |= {"start_ms": number * 31_000, "end_ms": number * 31_000 + 30_000}
+        row |= {"num_tokens": len(text.split())}
         rows.append(row | {"segments": [{"start_ms": 0, "end_ms": 30_000, "text": text}] * bool(text)})
     path = folder / f"{name}.arrow"
     with ArrowWriter(features=FEATURES, path=str(path)) as writer:
@@ -241,8 +235,13 @@ def speak(*seed: object, num_words: int = 80) -> str:
     return " ".join(f"w{number}" for number in random.Random(repr(seed)).choices(range(3_000), k=num_words))
 
 
+def held_out_of(split) -> Dataset:
+    """What chooses and what measures."""
+    return concatenate_datasets([split.validation, split.test])
+
+
 def check_all_windows_are_somewhere(split, shards) -> None:
-    num_windows = len(split.train) + len(split.held_out) + sum(split.num_unused.values())
+    num_windows = len(split.train) + len(held_out_of(split)) + sum(split.num_unused.values())
     assert num_windows == sum(shard.report.num_windows for shard in shards)
 
 
@@ -267,21 +266,98 @@ def test_a_shared_introduction_leaves_the_measured_side(tmp_path):
     num_held_out = len(split.held_out_names)
     assert split.num_unused == {NO_WORDS: num_held_out, BOTH_SIDES: num_held_out}
     assert len(split.train) == 3 * (6 - num_held_out)
-    assert all(intro not in segments[0]["text"] for segments in split.held_out["segments"])
+    assert all(intro not in segments[0]["text"] for segments in held_out_of(split)["segments"])
     check_all_windows_are_somewhere(split, shards)
+
+
+@pytest.mark.parametrize("has_groups", [False, True])
+@pytest.mark.parametrize("fraction", [0.1, 0.25])
+@pytest.mark.parametrize("num_recordings", [1, 2, 3, 5, 9, 12, 30])
+def test_what_is_held_out_chooses_or_measures(tmp_path, num_recordings, fraction, has_groups):
+    lengths = [MINUTES[n % len(MINUTES)] * 2 for n in range(num_recordings)]  # windows
+    talks = [
+        make_shard(tmp_path, f"talk-{n:02}", [speak(n, i) for i in range(length)])
+        for n, length in enumerate(lengths)
+    ]
+    for number, shard in enumerate(talks):
+        shard.report.group = f"channel-{number % 4}" if has_groups else ""
+    split = split_examples(talks, fraction)
+    check_all_windows_are_somewhere(split, talks)
+    num_held_out = len(held_out_of(split))
+    assert 0 < num_held_out <= max(fraction, 1 / 3, 1 / 2 * (num_recordings == 2)) * sum(lengths) + 1
+    if num_held_out > 2:
+        assert 0 < len(split.validation) <= len(split.test) * 1.5
+    sides = [
+        {(row["recording"], row["start_ms"]) for row in side.select_columns(["recording", "start_ms"])}
+        for side in (split.train, split.validation, split.test)
+    ]
+    assert sum(map(len, sides)) == len(set().union(*sides))
+    names = [{name for name, _ in side} for side in sides]
+    whole = names[1] & names[2] == set()
+    assert whole or len(names[1] | names[2]) == 1, "only a single recording is divided"
+    assert whole or set(split.num_unused) == {GUARD}
+    if has_groups and whole and num_recordings > 4:
+        groups = [{int(name[-2:]) % 4 for name in side} for side in names]
+        assert not groups[0] & (groups[1] | groups[2])
+
+
+def test_the_beginning_of_the_one_held_out_recording_chooses_and_its_end_measures(tmp_path):
+    talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(8)]) for n in range(4)]
+    split = split_examples(talks, 0.1)
+    (name,) = split.held_out_names
+    assert [row["start_ms"] for row in split.validation] == [0]
+    assert [row["start_ms"] for row in split.test] == [31_000 * number for number in range(2, 8)]
+    assert split.num_unused == {GUARD: 1}
+    (warning,) = split.warnings
+    assert warning == (
+        f"Of the held-out part only {name} is in its language: its beginning chooses the weights and its end "
+        "measures them, so both are of the same voice."
+    )
+
+
+def test_two_held_out_windows_of_one_recording_measure_and_nothing_chooses(tmp_path):
+    talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(2)]) for n in range(4)]
+    split = split_examples(talks, 0.1)
+    assert (len(split.validation), len(split.test)) == (0, 2)
+    assert split.warnings == [
+        "Too little speech is held out to choose weights by: the last ones are taken, and measured."
+    ]
+
+
+def test_words_that_both_parts_have_leave_the_part_that_chooses(tmp_path):
+    intro = speak("intro", num_words=20)
+    talks = [
+        make_shard(tmp_path, f"talk-{n}", [f"{intro} {speak(n, 0)}", speak(n, 1), speak(n, 2)])
+        for n in range(8)
+    ]
+    given = [*give(talks[:4], side="train"), *give(talks[4:6], side="validation")]
+    given += give(talks[6:], side="test")
+    for shard in talks[:4]:
+        shard.report.side = "train"
+    split = split_examples(given, 0.1)
+    assert split.num_unused == {BOTH_SIDES: 4}
+    assert (len(split.validation), len(split.test)) == (4, 4)
+
+
+def test_a_dataset_that_brings_both_parts_keeps_them(tmp_path):
+    talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(3)]) for n in range(8)]
+    given = [*give(talks[:5], side="train"), *give(talks[5:6], side="validation")]
+    split = split_examples([*given, *give(talks[6:], side="test")], 0.1)
+    assert {*split.validation["recording"]} == {"talk-5"}
+    assert {*split.test["recording"]} == {"talk-6", "talk-7"}
 
 
 def test_where_all_say_the_same_a_warning_says_so(tmp_path):
     shards = [make_shard(tmp_path, f"reader-{n}", [speak(i) for i in range(3)]) for n in range(4)]
     split = split_examples(shards, 0.2)
-    assert len(split.held_out) == 3 * len(split.held_out_names) > 0
+    assert len(held_out_of(split)) == 2  # of three windows of one recording, with a guard between them
     assert [warning for warning in split.warnings if "flatters" in warning]
 
 
 def test_the_windows_between_the_parts_of_a_single_recording_are_counted(tmp_path):
     shards = [make_shard(tmp_path, "only", [speak(i) for i in range(20)])]
     split = split_examples(shards, 0.1)
-    assert split.num_unused == {GUARD: 1}
+    assert split.num_unused == {GUARD: 2}  # before the end that is held out, and in it
     assert "single recording" in split.warnings[0]
     check_all_windows_are_somewhere(split, shards)
 
@@ -298,7 +374,7 @@ def make_language(folder, language: str, num_recordings: int, num_windows: int =
 def test_each_language_is_measured_on_recordings_of_its_own(tmp_path):
     french, english = make_language(tmp_path, "fr", 12), make_language(tmp_path, "en", 4)
     split = split_examples([*english, *french], 0.1)
-    assert set(split.held_out["language"]) == {"fr", "en"}
+    assert set(held_out_of(split)["language"]) == {"fr", "en"}
     alone = [split_examples(shards, 0.1).held_out_names for shards in (french, english)]
     assert split.held_out_names == alone[0] | alone[1]
     check_all_windows_are_somewhere(split, [*english, *french])
@@ -307,19 +383,22 @@ def test_each_language_is_measured_on_recordings_of_its_own(tmp_path):
 def test_the_end_of_the_only_recording_in_a_language_is_held_out(tmp_path):
     shards = [*make_language(tmp_path, "en", 1), *make_language(tmp_path, "fr", 5)]
     split = split_examples(shards, 0.2)
-    english = [row for row in split.held_out if row["recording"] == "en-0"]
-    assert [row["start_ms"] for row in english] == [10 * 31_000, 11 * 31_000]
+    english = [row for row in held_out_of(split) if row["recording"] == "en-0"]
+    assert [row["start_ms"] for row in english] == [9 * 31_000, 11 * 31_000]
     assert "en-0" not in split.held_out_names
-    assert split.num_unused == {GUARD: 1}
-    (warning,) = split.warnings
-    assert warning.startswith("en-0 is the single recording in language en: its end is held out")
+    assert split.num_unused == {GUARD: 3}  # before its end, in its end, and in the one French recording
+    assert split.warnings[0].startswith("en-0 is the single recording in language en: its end is held out")
+    assert [warning.split(" is ")[0] for warning in split.warnings[1:]] == [
+        "Of the held-out part only fr-4",
+        "Of the held-out part only en-0",
+    ]
     check_all_windows_are_somewhere(split, shards)
 
 
 def test_a_recording_without_words_is_no_second_one(tmp_path):
     shards = [*make_language(tmp_path, "fr", 1), make_shard(tmp_path, "mute", ["", ""])]
     split = split_examples(shards, 0.1)
-    assert split.held_out["recording"][:] == ["fr-0"]
+    assert {*held_out_of(split)["recording"]} == {"fr-0"}
     assert split.train["recording"][:].count("mute") == 2
     check_all_windows_are_somewhere(split, shards)
 
@@ -327,7 +406,7 @@ def test_a_recording_without_words_is_no_second_one(tmp_path):
 def test_one_recording_in_each_of_two_languages_measures_both(tmp_path):
     shards = [*make_language(tmp_path, "en", 1), *make_language(tmp_path, "fr", 1)]
     split = split_examples(shards, 0.1)
-    assert set(split.train["language"]) == set(split.held_out["language"]) == {"en", "fr"}
+    assert set(split.train["language"]) == set(held_out_of(split)["language"]) == {"en", "fr"}
 
 
 @pytest.mark.parametrize(
@@ -359,7 +438,9 @@ def test_recordings_of_one_channel_are_on_one_side(tmp_path, fraction):
         shard.report.group = f"channel-{number % 4}"
     split = split_examples(talks, fraction)
     groups = {shard.report.name: shard.report.group for shard in talks}
-    held_out, train = ({groups[name] for name in side["recording"]} for side in (split.held_out, split.train))
+    held_out, train = (
+        {groups[name] for name in side["recording"]} for side in (held_out_of(split), split.train)
+    )
     assert held_out
     assert not held_out & train
     assert not split.warnings
@@ -399,27 +480,27 @@ def test_a_channel_in_two_languages_is_measured_in_both(tmp_path):
     shards = [*make_language(tmp_path, "en", 4), *make_language(tmp_path, "fr", 4)]
     give(shards[1:3] + shards[5:7], group="one")
     split = split_examples(shards, 0.2)
-    assert set(split.held_out["language"]) == {"en", "fr"}
+    assert set(held_out_of(split)["language"]) == {"en", "fr"}
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5])
 def test_a_datasets_own_split_is_taken_whole(tmp_path, fraction):
     train = [make_shard(tmp_path, f"train-{n}", [speak(n, i) for i in range(3)]) for n in range(5)]
     test = [make_shard(tmp_path, f"test-{n}", [speak("test", n, i) for i in range(3)]) for n in range(2)]
-    split = split_examples([*give(train, side="train"), *give(test, side="held_out")], fraction)
+    split = split_examples([*give(train, side="train"), *give(test, side="test")], fraction)
     assert split.held_out_names == {"test-0", "test-1"}
-    assert (len(split.train), len(split.held_out)) == (15, 6)
+    assert (len(split.train), len(held_out_of(split))) == (15, 6)
     assert not split.warnings
 
 
 def test_ours_is_drawn_where_a_dataset_brings_none_or_nothing_to_train(tmp_path):
     french = give(make_language(tmp_path, "fr", 4), side="train")
-    give(french[3:], side="held_out")
+    give(french[3:], side="test")
     english = make_language(tmp_path, "en", 6)
     split = split_examples([*english, *french], 0.2)
     alone = split_examples(english, 0.2).held_out_names
     assert split.held_out_names == {"fr-3"} | alone
-    only_tests = give(make_language(tmp_path, "de", 5), side="held_out")
+    only_tests = give(make_language(tmp_path, "de", 5), side="test")
     assert 0 < len(split_examples(only_tests, 0.2).train) < 5 * 12
     only_training = give(make_language(tmp_path, "it", 5), side="train")
     assert split_examples(only_training, 0.2).held_out_names

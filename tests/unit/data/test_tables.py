@@ -141,16 +141,16 @@ def test_a_split_that_comes_with_the_tables_is_kept(tmp_path):
     sides = {recording.name: recording.side for recording in read(tmp_path).recordings}
     assert sides == {
         **{f"train s{i} 1": "train" for i in range(3)},
-        "dev s3 1": "held_out",
-        "test s4 1": "held_out",
-        "test s5 1": "held_out",
+        "dev s3 1": "validation",
+        "test s4 1": "test",
+        "test s5 1": "test",
     }
 
 
 @pytest.mark.parametrize(
     ("values", "sides"),
     [
-        pytest.param(["train", "train", "validation"], ["train", "train", "held_out"], id="column"),
+        pytest.param(["train", "train", "validation"], ["train", "train", "validation"], id="column"),
         pytest.param(["train", "train", "train"], ["", "", ""], id="nothing-held-out"),
         pytest.param(["test", "test", "test"], ["", "", ""], id="nothing-to-train"),
     ],

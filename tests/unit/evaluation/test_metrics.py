@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from recipe.evaluation.metrics import (
     ErrorCounts,
     Scores,
-    bootstrap_interval,
     count_character_errors,
     count_word_errors,
     score_text,
@@ -115,32 +114,3 @@ def test_scoring_nothing_or_uneven_lists_is_a_mistake() -> None:
         score_texts([], [], language="fr")
     with pytest.raises(ValueError, match="shorter"):
         score_texts(["a", "b"], ["a"], language="fr")
-
-
-def test_the_interval_is_that_of_the_binomial_where_windows_are_right_or_wrong() -> None:
-    windows = [ErrorCounts(num_hits=10)] * 50 + [ErrorCounts(num_substitutions=10)] * 50
-    low, high = bootstrap_interval(windows, num_resamples=4000)
-    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05), abs=0.02)
-    assert bootstrap_interval(windows, confidence=0.5, num_resamples=4000) == pytest.approx(
-        (0.466, 0.534), abs=0.02
-    )
-
-
-def test_the_interval_is_the_same_for_the_same_seed_alone() -> None:
-    windows = [ErrorCounts(num_hits=100 - n, num_substitutions=n) for n in range(20)]
-    assert bootstrap_interval(windows, seed=1) == bootstrap_interval(windows, seed=1)
-    assert bootstrap_interval(windows, seed=1) != bootstrap_interval(windows, seed=2)
-
-
-@pytest.mark.parametrize(
-    ("windows", "expected"),
-    [
-        pytest.param([ErrorCounts(num_hits=3, num_deletions=1)], (0.25, 0.25), id="one window"),
-        pytest.param([ErrorCounts(), ErrorCounts()], (0.0, 0.0), id="silence alone"),
-        pytest.param([ErrorCounts(num_insertions=1)] * 3, (3.0, 3.0), id="words in silence alone"),
-    ],
-)
-def test_the_interval_has_no_width_where_nothing_varies(
-    windows: list[ErrorCounts], expected: tuple[float, float]
-) -> None:
-    assert bootstrap_interval(windows) == expected

@@ -42,7 +42,8 @@ def prepared(num_held_out: int) -> PreparedDataset:
     report = {
         "num_windows": NUM_WINDOWS,
         "num_train_windows": num_train,
-        "num_held_out_windows": num_held_out,
+        "num_validation_windows": 0,
+        "num_test_windows": num_held_out,
         "num_excluded_suspect_windows": 0,
         "recordings": [{"name": f"talk-{i}"} for i in range(NUM_RECORDINGS)],
         "windows_to_review": [{"row": 2, "severity": 0.9}, {"row": 6, "severity": 0.8}],
@@ -57,7 +58,7 @@ def prepared(num_held_out: int) -> PreparedDataset:
         for i in range(NUM_WINDOWS)
     )
     train, held_out = rows.select(range(num_train)), rows.select(list(range(num_train, NUM_WINDOWS)))
-    return PreparedDataset(train, held_out, rows, report, ["as before"], "f")
+    return PreparedDataset(train, rows.select([]), held_out, rows, report, ["as before"], "f")
 
 
 @pytest.mark.parametrize(
@@ -134,9 +135,9 @@ def test_at_most_the_stated_fraction_is_excluded_and_everything_is_named(max_fra
     excluded = by_use["nothing"]
     assert len(checked.train) == report["num_train_windows"] == 25 - num_excluded
     assert len(excluded) == report["num_excluded_suspect_windows"] == num_excluded
-    assert checked.held_out is data.held_out
+    assert checked.test is data.test
     assert report["num_windows"] == (
-        report["num_train_windows"] + report["num_held_out_windows"] + report["num_excluded_suspect_windows"]
+        report["num_train_windows"] + report["num_test_windows"] + report["num_excluded_suspect_windows"]
     )
     assert sum(r["num_excluded_suspect_windows"] for r in report["recordings"]) == num_excluded
     used = set(zip(checked.train["recording"], checked.train["start_ms"], strict=True))

@@ -7,7 +7,7 @@ import pytest
 from tiny_trainers import evaluation_with
 
 from recipe.evaluation.report import Evaluation
-from recipe.training.weight_selection import ALPHAS, Verdict, WeightSelection, select_weights
+from recipe.training.weight_selection import ALPHAS, Outcome, WeightSelection, select_weights
 
 BASE = (2.0, 40)
 
@@ -70,9 +70,11 @@ def test_no_better_candidate_is_passed_over_and_none_that_is_worse_is_published(
     line = line_of(case)
     selection = line.select()
     is_any_better = any((errors, loss) < BASE[::-1] for loss, errors in line.figures.values())
-    verdict = Verdict(transcripts_with(BASE[1]), selection.evaluation, selection, publish_if_worse=False)
-    assert verdict.is_better == verdict.is_published == is_any_better
-    assert bool(verdict.warning) != is_any_better
+    outcome = Outcome(transcripts_with(BASE[1]), selection.evaluation, selection, publish_if_worse=False)
+    is_lower = outcome.comparison.is_lower
+    assert outcome.is_published == is_lower
+    assert is_lower <= is_any_better
+    assert outcome.warning or is_lower
 
 
 def test_without_interpolation_the_trained_weights_are_all_there_is():
@@ -84,32 +86,34 @@ def test_without_interpolation_the_trained_weights_are_all_there_is():
 def test_the_errors_in_all_windows_decide_not_those_of_the_selection():
     selection = line_of("the nearest that keeps the gain").select()
     before, after = transcripts_with(40), transcripts_with(41)
-    verdict = Verdict(before, after, selection, publish_if_worse=False)
-    assert not verdict.is_published
-    assert "not lower than the base model's (normalised: 41.00%, 40.00%)" in verdict.warning
-    assert "No model was published" in verdict.warning
-    forced = Verdict(before, after, selection, publish_if_worse=True)
+    outcome = Outcome(before, after, selection, publish_if_worse=False)
+    assert not outcome.is_published
+    assert outcome.warning.startswith(
+        "The trained model is not shown to be better: 41.0% of the words are wrong (41.0% to 41.0%), 40.0% "
+        "(40.0% to 40.0%) by the base model; which is no gain. No model was published"
+    )
+    forced = Outcome(before, after, selection, publish_if_worse=True)
     assert forced.is_published
-    assert "published as publish_if_worse says" in forced.warning
+    assert "delivered as publish_if_worse says" in forced.warning
 
 
-def test_the_verdict_tells_every_candidates_figures():
+def test_the_outcome_tells_every_candidates_figures():
     selection = line_of("the nearest that keeps the gain").select()
-    verdict = Verdict(transcripts_with(40), selection.evaluation, selection, publish_if_worse=False)
-    figures = verdict.as_dict()
+    outcome = Outcome(transcripts_with(40), selection.evaluation, selection, publish_if_worse=False)
+    figures = outcome.as_dict()
     assert figures["wer_normalized_before"] == 0.4
     assert figures["wer_normalized_after"] == 0.2
     told = figures["weight_selection"]
-    assert told == verdict.describe_selection()
+    assert told == outcome.describe_selection()
     assert told["alpha"] == 0.7
-    assert told["is_better_than_base"] is True
+    assert figures["comparison"]["sentence"] == outcome.comparison.describe()
     assert told["candidates"] == [asdict(candidate) for candidate in selection.candidates]
     assert [c["num_errors"] for c in told["candidates"]] == [40, None, 20, None, 20]
 
 
 def test_weights_of_no_use_are_told_as_such_and_not_published():
     selection = Line({1.0: (math.inf, 100)}).select()
-    verdict = Verdict(transcripts_with(40), selection.evaluation, selection, publish_if_worse=False)
-    assert not verdict.is_published
-    told = json.loads(json.dumps(verdict.as_dict(), allow_nan=False))["weight_selection"]
+    outcome = Outcome(transcripts_with(40), selection.evaluation, selection, publish_if_worse=False)
+    assert not outcome.is_published
+    told = json.loads(json.dumps(outcome.as_dict(), allow_nan=False))["weight_selection"]
     assert told["loss"] is None

@@ -1,0 +1,163 @@
+"""Which held-out windows choose among weights (validation), and which measure the chosen ones (test).
+
+Whoever takes the best of several by some windows cannot report its error rate on the same ones: there it is
+the best partly by luck. So what is held out is divided, in each language by itself: whole recordings go to
+one part or the other, and recordings of one group together. Of a single one the beginning chooses and the
+end measures, with a guard between them. Where a dataset brings both parts, they are taken.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Literal
+
+from datasets import Dataset
+
+TEST_FRACTION = 3 / 4
+"""Part of what is held out that measures: a choice among a few weights needs less than an error rate."""
+
+GUARD_MS = 10_000
+"""Audio left unused between two parts of one recording."""
+
+Part = Literal["validation", "test", "guard"]
+
+
+@dataclass(frozen=True)
+class HeldOutWindow:
+    """What the division knows of a window.
+
+    Attributes:
+        recording: Where it comes from.
+        start_ms: Start in the recording.
+        end_ms: End in the recording.
+        amount: What there is to measure, in any unit.
+        language: Code of the language spoken.
+    """
+
+    recording: str
+    start_ms: int
+    end_ms: int
+    amount: int
+    language: str = ""
+
+
+@dataclass(frozen=True)
+class Division:
+    """The part of each window, and a sentence for each thing that makes the measurement worth less."""
+
+    parts: list[Part]
+    warnings: list[str] = field(default_factory=list)
+
+
+def divide_held_out(
+    windows: Sequence[HeldOutWindow], groups: Mapping[str, str], given: Mapping[str, str]
+) -> Division:
+    """The part of each held-out window.
+
+    Args:
+        windows: Those held out, the recordings that measure first in front.
+        groups: The group of each recording.
+        given: The part that a dataset gives a recording; others are left to us.
+    """
+    parts: list[Part] = ["test"] * len(windows)
+    warnings = []
+    for language in dict.fromkeys(window.language for window in windows):
+        indices = [index for index, window in enumerate(windows) if window.language == language]
+        division = _divide_language([windows[index] for index in indices], groups, given)
+        for index, part in zip(indices, division.parts, strict=True):
+            parts[index] = part
+        warnings += division.warnings
+    if windows and "validation" not in parts:
+        warnings.append(
+            "Too little speech is held out to choose weights by: the last ones are taken, and measured."
+        )
+    return Division(parts, warnings)
+
+
+def _divide_language(
+    windows: Sequence[HeldOutWindow], groups: Mapping[str, str], given: Mapping[str, str]
+) -> Division:
+    named: dict[str, Part] = {
+        window.recording: "validation" if given.get(window.recording) == "validation" else "test"
+        for window in windows
+        if given.get(window.recording) in {"validation", "test"}
+    }
+    if len({*named.values()}) == 2:
+        return Division([named.get(window.recording, "test") for window in windows])
+    units = [groups.get(window.recording, window.recording) for window in windows]
+    if len({*units}) == 1:
+        units = [window.recording for window in windows]
+    if len({*units}) > 1:
+        measured = _choose_measured(windows, units)
+        return Division(["test" if unit in measured else "validation" for unit in units])
+    return _divide_by_time(windows)
+
+
+def _choose_measured(windows: Sequence[HeldOutWindow], units: Sequence[str]) -> set[str]:
+    """The units for the test: the first ones, or the last ones, that come nearest to its fraction."""
+    amounts: defaultdict[str, int] = defaultdict(int)
+    for window, unit in zip(windows, units, strict=True):
+        amounts[unit] += window.amount
+    wanted = TEST_FRACTION * sum(amounts.values())
+
+    def choices() -> Iterator[tuple[list[str], int]]:
+        for order in (list(amounts), list(reversed(amounts))):
+            for number, amount in enumerate(accumulate(amounts[unit] for unit in order[:-1]), start=1):
+                yield order[:number], amount
+
+    return {*min(choices(), key=lambda choice: abs(wanted - choice[1]))[0]}
+
+
+def _divide_by_time(windows: Sequence[HeldOutWindow]) -> Division:
+    """The beginning of a recording chooses, its end measures; all of it measures if it is too short."""
+    starts_ms = [window.start_ms for window in windows]
+    ends_ms = [window.end_ms for window in windows]
+    chooses, measures = split_by_time(starts_ms, ends_ms, TEST_FRACTION)
+    if not measures:
+        return Division(["test"] * len(windows))
+    parts: list[Part] = ["guard"] * len(windows)
+    for index in chooses:
+        parts[index] = "validation"
+    for index in measures:
+        parts[index] = "test"
+    warning = (
+        f"Of the held-out part only {windows[0].recording} is in its language: its beginning chooses the "
+        "weights and its end measures them, so both are of the same voice."
+    )
+    return Division(parts, [warning])
+
+
+def split_by_time(
+    starts_ms: Sequence[int], ends_ms: Sequence[int], fraction: float
+) -> tuple[list[int], list[int]]:
+    """Split the windows of a recording in two, its beginning and its end; as indices.
+
+    A window that ends less than `GUARD_MS` before the second part begins is in neither. Too few windows for
+    both parts leave the second one empty.
+
+    Args:
+        starts_ms: Start of each window, ascending.
+        ends_ms: End of each window.
+        fraction: Part of the windows in the second part, in (0, 1).
+    """
+    num_windows = len(starts_ms)
+    for num_last in range(max(1, round(fraction * num_windows)), 0, -1):  # fewer where none are left before
+        first = num_windows - num_last
+        before = [i for i in range(first) if ends_ms[i] + GUARD_MS <= starts_ms[first]]
+        if before:
+            return before, list(range(first, num_windows))
+    return list(range(num_windows)), []
+
+
+def select_from_each(examples: Dataset, num_windows: int) -> Dataset:
+    """About `num_windows` of the examples: the first of each language, as many as its share of them."""
+    languages = examples["language"][:]
+    totals = Counter(languages)
+    num_seen: Counter[str] = Counter()
+    selected = []
+    for index, language in enumerate(languages):
+        if num_seen[language] * len(languages) < num_windows * totals[language]:
+            selected.append(index)
+        num_seen[language] += 1
+    return examples.select(selected)

@@ -26,6 +26,7 @@ from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
 from recipe.data.shards import Shard, load_examples
 from recipe.data.windows import segments_of, text_of
+from recipe.run.warning import DataWarning, Importance
 
 GUARD_MS = 10_000
 """Audio left unused between the two parts of a single recording."""
@@ -52,6 +53,7 @@ class Split:
         train: Examples to train on.
         held_out: Examples to measure on.
         held_out_names: Recordings that are held out whole.
+        duplicates: Names of recordings that are the same one, by their sound or their words.
         num_unused: Windows that are on neither side, by reason.
         warnings: A sentence for each thing that makes the measurement worth less.
     """
@@ -59,6 +61,7 @@ class Split:
     train: Dataset
     held_out: Dataset
     held_out_names: frozenset[str] = frozenset()
+    duplicates: list[list[str]] = field(default_factory=list)
     num_unused: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -98,14 +101,30 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
             single, reports, fraction
         )
     split = _divide(load_examples(shards), held_out_names, alone if fraction else set(), fraction)
+    split.duplicates = _list_groups(groups)
     split.warnings += [warning for _, warning in draws if warning]
     if fraction == 0 and not held_out_names:
         split.warnings.append(
-            "No recording is held out (eval_fraction is 0), so the error rate is not measured."
+            DataWarning(
+                "No recording is held out (eval_fraction is 0), so the error rate is not measured.",
+                Importance.CHOSEN,
+            )
         )
     _leave_unmeasurable(split)
     _keep_apart(split)
     return split
+
+
+def _list_groups(groups: Mapping[str, str]) -> list[list[str]]:
+    """The members of each group that has several."""
+    return [names for names in _group_members(groups).values() if len(names) > 1]
+
+
+def _group_members(groups: Mapping[str, str]) -> dict[str, list[str]]:
+    members: defaultdict[str, list[str]] = defaultdict(list)
+    for name, group in groups.items():
+        members[group].append(name)
+    return members
 
 
 def split_by_language(groups: Mapping[str, str], languages: Mapping[str, str]) -> list[dict[str, str]]:
@@ -131,11 +150,12 @@ def _draw(
         return given, ""
     together = keep_together(groups, {name: reports[name].group for name in groups})
     if _count_spoken(together, reports) < 2 <= _count_spoken(groups, reports):
-        warning = (
+        sentence = (
             f"All recordings in language {reports[next(iter(groups))].language} are of one group "
             f"({_name_group(groups, reports)}): its voices are on both sides, so the error rate flatters."
         )
-        return choose_held_out(groups, reports, fraction), warning if fraction else ""
+        warning = DataWarning(sentence, Importance.MISLEADING) if fraction else ""
+        return choose_held_out(groups, reports, fraction), warning
     return choose_held_out(together, reports, fraction), ""
 
 
@@ -210,9 +230,7 @@ def choose_held_out(
         reports: Speech and words of each recording.
         fraction: Share to hold out, in [0, 0.5].
     """
-    members: defaultdict[str, list[str]] = defaultdict(list)
-    for name, group in groups.items():
-        members[group].append(name)
+    members = _group_members(groups)
     # By the first of its members: a file added to a group never moves the group down.
     rank = sorted(members, key=lambda group: min(map(position_of, members[group])))
     speech = {group: _speech_of(reports[name] for name in members[group]) for group in rank}

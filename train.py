@@ -144,7 +144,7 @@ def prepare(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> 
             on_recording=lambda _: bar.update(),
         )
     if attempt.is_main:
-        write_dataset_report(folder, dataset)
+        write_dataset_report(folder, dataset, assembly.describe_origin(attempt))
     check_dataset(dataset, attempt.arguments.data)
     return dataset
 
@@ -156,7 +156,7 @@ def check_labels(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -
             scores = assembly.score_dataset(attempt, whisper, dataset)
         dataset = exclude_suspects(dataset, scores, attempt.arguments.data.label_check_max_fraction)
         if attempt.is_main:
-            write_dataset_report(attempt.folder.prepared, dataset)
+            write_dataset_report(attempt.folder.prepared, dataset, assembly.describe_origin(attempt))
     attempt.warn(*dataset.warnings)
     sizes = {"validation_samples": len(dataset.validation), "test_samples": len(dataset.test)}
     sizes |= {"train_samples": len(dataset.train), "eval_samples": sum(sizes.values())}

@@ -10,6 +10,7 @@ from typing import Any
 from datasets import Dataset
 
 from recipe.arguments import DataArguments
+from recipe.data.attention import list_findings
 from recipe.data.manifest import Recording
 from recipe.data.partition import partition_of_machine
 from recipe.data.recording import PreparationSettings
@@ -24,6 +25,32 @@ from recipe.data.report_page import render_page
 from recipe.data.shards import Shard, build_shards, load_rows
 from recipe.data.split import split_examples
 from recipe.run.files import write_json, write_text
+from recipe.run.warning import most_important_first
+
+
+@dataclass(frozen=True)
+class ReportOrigin:
+    """Whose report it is. The windows, their split and the fingerprint do not depend on it.
+
+    Attributes:
+        name: Of the run: its job or its folder.
+        base_model: What is trained: hub id or path, with its revision if one is pinned.
+        task: "transcribe" or "translate".
+        source: Where the recordings are from: a folder, a dataset, or the platform.
+        created: When the report was made, in UTC.
+        warnings: Those of the stages before the dataset was made.
+    """
+
+    name: str
+    base_model: str
+    task: str
+    source: str
+    created: str
+    warnings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, str]:
+        """All but the warnings, which the report has with its own."""
+        return {key: value for key, value in vars(self).items() if key != "warnings"}
 
 
 @dataclass(frozen=True)
@@ -92,8 +119,8 @@ def prepare_dataset(
     rows = load_rows(shards)
     num_windows = {side: len(examples) for side, examples in sides.items()}
     whole = build_report(reports, num_windows, split.num_unused)
-    whole |= describe_windows(rows)
-    warnings = report_warnings(reports) + split.warnings
+    whole |= {"duplicates": split.duplicates, **describe_windows(rows, split.test)}
+    warnings = [*report_warnings(reports), *split.warnings]
     return PreparedDataset(
         split.train, split.validation, split.test, rows, whole, warnings, _fingerprint(shards, whole)
     )
@@ -109,10 +136,23 @@ def check_dataset(data: PreparedDataset, arguments: DataArguments) -> None:
     check_fallbacks(reports, arguments.max_fallback_fraction)
 
 
-def write_dataset_report(output_dir: Path, data: PreparedDataset) -> None:
-    """Write `dataset_report.json` for programs and `dataset_report.html` for people."""
-    write_json(output_dir / "dataset_report.json", data.report)
-    write_text(output_dir / "dataset_report.html", render_page(data.report, data.rows))
+def write_dataset_report(output_dir: Path, data: PreparedDataset, origin: ReportOrigin) -> None:
+    """Write `dataset_report.json` for programs and `dataset_report.html` for people.
+
+    Args:
+        output_dir: Receives both.
+        data: The dataset, and what became of it so far.
+        origin: Whose report it is.
+    """
+    warnings = most_important_first([*origin.warnings, *data.warnings])
+    report = {
+        **data.report,
+        "run": origin.as_dict(),
+        "warnings": warnings,
+        "needs_a_person": list_findings(data.report, warnings),
+    }
+    write_json(output_dir / "dataset_report.json", report)
+    write_text(output_dir / "dataset_report.html", render_page(report, data.rows))
 
 
 def _fingerprint(shards: Sequence[Shard], report: dict[str, Any]) -> str:

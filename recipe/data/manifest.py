@@ -94,6 +94,7 @@ class Recording:
         side: Where a dataset brings a split, the side that this recording is on; "" leaves it to ours.
         is_automatic: Whether the captions are another model's words.
         notes: What was found beside it and not used, a sentence each, for the report.
+        flags: What is odd about it as a whole, known before it is read.
         problem: Why it is skipped, where its files cannot be told apart; else "".
         clips: Sentences that take the place of `transcript`, and of `audio` where it has no path: rows of a
             table.
@@ -108,6 +109,7 @@ class Recording:
     side: Side = ""
     is_automatic: bool = False
     notes: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     problem: str = ""
     clips: tuple[Clip, ...] = ()
 

@@ -28,6 +28,7 @@ from recipe.data.manifest import (
 )
 from recipe.data.video_info import INFO_SUFFIX, VideoInfo, find_id, read_video_info
 from recipe.errors import DataError
+from recipe.run.warning import DataWarning, Finding, Importance
 
 MAX_NAMED = 20
 """Files named in one sentence."""
@@ -296,26 +297,39 @@ def _describe_unpaired(filenames: Sequence[str], names: Sequence[str], index: _A
         f"{show_name(name)}{f' (did you mean {show_name(near)}?)' if near else ''}" for name, near in found
     )
     what = "1 caption file is" if len(filenames) == 1 else f"{len(filenames)} caption files are"
-    return [f"{what} not used, since no one audio file has that name: {shown}{count_more(filenames)}."]
+    sentence = f"{what} not used, since no one audio file has that name: {shown}{count_more(filenames)}."
+    findings = [
+        Finding(
+            "captions without audio",
+            "no one audio file has its name",
+            show_name(name),
+            mend=f"Rename it after {show_name(near)}, if it belongs to that."
+            if near
+            else "Give it the name of its audio file, or add that file.",
+        )
+        for name, near in found
+    ]
+    return [DataWarning(sentence, Importance.LOST, findings)]
 
 
 def _describe_automatic(recordings: Sequence[Recording]) -> list[str]:
     names = [recording.name for recording in recordings if recording.is_automatic]
     if not names:
         return []
-    warning = (
+    sentence = (
         f"{len(names)} of {len(recordings)} recordings have captions that a machine made: they are another "
         "model's words, and its mistakes are learnt as if they were said; --auto_captions skip leaves them "
         f"out ({', '.join(names[:MAX_NAMED])}{count_more(names)})."
     )
-    return [warning]
+    return [DataWarning(sentence, Importance.MISLEADING, ())]
 
 
 def _describe_ignored(names: Sequence[str]) -> list[str]:
     if not names:
         return []
     found = describe_files(names).removeprefix("It holds ")
-    return [f"Files that are no recordings were passed over: {found}."]
+    sentence = f"Files that are no recordings were passed over: {found}."
+    return [DataWarning(sentence, Importance.INFORMATION)]
 
 
 def count_more(items: Sequence[object]) -> str:

@@ -22,6 +22,10 @@ from recipe.captions.timing import OVERLAPS
 from recipe.data.report import RecordingReport
 from recipe.data.windows import Segment, text_of
 
+SAID_AGAIN = "each thing is said twice or more"
+NO_VOICE = "there is no voice under its words"
+"""The faults that a window may have."""
+
 FAST_CHARS_PER_SECOND = 21.0
 SLOW_CHARS_PER_SECOND = 3.0
 MAX_COMPRESSION_RATIO = 2.4
@@ -91,22 +95,33 @@ def measure_window(segments: Sequence[Segment], samples: npt.NDArray[np.int16]) 
     text = text_of(segments)
     words = split_words(text)
     speed = chars_per_second(text, sum(end_ms - start_ms for start_ms, end_ms in spans))
-    compression, repeated = compression_ratio(text), repeated_fraction(words)
-    severities = {
-        "very fast": speed / FAST_CHARS_PER_SECOND,
-        "few words for its time": 2 - speed / SLOW_CHARS_PER_SECOND,
-        "compresses well": compression / MAX_COMPRESSION_RATIO,
-        "repeats itself": repeated / MAX_REPEATED_FRACTION,
-        "few different words": MIN_DIFFERENT_FRACTION / different_fraction(words),
-        "little sound under its words": quiet_fraction(samples, spans) / MAX_QUIET_FRACTION,
-    }
+    severities = measure_severities(text, speed, quiet_fraction(samples, spans))
     return WindowQuality(
         chars_per_second=speed,
-        compression_ratio=compression,
+        compression_ratio=compression_ratio(text),
         flags=tuple(name for name, severity in severities.items() if severity > 1),
         severity=max(severities.values()),
-        fault="each thing is said twice or more" if _is_said_again(words) else "",
+        fault=SAID_AGAIN if _is_said_again(words) else "",
     )
+
+
+def measure_severities(text: str, speed: float, quiet: float) -> dict[str, float]:
+    """Each figure of a window over its limit, by the flag that it has beyond 1.
+
+    Args:
+        text: Of the window.
+        speed: Characters a second.
+        quiet: Fraction of the time under its cues that is quiet.
+    """
+    words = split_words(text)
+    return {
+        "very fast": speed / FAST_CHARS_PER_SECOND,
+        "few words for its time": 2 - speed / SLOW_CHARS_PER_SECOND,
+        "compresses well": compression_ratio(text) / MAX_COMPRESSION_RATIO,
+        "repeats itself": repeated_fraction(words) / MAX_REPEATED_FRACTION,
+        "few different words": MIN_DIFFERENT_FRACTION / different_fraction(words),
+        "little sound under its words": quiet / MAX_QUIET_FRACTION,
+    }
 
 
 def chars_per_second(text: str, duration_ms: int) -> float:
@@ -183,11 +198,11 @@ def find_flags(captions: Captions, report: RecordingReport, language: str | None
     """
     if not captions.cues and not captions.lost_speech_ms:
         return []
-    measures = _measure(captions, report, language)
+    measures = measure_recording(captions, report, language)
     return [f"{name}: {value:.0%}" for name, value, limit in measures if value > limit]
 
 
-def _measure(
+def measure_recording(
     captions: Captions, report: RecordingReport, language: str | None
 ) -> Iterator[tuple[str, float, float]]:
     """Name, fraction and limit of each thing measured."""

@@ -20,8 +20,8 @@ from recipe.captions.scripts import count_scripts
 from recipe.data.clips import UNUSABLE, caption_file, join_clips
 from recipe.data.manifest import Recording
 from recipe.data.partition import position_of
-from recipe.data.quality import find_flags, measure_window
-from recipe.data.report import RecordingReport
+from recipe.data.quality import NO_VOICE, find_flags, measure_window
+from recipe.data.report import FAULTY, RecordingReport
 from recipe.data.windows import (
     WINDOW_MS,
     DroppedCue,
@@ -212,7 +212,7 @@ def _find_fault(window: Window, samples: NDArray[np.int16], measure_voice: Voice
     if quality.fault or not NEEDS_VOICE.intersection(quality.flags):
         return quality.fault
     is_voiced = measure_voice(sound) >= min(MAX_VOICE_MS, (window.end_ms - window.start_ms) // 10)
-    return "" if is_voiced else "there is no voice under its words"
+    return "" if is_voiced else NO_VOICE
 
 
 def _count_wanted(name: str, fraction: float, gaps: Sequence[Window], spoken: Sequence[Window]) -> int:
@@ -339,7 +339,7 @@ def _count_cues(
     lost += [f"{Action.DROPPED}: {dropped.reason}" for dropped in packing.dropped]
     for faulty in packing.faulty:
         num_cues_in_it = sum(segment.end_ms is not None for segment in faulty.window.segments)
-        lost += [f"faulty window: {faulty.reason}"] * num_cues_in_it
+        lost += [f"{FAULTY}{faulty.reason}"] * num_cues_in_it
     report.add_notes(
         f"{place} {dropped.cue.line}: dropped: {dropped.reason}: {dropped.cue.text[:60]}"
         for dropped in packing.dropped

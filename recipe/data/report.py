@@ -11,15 +11,22 @@ import numpy.typing as npt
 from datasets import Dataset
 
 from recipe.data.manifest import Recording, Side
+from recipe.data.mends import split_mend
 from recipe.data.windows import Packing, segments_of, text_of
 from recipe.errors import DataError
+from recipe.run.warning import DataWarning, Finding, Importance
 
 FORMAT_VERSION = 3
 """Of `dataset_report.json`; raised whenever a key changes its name or meaning."""
 
 KEPT = "kept"
 UNCAPTIONED = "no captions over it"
+FAULTY = "faulty window: "
+"""What the reason begins with for audio and cues that are in a faulty window."""
+
 MACHINE_MADE = "captions made by a machine"
+RETIMED = "captions re-timed"
+ALIGNED_UNCERTAINLY = "cues uncertain"
 NUM_EXAMPLES = 3
 """Stretches of lost audio shown for each reason."""
 
@@ -27,7 +34,7 @@ MAX_NOTES = 50
 """Notes listed for one recording; all are counted."""
 
 NUM_REVIEWED = 10
-"""Windows that a person is asked to listen to."""
+"""Windows that a person is asked to listen to, and as many of those held out."""
 
 HISTOGRAMS = {
     "window_seconds": np.arange(0, 31, 2),
@@ -105,7 +112,7 @@ class RecordingReport:
     def describe_source(self, recording: Recording) -> None:
         """Take over what is known of a recording beside its files, which its shard does not depend on."""
         self.group, self.side, self.is_automatic = recording.group, recording.side, recording.is_automatic
-        self.flags = [MACHINE_MADE] * recording.is_automatic + self.flags
+        self.flags = [MACHINE_MADE] * recording.is_automatic + [*recording.flags, *self.flags]
         self.num_notes += len(recording.notes)
         self.notes = [*recording.notes, *self.notes][:MAX_NOTES]
 
@@ -130,7 +137,7 @@ class RecordingReport:
     def count_audio(self, packing: Packing, duration_ms: int) -> None:
         """Attribute every millisecond of audio to a window or to the reason why it is in none."""
         spans = [(d.cue.start_ms, d.cue.end_ms, d.reason) for d in packing.dropped]
-        spans += [(f.window.start_ms, f.window.end_ms, f"faulty window: {f.reason}") for f in packing.faulty]
+        spans += [(f.window.start_ms, f.window.end_ms, f"{FAULTY}{f.reason}") for f in packing.faulty]
         reasons = [KEPT, UNCAPTIONED, *sorted({reason for _, _, reason in spans})]
         owner = np.full(duration_ms, reasons.index(UNCAPTIONED), dtype=np.uint8)
         for start_ms, end_ms, reason in spans:
@@ -226,9 +233,25 @@ def _longest_losses(reports: Sequence[RecordingReport], reason: str) -> list[dic
     return [loss for _, loss in sorted(losses, key=itemgetter(0))[:NUM_EXAMPLES]]
 
 
-def report_warnings(reports: Sequence[RecordingReport]) -> list[str]:
+def report_warnings(reports: Sequence[RecordingReport]) -> list[DataWarning]:
     """One sentence for each recording that is not trained with all its words' audio."""
-    return [f"{report.name}: {report.outcome}: {report.reason}" for report in reports if report.reason]
+    return [
+        DataWarning(
+            f"{report.name}: {report.outcome}: {report.reason}", Importance.LOST, [_describe_bad(report)]
+        )
+        for report in reports
+        if report.reason
+    ]
+
+
+def _describe_bad(report: RecordingReport) -> Finding:
+    why, mend = split_mend(report.reason)
+    what = {
+        "speech": "recordings that are trained in part",
+        "silence": "recordings that are trained as silence",
+        "skipped": "recordings that are not trained",
+    }[report.outcome]
+    return Finding(what, why, report.name, mend=mend)
 
 
 def check_fallbacks(reports: Sequence[RecordingReport], max_fraction: float) -> None:
@@ -249,15 +272,19 @@ def check_fallbacks(reports: Sequence[RecordingReport], max_fraction: float) -> 
         )
 
 
-def describe_windows(rows: Dataset) -> dict[str, Any]:
-    """Histograms of the windows in use, flags of all, and those to be reviewed; ready for JSON.
+def describe_windows(rows: Dataset, test: Dataset) -> dict[str, Any]:
+    """Histograms of the windows in use, flags of all, those to be reviewed, some held out; ready for JSON.
 
     Args:
         rows: As `load_rows` gives them, the faulty ones included.
+        test: Those that the error rate is measured on.
     """
     columns = rows.select_columns(
         ["recording", "start_ms", "end_ms", "num_tokens", "chars_per_second", "flags", "severity", "fault"]
     )[:]
+    played = _spread(list(zip(test["recording"][:], test["start_ms"][:], strict=True)))
+    places = enumerate(zip(columns["recording"], columns["start_ms"], strict=True))
+    row_of = {place: row for row, place in places if place in played}
     is_used = np.array([not fault for fault in columns["fault"]], dtype=bool)
     lengths_ms = np.array(columns["end_ms"]) - np.array(columns["start_ms"])
     has_words = np.array(columns["severity"]) > 0
@@ -271,6 +298,7 @@ def describe_windows(rows: Dataset) -> dict[str, Any]:
         "num_flagged_windows": _count(flag for flags in columns["flags"] for flag in flags),
         "faulty_windows": _count(fault for fault in columns["fault"] if fault),
         "windows_to_review": [describe_row(rows, row) for row in _most_severe(columns["severity"])],
+        "test_windows": [describe_row(rows, row_of[place]) for place in played],
     }
 
 
@@ -287,6 +315,12 @@ def _count(names: Iterable[str]) -> dict[str, int]:
 def _most_severe(severities: list[float]) -> list[int]:
     order = np.argsort(-np.array(severities), kind="stable")[:NUM_REVIEWED]
     return [int(row) for row in order if severities[row] > 0]
+
+
+def _spread(places: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """`NUM_REVIEWED` of the places, evenly from the first to the last."""
+    number = min(NUM_REVIEWED, len(places))
+    return [places[round(index * (len(places) - 1) / max(1, number - 1))] for index in range(number)]
 
 
 def describe_row(rows: Dataset, row: int) -> dict[str, Any]:

@@ -1,11 +1,17 @@
-"""The dataset report as one HTML page that needs nothing else: figures, charts, and windows to play."""
+"""The dataset report as one HTML page that needs nothing else: findings, figures, and windows to play."""
 
 import base64
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from recipe.audio.decoding import decode_flac
+from recipe.audio.playing import encode_mp3
+from recipe.data.terms import TERMS, name_of
 
 CHARTS = {
     "window_seconds": ("Length of the windows", "s"),
@@ -14,13 +20,16 @@ CHARTS = {
 }
 """Title and unit of each histogram."""
 
+MAX_WARNINGS = 50
+"""Warnings on the page; `dataset_report.json` has all."""
+
 
 def render_page(report: dict[str, Any], rows: Dataset) -> str:
     """The page; whatever came from files is escaped.
 
     Args:
         report: The dataset report, as it is saved in JSON.
-        rows: All windows, by which the rows of the review list are numbered.
+        rows: All windows, by which those to play are numbered.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -29,10 +38,15 @@ def render_page(report: dict[str, Any], rows: Dataset) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": format_clock, "hours": format_hours}
-    sounds = [_data_address(rows[item["row"]]["audio"]["bytes"]) for item in report["windows_to_review"]]
+    environment.filters |= {"clock": format_clock, "hours": format_hours, "name_of": name_of}
+    played = [*report["windows_to_review"], *report["test_windows"]]
     return environment.get_template("dataset_report.html.jinja").render(
-        report=report, charts=CHARTS, sounds=sounds
+        report=report,
+        charts=CHARTS,
+        terms={name: asdict(term) for name, term in TERMS.items()} | report.get("terms", {}),
+        sounds={item["row"]: _data_address(rows[item["row"]]["audio"]["bytes"]) for item in played},
+        flags_of_recordings=list(chain.from_iterable(item["flags"] for item in report["recordings"])),
+        max_warnings=MAX_WARNINGS,
     )
 
 
@@ -52,4 +66,4 @@ def format_hours(time_ms: int) -> str:
 
 
 def _data_address(flac: bytes) -> str:
-    return f"data:audio/flac;base64,{base64.b64encode(flac).decode()}"
+    return f"data:audio/mpeg;base64,{base64.b64encode(encode_mp3(decode_flac(flac))).decode()}"

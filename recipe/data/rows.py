@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from recipe.data.columns import Columns, RowError, read_ms, read_side, read_tag, read_text
 from recipe.data.groups import unite
 from recipe.data.manifest import HELD_OUT, Clip, LocalFile, Recording, Side
+from recipe.run.warning import DataWarning, Importance
 
 MAX_NAMED = 50
 """Rows of a table that are named when they cannot be used; all are counted."""
@@ -109,7 +110,10 @@ class Table:
         if not self.num_unused:
             return ""
         reason = next(note for note in self.notes if " was left out: " in note)
-        return f"{self.name}: {self.num_unused} of {self.num_rows} rows cannot be used, such as: {reason}."
+        sentence = (
+            f"{self.name}: {self.num_unused} of {self.num_rows} rows cannot be used, such as: {reason}."
+        )
+        return DataWarning(sentence, Importance.LOST)
 
 
 def read_row(

@@ -15,6 +15,7 @@ from recipe.data.rows import Table, name_apart, pack_rows
 from recipe.data.tables import read_tables
 from recipe.data.usable import check_usable
 from recipe.errors import DataError
+from recipe.run.warning import DataWarning, Importance
 
 LOOK_ROWS = 200
 """Rows of a table that are read before a run, to see whether any can be used."""
@@ -129,7 +130,12 @@ def read_folder(
         return replace(paired, warnings=found.problems + paired.warnings)
     packed = pack_tables(found.tables)
     num_lonely = len(paired.recordings) - len(spoken_of)
-    lonely = [f"{num_lonely} audio files are in no row and have no captions; they were left alone."]
+    lonely = [
+        DataWarning(
+            f"{num_lonely} audio files are in no row and have no captions; they were left alone.",
+            Importance.INFORMATION,
+        )
+    ]
     warnings = found.problems + packed.warnings + paired.warnings + lonely * bool(num_lonely)
     return Pairing(name_apart([*spoken_of, *packed.recordings]), warnings)
 

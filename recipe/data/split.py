@@ -28,6 +28,7 @@ from recipe.data.report import RecordingReport
 from recipe.data.shards import Shard, load_examples
 from recipe.data.validation import HeldOutWindow, divide_held_out, split_by_time
 from recipe.data.windows import segments_of, text_of
+from recipe.run.warning import DataWarning, Importance
 
 MIN_END_WINDOWS = 3
 """Windows held out of a single recording that has three times as many: to choose, to part, to measure."""
@@ -47,6 +48,7 @@ class Split:
         validation: Examples by which weights are chosen.
         test: Examples by which the chosen weights are measured.
         held_out_names: Recordings that are held out whole.
+        duplicates: Names of recordings that are the same one, by their sound or their words.
         num_unused: Windows that are on no side, by reason.
         warnings: A sentence for each thing that makes the measurement worth less.
     """
@@ -55,6 +57,7 @@ class Split:
     validation: Dataset
     test: Dataset
     held_out_names: frozenset[str]
+    duplicates: list[list[str]]
     num_unused: dict[str, int]
     warnings: list[str]
 
@@ -91,7 +94,10 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
     sides.warnings += [warning for _, warning in draws if warning]
     if fraction == 0 and not held_out_names:
         sides.warnings.append(
-            "No recording is held out (eval_fraction is 0), so the error rate is not measured."
+            DataWarning(
+                "No recording is held out (eval_fraction is 0), so the error rate is not measured.",
+                Importance.CHOSEN,
+            )
         )
     _leave_unmeasurable(sides)
     _keep_apart(sides)
@@ -99,7 +105,27 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
     validation, test = _divide_held_out(
         sides, together, {name: report.side for name, report in reports.items()}
     )
-    return Split(sides.train, validation, test, held_out_names, sides.num_unused, sides.warnings)
+    return Split(
+        sides.train,
+        validation,
+        test,
+        held_out_names,
+        _list_groups(groups),
+        sides.num_unused,
+        sides.warnings,
+    )
+
+
+def _list_groups(groups: Mapping[str, str]) -> list[list[str]]:
+    """The members of each group that has several."""
+    return [names for names in _group_members(groups).values() if len(names) > 1]
+
+
+def _group_members(groups: Mapping[str, str]) -> dict[str, list[str]]:
+    members: defaultdict[str, list[str]] = defaultdict(list)
+    for name, group in groups.items():
+        members[group].append(name)
+    return members
 
 
 def split_by_language(groups: Mapping[str, str], languages: Mapping[str, str]) -> list[dict[str, str]]:
@@ -125,11 +151,12 @@ def _draw(
         return given, ""
     together = keep_together(groups, {name: reports[name].group for name in groups})
     if _count_spoken(together, reports) < 2 <= _count_spoken(groups, reports):
-        warning = (
+        sentence = (
             f"All recordings in language {reports[next(iter(groups))].language} are of one group "
             f"({_name_group(groups, reports)}): its voices are on both sides, so the error rate flatters."
         )
-        return choose_held_out(groups, reports, fraction), warning if fraction else ""
+        warning = DataWarning(sentence, Importance.MISLEADING) if fraction else ""
+        return choose_held_out(groups, reports, fraction), warning
     return choose_held_out(together, reports, fraction), ""
 
 

@@ -27,6 +27,7 @@ from recipe.data.sound_files import SoundFiles
 from recipe.data.table_text import Line, read_cells, read_json
 from recipe.data.video_info import INFO_SUFFIX
 from recipe.errors import CaptionError, DataError
+from recipe.run.warning import DataWarning, Importance
 
 TABLE_EXTENSIONS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json"})
 
@@ -87,7 +88,7 @@ def read_tables(
         try:
             table = _read_table(_Place(folder, path, sounds), asked, max_rows)
         except DataError as error:
-            found.problems.append(f"{path}: {error}.")
+            found.problems.append(DataWarning(f"{path}: {error}.", Importance.LOST))
             found.names.add(str(path))
         else:
             found.tables += [table] if table else []
@@ -107,7 +108,13 @@ def _choose_tables(paths: Iterable[PurePosixPath], found: FolderTables) -> list[
         chosen += [path for path in tables if path.stem in names]
         left_alone = [str(path) for path in tables if path.stem not in names and path.suffix != ".json"]
         found.problems += (
-            [f"Tables left alone by their names: {', '.join(left_alone)}."] if left_alone else []
+            [
+                DataWarning(
+                    f"Tables left alone by their names: {', '.join(left_alone)}.", Importance.INFORMATION
+                )
+            ]
+            if left_alone
+            else []
         )
         found.names |= {*left_alone}
     return sorted(chosen)

@@ -8,11 +8,13 @@ end measures, with a guard between them. Where a dataset brings both parts, they
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
 from datasets import Dataset
+
+from recipe.run.warning import DataWarning, Importance
 
 TEST_FRACTION = 3 / 4
 """Part of what is held out that measures: a choice among a few weights needs less than an error rate."""
@@ -47,7 +49,7 @@ class Division:
     """The part of each window, and a sentence for each thing that makes the measurement worth less."""
 
     parts: list[Part]
-    warnings: list[str] = field(default_factory=list)
+    warnings: Sequence[str] = ()
 
 
 def divide_held_out(
@@ -61,7 +63,7 @@ def divide_held_out(
         given: The part that a dataset gives a recording; others are left to us.
     """
     parts: list[Part] = ["test"] * len(windows)
-    warnings = []
+    warnings: list[str] = []
     for language in dict.fromkeys(window.language for window in windows):
         indices = [index for index, window in enumerate(windows) if window.language == language]
         division = _divide_language([windows[index] for index in indices], groups, given)
@@ -69,9 +71,8 @@ def divide_held_out(
             parts[index] = part
         warnings += division.warnings
     if windows and "validation" not in parts:
-        warnings.append(
-            "Too little speech is held out to choose weights by: the last ones are taken, and measured."
-        )
+        sentence = "Too little speech is held out to choose weights by: the last ones are measured."
+        warnings.append(DataWarning(sentence, Importance.CHOSEN))
     return Division(parts, warnings)
 
 
@@ -125,7 +126,7 @@ def _divide_by_time(windows: Sequence[HeldOutWindow]) -> Division:
         f"Of the held-out part only {windows[0].recording} is in its language: its beginning chooses the "
         "weights and its end measures them, so both are of the same voice."
     )
-    return Division(parts, [warning])
+    return Division(parts, [DataWarning(warning, Importance.CHOSEN)])
 
 
 def split_by_time(

@@ -1,9 +1,9 @@
-"""What a model still gets wrong: words taken for others, words it never gets, names and numbers, and style."""
+"""What a model still gets wrong: words taken for others, words never got, names and numbers, and style."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jiwer
 import regex  # type: ignore[import-untyped]  # the package ships no types
@@ -17,7 +17,8 @@ MAX_LISTED = 30
 MIN_TIMES = 2
 """Times that a word is said before it counts as one that is never got."""
 
-SENTENCE_END = regex.compile(r"[.!?…。！？]$")
+SENTENCE_END = regex.compile(r"\p{Sentence_Terminal}[\p{Pe}\p{Pf}\"']*$")
+OPENING = regex.compile(r"^[\p{P}\p{S}]+")
 PUNCTUATION = regex.compile(r"[\p{P}\p{S}]")
 APOSTROPHE = regex.compile(r"['\u2019]")
 
@@ -31,9 +32,12 @@ class Text(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A step of an alignment: the words of the reference and those in their place, either of them empty."""
+    """A step of an alignment: the words of the reference and those in their place, either of them empty.
 
-    kind: Literal["equal", "substitute", "insert", "delete"]
+    Its kind is "equal", "substitute", "insert" or "delete".
+    """
+
+    kind: str
     reference: str
     hypothesis: str
 
@@ -172,17 +176,17 @@ def _count_names(texts: Sequence[Text]) -> Mapping[str, int | float]:
 
 
 def _kinds_of(words: Sequence[str]) -> Iterator[str]:
-    """"name" for a capital inside a sentence, "number" for a digit, else ""."""
+    """Of each word: "name" for a capital inside a sentence, "number" for a digit, else ""."""
     begins = True
     for word in words:
-        letters = word.lstrip("\"'«“‘(¿¡-–—")
+        letters = OPENING.sub("", word)
         if any(letter.isdigit() for letter in word):
             yield "number"
         elif not begins and letters[:1].isupper() and len(APOSTROPHE.split(letters)[0]) > 1:  # not I'm
             yield "name"
         else:
             yield ""
-        begins = bool(SENTENCE_END.search(word.rstrip("\"'»”’)")))
+        begins = bool(SENTENCE_END.search(word))
 
 
 def _fold_style(word: str) -> str:

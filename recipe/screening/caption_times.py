@@ -25,10 +25,11 @@ from recipe.captions.plain_text import Phrase, read_plain_text
 from recipe.captions.reader import Cue, format_webvtt, read_captions
 from recipe.data.manifest import TEXT_EXTENSIONS, LocalFile, Recording
 from recipe.data.partition import partition_of_machine
-from recipe.data.report import MAX_NOTES
+from recipe.data.report import ALIGNED_UNCERTAINLY, MAX_NOTES, RETIMED
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import AudioError, CaptionError, explain_error
 from recipe.run.files import hash_once, read_state, set_aside, this_writer, write_state, write_text
+from recipe.run.warning import DataWarning, Importance
 from recipe.screening.alignment import Alignment, align_short_text, align_text
 from recipe.screening.placement import Sound
 from recipe.screening.retiming import retime_cues
@@ -44,6 +45,8 @@ MIN_FOUND = 0.5
 
 FLAGGED_CONFIDENCE = 0.5
 """A cue with fewer of its words recognised is uncertain; it is trained, and named in the report."""
+
+_RETIMED_BY = "its captions were re-timed by "
 
 Kind = Literal["text", "captions"]
 
@@ -165,7 +168,8 @@ class _CaptionTimes:
             recording = replace(recording, transcript=LocalFile(None, outcome.problem))
         elif outcome.captions_hash:
             recording = replace(recording, transcript=LocalFile(path))
-        return replace(recording, notes=(*recording.notes, *outcome.notes)), outcome
+        flags = (*recording.flags, *_find_flags(outcome))
+        return replace(recording, notes=(*recording.notes, *outcome.notes), flags=flags), outcome
 
     def _path_of(self, recording: Recording, kind: Kind) -> Path:
         assert recording.audio.path
@@ -232,7 +236,7 @@ class _CaptionTimes:
         if retiming.alignment is None:
             measured = f" ({retiming.shift})" if retiming.shift and retiming.shift.num_cues else ""
             return Outcome(notes=[f"its captions were not re-timed: {retiming.problem}{measured}"]), None
-        notes = [f"its captions were re-timed by {retiming.shift}", *_note_alignment(retiming.alignment)]
+        notes = [f"{_RETIMED_BY}{retiming.shift}", *_note_alignment(retiming.alignment)]
         notes += [f"line {note.line}: {note.action}: {note.reason}" for note in captions.notes[:MAX_NOTES]]
         return replace(_describe(retiming.alignment, notes), is_retimed=True), retiming.alignment
 
@@ -297,6 +301,15 @@ def _describe(alignment: Alignment, notes: list[str]) -> Outcome:
     )
 
 
+def _find_flags(outcome: Outcome) -> Iterator[str]:
+    """What is odd about a recording's captions, with its figure, for the report."""
+    num_uncertain = sum(confidence < FLAGGED_CONFIDENCE for confidence in outcome.confidences)
+    if outcome.is_retimed:
+        yield f"{RETIMED}: {outcome.notes[0].removeprefix(_RETIMED_BY)}"
+    elif num_uncertain:
+        yield f"{ALIGNED_UNCERTAINLY}: {num_uncertain / len(outcome.confidences):.0%}"
+
+
 def _note_alignment(alignment: Alignment) -> Iterator[str]:
     """How well a text was found, and which cues are uncertain."""
     lost_seconds = sum(end_ms - start_ms for start_ms, end_ms in alignment.lost_ms) / 1000
@@ -320,12 +333,17 @@ def _warn(outcomes: dict[str, Outcome]) -> Iterator[str]:
     aligned = [outcome for outcome in outcomes.values() if outcome.num_words and not outcome.is_retimed]
     if aligned:
         used = sum(outcome.num_used for outcome in aligned) / sum(outcome.num_words for outcome in aligned)
-        yield (
+        yield DataWarning(
             f"Plain text of {len(aligned)} recordings was aligned by the base model: {used:.0%} of its words "
-            "are used. Captions with times, where you have them, are better."
+            "are used. Captions with times, where you have them, are better.",
+            Importance.CHOSEN,
         )
     retimed = {name: outcome.notes[0] for name, outcome in outcomes.items() if outcome.is_retimed}
     if retimed:
         shown = "; ".join(f"{name}: {note}" for name, note in list(retimed.items())[:10])
         more = f"; and {len(retimed) - 10} more" if len(retimed) > 10 else ""
-        yield f"Captions of {len(retimed)} recordings were loose and were re-timed ({shown}{more})."
+        yield DataWarning(
+            f"Captions of {len(retimed)} recordings were loose and were re-timed ({shown}{more}).",
+            Importance.CHOSEN,
+            (),
+        )

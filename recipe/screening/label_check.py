@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from recipe.data.dataset import PreparedDataset
 from recipe.data.report import NUM_REVIEWED, describe_row
+from recipe.data.terms import Term
+from recipe.run.warning import DataWarning, Finding, Importance
 from recipe.screening.label_scores import LabelScore
 
 MIN_WINDOWS = 20
@@ -35,12 +37,39 @@ WINDOW_LIMIT = -4.0
 RECORDING_LIMIT = -3.0
 """Likewise all windows of a recording, by their upper median, which varies less than a window."""
 
+MAX_WORDS_SHOWN = 60
+"""Characters of a suspect window's words in one row of the report."""
+
 MIN_RECORDING_WINDOWS = 3
 """A shorter recording is judged window by window."""
 
 MIN_FIT_DEVIATION = 0.04
 MIN_TIMING_DEVIATION = 0.3
 """Least standard deviations that are believed, lest windows that are much alike be told apart."""
+
+OTHER_WORDS = "the model finds other words in its audio"
+OTHER_TIMES = "the model finds its words at other times"
+SUSPECT_RECORDING = "most of its recording is suspect"
+
+TERMS = {
+    "score": Term(
+        "How far a window is below what is usual in its language, in robust standard deviations; below "
+        f"{WINDOW_LIMIT:g} it is suspect."
+    ),
+    OTHER_WORDS: Term(
+        "The base model finds the words hardly more probable over this audio than over silence.",
+        "Correct the words, or remove the cue if they are not said.",
+    ),
+    OTHER_TIMES: Term(
+        "The base model finds the words, but not when the captions have them.",
+        "Correct the times of its cues.",
+    ),
+    SUSPECT_RECORDING: Term(
+        f"Over half of the windows of its recording are below {RECORDING_LIMIT:g}.",
+        "See that the captions are those of this recording, in its language and on time.",
+    ),
+}
+"""What the report's scores and reasons mean, and what mends them."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +117,7 @@ def exclude_suspects(
         "num_train_windows": len(kept),
         "num_excluded_suspect_windows": len(excluded),
         "label_check": {code: summarize(part) for code, part in group_by_language(scores).items()},
+        "terms": {name: asdict(term) for name, term in TERMS.items()},
         "windows_to_review": _review(data, used_for),
         "suspect_windows": [
             {**suspect.as_dict(), "used_for": use} for use, some in used_for.items() for suspect in some
@@ -154,14 +184,10 @@ def _find_in_language(windows: Sequence[LabelScore]) -> list[SuspectWindow]:
     for window, own_score, is_worst_in_words in zip(
         windows, deviations.tolist(), by_words <= by_time, strict=True
     ):
-        own = (
-            "the model finds other words in its audio"
-            if is_worst_in_words
-            else "the model finds its words at other times"
-        )
+        own = OTHER_WORDS if is_worst_in_words else OTHER_TIMES
         reasons, score = [own] * (own_score < WINDOW_LIMIT), own_score
         if medians[window.recording] < RECORDING_LIMIT:
-            reasons.append("most of its recording is suspect")
+            reasons.append(SUSPECT_RECORDING)
             score = min(own_score, medians[window.recording])
         if reasons:
             suspects.append(SuspectWindow(window, score, "; ".join(reasons)))
@@ -197,7 +223,7 @@ def _warn(
         for code, part in group_by_language(scores).items()
         if len(part) >= MIN_WINDOWS and not can_judge(part)
     ]
-    warnings = [
+    warnings: list[str] = [
         f"Label check: the base model recognises hardly any of the words in language {code}, so it could not "
         "judge a window of it. See that language and captions are those of the audio, or train a model that "
         "knows the language."
@@ -209,11 +235,27 @@ def _warn(
         "measurement": "are held out and measured all the same: mend their captions",
     }
     return warnings + [
-        f"Label check: suspect windows that {sentences[use]} ({_count(suspects)}; dataset_report.json lists "
-        "them)."
+        DataWarning(
+            f"Label check: suspect windows that {sentences[use]} ({_count(suspects)}; dataset_report.json "
+            "lists them).",
+            Importance.LOST if use == "nothing" else Importance.MISLEADING,
+            [_describe_suspect(suspect, use) for suspect in suspects],
+        )
         for use, suspects in used_for.items()
         if suspects
     ]
+
+
+def _describe_suspect(suspect: SuspectWindow, used_for: str) -> Finding:
+    window = suspect.window
+    return Finding(
+        f"suspect windows, used for {used_for}",
+        f"{suspect.reason} (score {suspect.score:.2f}): {window.words[:MAX_WORDS_SHOWN]}",
+        window.recording,
+        window.start_ms,
+        window.end_ms,
+        TERMS[suspect.reason.rpartition("; ")[2]].mend,
+    )
 
 
 def _count(suspects: Sequence[SuspectWindow], max_names: int = 10) -> str:

@@ -26,6 +26,7 @@ from recipe.data.windows import WINDOW_MS
 from recipe.errors import AudioError, DataError, JobError
 from recipe.evaluation.normalization import language_code
 from recipe.model.whisper import Whisper
+from recipe.run.warning import DataWarning, Importance
 
 logger = logging.getLogger(__name__)
 
@@ -237,10 +238,11 @@ def _read_excerpt(recording: Recording, process: SpareProcess) -> NDArray[np.flo
 def _describe_detected(detected: Mapping[str, str]) -> str:
     counts = Counter(detected.values()).most_common()
     found = ", ".join(f"{_name(code)} in {number}" for code, number in counts)
-    return (
+    sentence = (
         f"No language was given for {len(detected)} recordings; the base model detected {found}. Where that"
         " is wrong, tag the captions (talk.fr.vtt) or set the option language."
     )
+    return DataWarning(sentence, Importance.CHOSEN)
 
 
 def _name(code: str) -> str:

@@ -1,6 +1,7 @@
 """What a run's stages are given, put together from its arguments, the model and the dataset."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from typing import NoReturn
 
@@ -9,7 +10,7 @@ from datasets import Dataset, concatenate_datasets
 from tqdm import tqdm
 
 from recipe.audio.decoding import AudioLimits
-from recipe.data.dataset import PreparedDataset
+from recipe.data.dataset import PreparedDataset, ReportOrigin
 from recipe.data.download import DownloadProgress
 from recipe.data.recording import PreparationSettings
 from recipe.data.sources import Downloads
@@ -74,6 +75,20 @@ def build_preparation_settings(attempt: Attempt, whisper: Whisper) -> Preparatio
         no_speech_fraction=data.no_speech_fraction,
         suppressed_symbols=whisper.suppressed_symbols(),
         limits=AudioLimits(max_seconds=data.max_audio_hours * 3600),
+    )
+
+
+def describe_origin(attempt: Attempt) -> ReportOrigin:
+    """Whose dataset report it is, for its head."""
+    arguments = attempt.arguments
+    source, model = arguments.source, arguments.model
+    return ReportOrigin(
+        name=source.job_id or attempt.folder.path.name,
+        base_model=f"{model.model_name_or_path}{f'@{model.model_revision}' if model.model_revision else ''}",
+        task=model.task,
+        source=source.data_dir or source.dataset_name or "files of the platform",
+        created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        warnings=tuple(attempt.warnings),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from recipe.data.dataset import PreparedDataset
 from recipe.data.report_page import format_hours
 from recipe.model.whisper import Whisper
+from recipe.run.warning import most_important_first
 from recipe.training.attempt import Attempt
 from recipe.training.estimate import Estimate, Work, estimate
 
@@ -21,14 +22,14 @@ def show_check(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> 
     if attempt.is_main:
         needs = estimate(_plan_work(attempt, whisper, dataset))
         lines = [
-            *describe_check(dataset, attempt.warnings, needs),
+            *describe_check(dataset, most_important_first(attempt.warnings), needs),
             f"Report         {attempt.folder.prepared / 'dataset_report.html'}",
         ]
         sys.stdout.write("\n".join(lines) + "\n")
 
 
 def describe_check(dataset: PreparedDataset, warnings: list[str], needs: Estimate) -> Iterator[str]:
-    """The lines, what is worst first."""
+    """The lines; the warnings, the most important first, come before the figures."""
     report = dataset.report
     num_skipped = report["num_recordings"] - report["recordings_by_outcome"].get("speech", 0)
     if num_skipped:

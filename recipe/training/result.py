@@ -9,11 +9,12 @@ from recipe.data.dataset import PreparedDataset
 from recipe.evaluation.report import choose_example, compare
 from recipe.publish.metadata import ReleaseMetadata
 from recipe.run.stages import Stage
+from recipe.run.warning import most_important_first
 from recipe.training.attempt import Attempt
 from recipe.training.trainer import WhisperTrainer
 from recipe.training.weight_selection import Outcome
 
-LONG_LISTS = frozenset({"recordings", "suspect_windows"})
+LONG_LISTS = frozenset({"recordings", "suspect_windows", "test_windows", "duplicates", "terms"})
 """Left out of the result; the dataset report on disk has them."""
 
 
@@ -55,7 +56,7 @@ def build_result(
         "evaluation": evaluation,
         "dataset": report,
         "seconds_by_stage": attempt.seconds,
-        "warnings": attempt.warnings,
+        "warnings": most_important_first(attempt.warnings),
     }
 
 

@@ -29,7 +29,7 @@ from datasets.arrow_writer import ArrowWriter
 from torch.utils.data import BatchSampler, DataLoader
 
 from recipe.arguments import DataArguments, ModelArguments
-from recipe.data.dataset import prepare_dataset, write_dataset_report
+from recipe.data.dataset import ReportOrigin, prepare_dataset, write_dataset_report
 from recipe.data.pairing import list_recordings
 from recipe.data.recording import PreparationSettings
 from recipe.data.report import RecordingReport, describe_windows
@@ -51,6 +51,7 @@ from scripts.evaluate_wer import describe_preparation
 
 NUM_PROCESSES = 64
 BATCH_SIZE = 16
+ORIGIN = ReportOrigin("scale", "none", "transcribe", "simulated", "")
 NUM_READ = 512
 """Windows that a worker reads in random order."""
 
@@ -133,7 +134,7 @@ def measure_all(folder: Path, settings: PreparationSettings, model: str) -> dict
         "open", lambda: prepare_dataset(recordings, settings, DataArguments(), prepared, num_workers=1)
     )
     memory_mib |= {"opened": read_status("RssAnon"), "peak": peak_mib()}
-    timed("write_report", lambda: write_dataset_report(prepared, data))
+    timed("write_report", lambda: write_dataset_report(prepared, data, ORIGIN))
     figures |= {
         "num_recordings": len(recordings),
         "audio_hours": data.report["audio_hours"],
@@ -148,7 +149,7 @@ def measure_all(folder: Path, settings: PreparationSettings, model: str) -> dict
     )
     rows = timed("map_files", lambda: load_rows(shards))
     timed("split", lambda: split_examples(shards, 0.1))
-    timed("describe_windows", lambda: describe_windows(rows))
+    timed("describe_windows", lambda: describe_windows(rows, rows.select([])))
     figures["label_check"] = measure_scores(data.train)
     figures["order"] = measure_order(len(data.train))
     drop_cache(prepared / "shards")

@@ -11,12 +11,13 @@ from voices import make_noise, make_voice
 
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import encode_flac
-from recipe.data.dataset import check_dataset, prepare_dataset, write_dataset_report
+from recipe.data.dataset import ReportOrigin, check_dataset, prepare_dataset, write_dataset_report
 from recipe.data.pairing import list_recordings
 from recipe.errors import DataError
 from recipe.run.files import read_state, write_state
 
 VTT = "WEBVTT\n\n00:01.000 --> 00:04.000\nThis one is as it should be.\n"
+ORIGIN = ReportOrigin("fr-1", "openai/whisper-small", "transcribe", "recordings", "2031-05-06 07:08 UTC")
 SOUNDS = {
     "voice": encode_flac(make_voice(35)),
     "noise": encode_flac(make_noise(50)),
@@ -37,7 +38,7 @@ def test_the_whole_dataset_adds_up_and_holds_a_recording_out(make_recording, tmp
     assert data.report["audio_ms"] == data.report["kept_ms"] + sum(data.report["lost_ms"].values())
     assert data.warnings == [
         "untold: skipped: there is no vtt",
-        "Too little speech is held out to choose weights by: the last ones are taken, and measured.",
+        "Too little speech is held out to choose weights by: the last ones are measured.",
     ]
     cues = [cue for row in data.rows.remove_columns("audio") for cue in row["segments"]]
     assert data.report["speech_ms"] == sum(cue["end_ms"] - cue["start_ms"] for cue in cues) > 0
@@ -112,8 +113,11 @@ def test_the_sums_hold_on_broken_datasets(make_recording, write_vtt, tmp_path, p
     arguments = DataArguments(max_fallback_fraction=1.0)
     data = prepare_dataset(recordings, settings_, arguments, tmp_path / "prepared", num_workers=1)
     check_sums(data.report)
-    write_dataset_report(tmp_path / "prepared", data)
-    assert json.loads((tmp_path / "prepared" / "dataset_report.json").read_text()) == data.report
+    write_dataset_report(tmp_path / "prepared", data, ORIGIN)
+    written = json.loads((tmp_path / "prepared" / "dataset_report.json").read_text())
+    assert {name: written[name] for name in data.report} == data.report
+    assert written["warnings"] == sorted(written["warnings"], key=data.warnings.index)
+    assert sum(kind["number"] for kind in written["needs_a_person"]) >= len(data.warnings)
     for side in ("train", "validation", "test"):
         assert len(getattr(data, side)) == data.report[f"num_{side}_windows"]
 
@@ -135,7 +139,7 @@ def test_a_dataset_that_is_refused_has_its_report(
     ]
     settings_ = replace(preparation, empty_transcript=empty_transcript)
     data = prepare_dataset(recordings, settings_, DataArguments(), tmp_path / "prepared", num_workers=1)
-    write_dataset_report(tmp_path / "prepared", data)
+    write_dataset_report(tmp_path / "prepared", data, ORIGIN)
     with pytest.raises(DataError, match=problem):
         check_dataset(data, DataArguments())
     report = json.loads((tmp_path / "prepared" / "dataset_report.json").read_text())

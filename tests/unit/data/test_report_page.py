@@ -1,17 +1,23 @@
-import re
+import base64
+import io
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+import soundfile
 from voices import make_voice
 
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import encode_flac
-from recipe.data.dataset import prepare_dataset, write_dataset_report
+from recipe.data.attention import list_findings
+from recipe.data.dataset import ReportOrigin, prepare_dataset, write_dataset_report
 from recipe.data.recording import PreparationSettings
 from recipe.data.report_page import format_clock, format_hours, render_page
 
 VOICE = encode_flac(make_voice(35))
+ORIGIN = ReportOrigin(
+    "fr-<1>", "openai/whisper-small@a1b2", "transcribe", "talks/<b>", "2031-05-06 07:08 UTC", ("as told",)
+)
 
 
 @pytest.fixture
@@ -47,14 +53,18 @@ def test_the_page_plays_windows_to_review_and_escapes_what_files_hold(
         make_recording("loop", VOICE, write_vtt(*plain, *repeated)),
     ]
     data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
-    write_dataset_report(tmp_path / "prepared", data)
+    write_dataset_report(tmp_path / "prepared", data, ORIGIN)
     page = PageReader()
     page.feed((tmp_path / "prepared" / "dataset_report.html").read_text())
     assert not {"script", "u", "link", "img"} & set(page.tags)
     assert "<u>bold" in page.text
     assert "<script>alert(1)</script> and some more of that." in page.text
-    assert page.tags.count("audio") == len(page.addresses) == len(data.report["windows_to_review"]) == 3
-    assert all(re.match("data:audio/flac;base64,ZkxhQ", address) for address in page.addresses)
+    sounds = [address for address in page.addresses if not address.startswith("#")]
+    assert page.tags.count("audio") == len(sounds) == 3 + len(data.report["held_out_windows"]) == 4
+    for sound in sounds:
+        head, _, content = sound.partition(",")
+        assert head == "data:audio/mpeg;base64"
+        assert soundfile.info(io.BytesIO(base64.b64decode(content))).samplerate == 16_000
     assert data.report["windows_to_review"][0]["not_used_because"] == "each thing is said twice or more"
     assert "not used: each thing is said twice or more" in page.text
     assert "Suspect windows" not in page.text
@@ -67,13 +77,38 @@ def test_the_page_lists_the_windows_that_the_label_check_suspects(
         make_recording(name, VOICE, write_vtt((0, 6_000, "All of this is said."))) for name in ("one", "two")
     ]
     data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
+    report = data.report | {"run": ORIGIN.as_dict(), "warnings": [], "needs_a_person": []}
     window = {"recording": "two", "start_ms": 0, "end_ms": 6_000, "words": "<b>Not said"}
     judgement = {"score": -7.1, "reason": "its words are not recognised", "used_for": "measurement"}
-    data.report["suspect_windows"] = [window | judgement]
+    report["suspect_windows"] = [window | judgement]
     page = PageReader()
-    page.feed(render_page(data.report, data.rows))
+    page.feed(render_page(report, data.rows))
     for text in ("Suspect windows", "<b>Not said", *map(str, judgement.values())):
         assert text in page.text
+
+
+def test_the_page_says_whose_it_is_and_begins_with_what_needs_a_person(
+    make_recording, write_vtt, tmp_path, preparation
+):
+    recordings = [
+        make_recording("said", VOICE, write_vtt((0, 6_000, "ALL OF THIS IS SAID."))),
+        make_recording("again", VOICE, write_vtt((0, 6_000, "All of this is said."))),
+        make_recording("<i>empty", VOICE, "WEBVTT\n\n"),
+    ]
+    data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
+    write_dataset_report(tmp_path / "prepared", data, ORIGIN)
+    page = PageReader()
+    page.feed((tmp_path / "prepared" / "dataset_report.html").read_text())
+    assert not {"script", "i"} & set(page.tags) - {"i"}
+    places = [page.text.index(text) for text in (*ORIGIN.as_dict().values(), "What needs a person")]
+    places += [page.text.index(text) for text in ("<i>empty", "Replace it by", "What came in", "Held-out")]
+    assert max(places[:5]) < places[5] < places[6] < places[7] < places[8] < places[9]
+    kinds = {kind["what"]: kind["items"] for kind in list_findings(data.report, data.warnings)}
+    assert next(iter(kinds)) == "recordings that are not trained"
+    assert kinds["recordings that are not trained"][0]["where"] == "<i>empty"
+    assert kinds["letters in capitals"][0]["mend"] in page.text
+    assert [item["where"] for item in kinds["the same recording again"]] == ["said"]
+    assert "as told" in page.text
 
 
 @pytest.mark.parametrize(

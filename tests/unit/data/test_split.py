@@ -320,7 +320,7 @@ def test_two_held_out_windows_of_one_recording_measure_and_nothing_chooses(tmp_p
     split = split_examples(talks, 0.1)
     assert (len(split.validation), len(split.test)) == (0, 2)
     assert split.warnings == [
-        "Too little speech is held out to choose weights by: the last ones are taken, and measured."
+        "Too little speech is held out to choose weights by: the last ones are measured."
     ]
 
 

@@ -24,7 +24,6 @@ def test_the_hub_reads_language_base_model_licence_and_rates(make_metadata):
     assert {(result.metric_name, result.metric_value) for result in card.data.eval_results} == {
         ("WER", 25.0),
         ("WER, normalized", 20.0),
-        ("WER of the base model", 50.0),
     }
     assert "| WER | 50.00% | 25.00% |" in card.text
     assert "| WER, normalized | n/a | 20.00% |" in card.text

@@ -27,7 +27,7 @@ from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset,
 from recipe.data.manifest import Recording
 from recipe.data.sources import check_source, fetch_recordings
 from recipe.errors import InterruptedTraining, RecipeError
-from recipe.evaluation.report import Evaluation, Evaluations, write_report
+from recipe.evaluation.report import Evaluation, Evaluations
 from recipe.model.adapters import add_adapters, merge_adapters
 from recipe.model.whisper import Whisper, load_whisper
 from recipe.publish.delivery import publish_model
@@ -42,6 +42,7 @@ from recipe.training.checkpoints import find_checkpoint
 from recipe.training.data_check import show_check
 from recipe.training.preflight import check_run
 from recipe.training.result import build_result, describe_release
+from recipe.training.run_report import write_run_report
 from recipe.training.self_test import prepare_self_test
 from recipe.training.trainer import WhisperTrainer
 from recipe.training.weight_selection import Outcome, select_published_weights
@@ -220,9 +221,7 @@ def evaluate_trained(
     attempt.report(Stage.EVALUATION_COMPLETED, outcome.as_dict())
     attempt.warn(*[outcome.warning] * bool(outcome.warning))
     if attempt.is_main:
-        settings = {"task": trainer.whisper.task, **asdict(assembly.decoding_of(attempt.arguments))}
-        settings["weight_selection"] = outcome.describe_selection()
-        write_report(attempt.folder.report, before["test"], after, settings)
+        write_run_report(attempt, trainer, dataset, before, outcome)
     return outcome
 
 

@@ -4,7 +4,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -15,7 +14,6 @@ from recipe.evaluation.comparison import Comparison, bootstrap_interval, compare
 from recipe.evaluation.metrics import ErrorCounts, Scores, score_text, sum_scores
 from recipe.evaluation.transcription import Decoding, transcribe_examples
 from recipe.model.whisper import Whisper
-from recipe.run.files import write_json
 
 FORMAT_VERSION = 3
 """Of `report.json`; raised whenever a key changes its name or meaning."""
@@ -171,24 +169,46 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     return figures
 
 
-def write_report(path: Path, before: Evaluation, after: Evaluation, settings: Mapping[str, Any]) -> None:
-    """Write the comparison as JSON: figures, both evaluations, both transcripts of every window."""
+def build_report(before: Evaluation, after: Evaluation) -> dict[str, Any]:
+    """The comparison, ready for JSON: figures, both evaluations, both transcripts of every window."""
     windows = [
-        {**_describe(first), "before": first.hypothesis, "after": second.hypothesis}
+        {
+            **_describe(first),
+            "before": first.hypothesis,
+            "after": second.hypothesis,
+            "num_errors_after": second.scores.words_normalized.num_errors,
+        }
         for first, second in zip(before.transcripts, after.transcripts, strict=True)
     ]
     for window in windows:
         del window["hypothesis"]
-    report = {
+    return {
         "format_version": FORMAT_VERSION,
-        **settings,
         **compare(before, after),
         "comparison": test_difference(before, after).as_dict(),
+        "recordings": _compare_recordings(before, after),
         "before": before.as_dict(),
         "after": after.as_dict(),
         "windows": windows,
     }
-    write_json(path, report)
+
+
+def _compare_recordings(before: Evaluation, after: Evaluation) -> dict[str, dict[str, Any]]:
+    """Normalised WER of each recording before and after, with the interval of the latter over its windows."""
+    errors: defaultdict[str, list[tuple[ErrorCounts, ErrorCounts]]] = defaultdict(list)
+    for name, first, second in zip(before.recordings, before.word_errors, after.word_errors, strict=True):
+        errors[name].append((first, second))
+    rows = {}
+    for name in sorted(errors):
+        of_base, of_trained = ([pair[side] for pair in errors[name]] for side in (0, 1))
+        total = sum(of_base, ErrorCounts())
+        rows[name] = {
+            "num_words": total.num_reference,
+            "before": total.rate,
+            "after": sum(of_trained, ErrorCounts()).rate,
+            "after_interval": list(bootstrap_interval([name] * len(of_trained), of_trained)),
+        }
+    return rows
 
 
 def _describe(transcript: Transcript) -> dict[str, Any]:

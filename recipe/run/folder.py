@@ -42,6 +42,7 @@ class RunFolder:
         prepared: The Arrow dataset with its report.
         cached: What a resumed attempt need not compute again.
         report: Error rates before and after, and every held-out window.
+        report_page: The same for people.
         staging: The model, while it is made ready for delivery.
         model: The published model, unless it is delivered elsewhere.
         result: The `result` of the answer (docs/runpod.md); its presence says that the run is finished.
@@ -65,6 +66,7 @@ class RunFolder:
         self.prepared = path / "prepared"
         self.cached = path / "cached"
         self.report = path / "report.json"
+        self.report_page = path / "report.html"
         self.staging = path / "staging"
         self.model = path / "model"
         self.result = path / "result.json"

@@ -36,6 +36,7 @@ from recipe.run.machine import system_stats
 from recipe.run.redaction import Redactor, redact_output
 from recipe.run.settings import OperatorSettings
 from recipe.run.stages import Stage
+from recipe.run.summary import describe_result
 from recipe.training.arguments import Arguments
 from recipe.training.distributed import check_shared, is_lost_process, local_main_first
 from recipe.training.shutdown import EXIT_CODE as INTERRUPTED
@@ -184,6 +185,10 @@ class Attempt:
             logger.warning("%s", warning)
         self.warnings += warnings
 
+    def redact(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values without the secrets that the attempt was given."""
+        return dict(self._redactor.redact_values(values))
+
     def cached(self, name: str, kind: type[T], depends_on: Mapping[str, Any], make: Callable[[], T]) -> T:
         """What an earlier attempt left under this name, else what `make` makes, left there for the next.
 
@@ -235,9 +240,10 @@ class Attempt:
         """Make the result durable, then report it."""
         if self.is_main:
             self._exit_code = 0 if _model_path_of(result) else NOTHING_PUBLISHED
-            self.folder.write_result(self._redactor.redact_values(result))
+            self.folder.write_result(self.redact(result))
             self._is_finished = True
             self.outbox.append(Stage.COMPLETED, {"final_result": result})
+            sys.stdout.write("\n".join(["", *describe_result(self.redact(result)), ""]))
 
     def _report_error(self, error: BaseException) -> None:
         if is_lost_process(error):

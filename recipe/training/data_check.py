@@ -6,8 +6,8 @@ from statistics import fmean
 from typing import Any
 
 from recipe.data.dataset import PreparedDataset
-from recipe.data.report_page import format_hours
 from recipe.model.whisper import Whisper
+from recipe.page.rendering import format_hours
 from recipe.run.warning import most_important_first
 from recipe.training.attempt import Attempt
 from recipe.training.estimate import Estimate, Work, estimate

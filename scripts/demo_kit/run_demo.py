@@ -26,14 +26,13 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from recipe.data.manifest import ManifestEntry, list_folder
 from recipe.errors import RecipeError
 from recipe.run.files import write_json
 from recipe.run.launch import REPOSITORY_DIR
+from recipe.run.summary import describe_result
 from scripts.demo_kit.corpus import build_corpus
 from scripts.demo_kit.model import build_model
 
@@ -220,32 +219,9 @@ def show_event(progress: Progress, task: Any, event: dict[str, Any]) -> None:
 
 
 def show_result(result: dict[str, Any], workdir: Path) -> None:
-    """The table that the demo is about, and where the rest is."""
-    evaluation, dataset, artifacts = result["evaluation"], result["dataset"], result["artifacts"]
-    lines: list[tuple[str, str]] = []
-    if evaluation["wer_before"] is not None:
-        table = Table("", title=f"Test recordings: {', '.join(dataset['test'])}")
-        for heading in ("before", "after", "change"):
-            table.add_column(heading, justify="right")
-        for name in ("wer_normalized", "cer_normalized", "wer", "cer"):
-            before, after = evaluation[f"{name}_before"], evaluation[f"{name}_after"]
-            change = f"{after / before - 1:+.0%}" if before else ""
-            label = f"{name[:3].upper()} {'normalised' if 'normalized' in name else 'as written'}"
-            table.add_row(label, f"{before:.2%}", f"{after:.2%}", change)
-        console.print(table)
-        lines = [(name, evaluation["example"][name]) for name in ("reference", "before", "after")]
-    windows = f"{dataset['num_train_windows']} windows trained, {dataset['num_test_windows']} measured"
-    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in result["seconds_by_stage"].items())
-    lines += [
-        ("data", f"{dataset['audio_hours']:.2f} hours of recordings, {windows}"),
-        ("time", seconds),
-        ("model", artifacts["model_path"] or "not published"),
-        ("report", artifacts["report_path"]),
-        ("answer", str(workdir / "result.json")),
-        *(("warning", warning) for warning in result["warnings"]),
-    ]
-    for label, text in lines:
-        console.print(f"[bold]{label:>13}[/]  {escape(text)}", highlight=False)
+    """What `train.py` prints at its end, and where the answer is."""
+    lines = [*describe_result(result), f"Answer  {workdir / 'result.json'}"]
+    console.print("\n".join(lines), highlight=False, markup=False)
 
 
 if __name__ == "__main__":

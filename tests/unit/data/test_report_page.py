@@ -12,7 +12,8 @@ from recipe.audio.decoding import encode_flac
 from recipe.data.attention import list_findings
 from recipe.data.dataset import ReportOrigin, prepare_dataset, write_dataset_report
 from recipe.data.recording import PreparationSettings
-from recipe.data.report_page import format_clock, format_hours, render_page
+from recipe.data.report_page import render_page
+from recipe.page.rendering import format_clock, format_hours
 
 VOICE = encode_flac(make_voice(35))
 ORIGIN = ReportOrigin(

@@ -11,7 +11,7 @@ from recipe.evaluation.mistakes import (
 
 
 def test_an_alignment_has_every_word_once() -> None:
-    said, heard = ["a", "b", "c", "d", "e"], ["a", "x", "c", "e", "f"]
+    said, heard = ["a", "b", "c", "d", "e", "g", "h"], ["a", "x", "c", "e", "g", "h", "f"]
     assert list(align_words(said, heard)) == [
         Step("equal", "a", "a"),
         Step("substitute", "b", "x"),

@@ -1,0 +1,138 @@
+"""The report of a run as one HTML page: the figure, what it was before and after, and what is still wrong."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from datasets import Dataset
+
+from recipe.arguments import caption_language
+from recipe.evaluation.mistakes import Step, Text, mark_differences
+from recipe.page.rendering import render, sound_address
+
+NUM_SHOWN = 4
+"""Windows shown that gained most, that gained least, and that chance takes."""
+
+MAX_WARNINGS = 50
+"""Warnings on the page; result.json has all."""
+
+CHART = (600, 180)
+"""Width and height of a curve, in the units of its drawing."""
+
+
+@dataclass(frozen=True)
+class ShownWindow:
+    """A test window with both transcripts.
+
+    Attributes:
+        window: As `report.json` has it.
+        why: Why it is shown.
+        before: The base model's words against the reference's.
+        after: The trained model's.
+        sound: An address that holds what is heard.
+    """
+
+    window: Mapping[str, Any]
+    why: str
+    before: list[Step]
+    after: list[Step]
+    sound: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A figure over the updates of a run, ready to draw.
+
+    Attributes:
+        title: What it is.
+        points: Update and figure of each.
+        places: The same in the units of the drawing.
+        low: Figure at the bottom.
+        high: Figure at the top.
+        form: How a figure is written.
+    """
+
+    title: str
+    points: list[tuple[int, float]]
+    places: list[tuple[float, float]] = field(default_factory=list)
+    low: float = 0.0
+    high: float = 1.0
+    form: str = "{:.3f}"
+
+
+def render_page(report: Mapping[str, Any], test: Dataset, warnings: Sequence[str]) -> str:
+    """The page; whatever came from files is escaped.
+
+    Args:
+        report: As `report.json` has it.
+        test: The test windows.
+        warnings: Of the run, in the order in which they are shown.
+    """
+    return render(
+        Path(__file__).with_name("evaluation_report.html.jinja"),
+        {"percent": format_percent, "wer": lambda rate: f"{100 * rate:.0f}"},
+        report=report,
+        shown=show_windows(report, test),
+        curves=list(draw_curves(report["curve"])),
+        chart=CHART,
+        warnings=warnings[:MAX_WARNINGS],
+        num_more_warnings=len(warnings[MAX_WARNINGS:]),
+    )
+
+
+def format_percent(rate: float) -> str:
+    """0.1613 is "16.1 %"."""
+    return f"{100 * rate:.1f} %"
+
+
+def show_windows(report: Mapping[str, Any], test: Dataset) -> list[ShownWindow]:
+    """The windows that gained most, those that gained least, and some that chance takes."""
+    places = zip(test["recording"], test["start_ms"], strict=True)
+    row_of = {place: row for row, place in enumerate(places)}
+    windows = sorted(report["windows"], key=lambda w: w["num_errors_after"] - w["num_errors"])
+    best, rest = windows[:NUM_SHOWN], windows[NUM_SHOWN:]
+    worst = rest[::-1][:NUM_SHOWN]
+    others = rest[: len(rest) - len(worst)]
+    drawn = Random(0).sample(others, min(NUM_SHOWN, len(others)))  # noqa: S311 - no secret
+    kinds = {"gained most": best, "gained least": worst, "drawn by chance": drawn}
+    return [
+        _show(window, why, test[row_of[window["recording"], window["start_ms"]]], report["task"])
+        for why, some in kinds.items()
+        for window in some
+    ]
+
+
+def _show(window: Mapping[str, Any], why: str, row: Mapping[str, Any], task: str | None) -> ShownWindow:
+    language = caption_language(window["language"], task)
+    before, after = (
+        mark_differences(Text(window["reference"], window[name], language)) for name in ("before", "after")
+    )
+    return ShownWindow(window, why, before, after, sound_address(row["audio"]["bytes"]))
+
+
+def draw_curves(entries: Iterable[Mapping[str, Any]]) -> Iterable[Curve]:
+    """A curve of each figure that was taken at two updates or more, the base model's first."""
+    entries = list(entries)
+    titles = {
+        "wer_normalized": "Words wrong on the validation part",
+        "validation_loss": "Loss on the validation part, nats a token",
+        "train_loss": "Loss in training, nats a token",
+    }
+    for name, title in titles.items():
+        points = [(entry["step"], entry[name]) for entry in entries if entry.get(name) is not None]
+        if len(points) > 1:
+            yield _draw(title, points, "{:.1%}" if name == "wer_normalized" else "{:.3f}")
+
+
+def _draw(title: str, points: list[tuple[int, float]], form: str) -> Curve:
+    width, height = CHART
+    last = max(step for step, _ in points) or 1
+    low, high = min(figure for _, figure in points), max(figure for _, figure in points)
+    room = (high - low) or 1.0
+    places = [
+        (round(step / last * width, 1), round((1 - (figure - low) / room) * height, 1))
+        for step, figure in points
+    ]
+    return Curve(title, points, places, low, high, form)

@@ -1,0 +1,48 @@
+"""What a run prints at its end: figures, a sentence before and after, warnings, and where everything is."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+RATES = {
+    "wer_normalized": "Words wrong",
+    "wer": "Words wrong, as written",
+    "cer_normalized": "Characters wrong",
+    "cer": "Characters wrong, as written",
+}
+"""Error rates of the result, and what they are called."""
+
+MAX_WARNINGS = 10
+"""Warnings printed; the report has all."""
+
+
+def describe_result(result: Mapping[str, Any]) -> Iterator[str]:
+    """The lines, from the `result` of a finished run."""
+    evaluation, artifacts, dataset = result["evaluation"], result["artifacts"], result["dataset"]
+    yield result["message"]
+    if evaluation["wer_before"] is not None:
+        yield f"\n{'On the test speech':32}{'before':>9}{'after':>9}{'change':>9}"
+        for name, label in RATES.items():
+            before, after = evaluation[f"{name}_before"], evaluation[f"{name}_after"]
+            change = f"{after / before - 1:+9.0%}" if before else ""
+            yield f"{label:32}{before:9.1%}{after:9.1%}{change}"
+        example = evaluation["example"]
+        yield f"\nSaid    {example['reference']}\nBefore  {example['before']}\nAfter   {example['after']}"
+    warnings = result["warnings"]
+    if warnings:
+        yield f"\nWarnings ({len(warnings)}):"
+        yield from (f"- {warning}" for warning in warnings[:MAX_WARNINGS])
+        if len(warnings) > MAX_WARNINGS:
+            yield f"- and {len(warnings) - MAX_WARNINGS} more, in the report"
+    num_windows = sum(dataset[f"num_{side}_windows"] for side in ("train", "validation", "test"))
+    minutes = sum(result["seconds_by_stage"].values()) / 60
+    data = f"{dataset['audio_hours']:.2f} h of recordings, {num_windows:,} windows"
+    yield f"\nData    {data}; {minutes:.0f} min in all"
+    report = Path(artifacts["report_path"])
+    yield f"Report  {report.with_suffix('.html')}"
+    yield f"Model   {artifacts['model_path'] or 'not published'}"
+    if artifacts["model_path"]:
+        yield (
+            f"\nNext: python scripts/evaluate_wer.py --model {artifacts['model_path']} --data_dir FOLDER, on "
+            "recordings of your own that were not trained."
+        )

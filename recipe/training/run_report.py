@@ -1,0 +1,106 @@
+"""What a run leaves for people: `report.json` and `report.html`, with all that the figure rests on."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from recipe.arguments import TrainerOptions, caption_language
+from recipe.data.dataset import PreparedDataset
+from recipe.evaluation.mistakes import Text, describe_mistakes
+from recipe.evaluation.report import Evaluation, Evaluations, build_report
+from recipe.evaluation.report_page import render_page
+from recipe.run.files import write_json, write_text
+from recipe.run.warning import most_important_first
+from recipe.training import assembly
+from recipe.training.arguments import Arguments
+from recipe.training.attempt import Attempt
+from recipe.training.trainer import WhisperTrainer
+from recipe.training.weight_selection import Outcome
+
+OF_THE_PLATFORM = frozenset({"manifest_file", "backend_base_url", "user_id", "job_id", "project_id"})
+"""Options that name a platform's job; whoever trains again gives a folder."""
+
+OF_THE_DATASET = ("num_train_windows", "num_recordings", "audio_ms")
+"""Figures of the dataset that the page tells."""
+
+CURVE = {"loss": "train_loss", "eval_loss": "validation_loss", "eval_wer_normalized": "wer_normalized"}
+"""Figures that Trainer logs, and their names in the report."""
+
+
+def write_run_report(
+    attempt: Attempt,
+    trainer: WhisperTrainer,
+    dataset: PreparedDataset,
+    before: Evaluations,
+    outcome: Outcome,
+) -> None:
+    """Write the report for programs and its page for people.
+
+    Args:
+        attempt: Of the run.
+        trainer: It has trained.
+        dataset: Its test windows are played on the page.
+        before: The base model's transcripts.
+        outcome: What came of the run.
+    """
+    origin = assembly.describe_origin(attempt)
+    task = trainer.whisper.task
+    report = {
+        "run": {key: value for key, value in origin.as_dict().items() if key != "source"},
+        "task": task,
+        **asdict(assembly.decoding_of(attempt.arguments)),
+        "weight_selection": outcome.describe_selection(),
+        **build_report(outcome.before, outcome.after),
+        "mistakes": {
+            "before": describe_mistakes(_texts(outcome.before, task)),
+            "after": describe_mistakes(_texts(outcome.after, task)),
+        },
+        "curve": list(trace_curve(trainer.state.log_history, before, outcome)),
+        "dataset": {name: dataset.report[name] for name in OF_THE_DATASET},
+        "command": describe_command(attempt.arguments),
+    }
+    report = attempt.redact(report)
+    warnings = attempt.redact({"warnings": most_important_first(attempt.warnings)})["warnings"]
+    write_json(attempt.folder.report, report)
+    write_text(attempt.folder.report_page, render_page(report, dataset.test, warnings))
+
+
+def _texts(evaluation: Evaluation, task: str | None) -> list[Text]:
+    return [
+        Text(item.reference, item.hypothesis, caption_language(item.language, task))
+        for item in evaluation.transcripts
+    ]
+
+
+def trace_curve(
+    log_history: Sequence[Mapping[str, float]], before: Evaluations, outcome: Outcome
+) -> Iterator[dict[str, float]]:
+    """What was measured at each update; the base model's figures at update 0."""
+    if "validation" in before:
+        base = {"wer_normalized": before["validation"].scores.words_normalized.rate}
+        if outcome.selection:
+            base["validation_loss"] = outcome.selection.candidates[0].loss
+        yield {"step": 0, **base}
+    for entry in log_history:
+        figures = {name: entry[logged] for logged, name in CURVE.items() if logged in entry}
+        if figures:
+            yield {"step": entry["step"], **figures}
+
+
+def describe_command(arguments: Arguments) -> str:
+    """The command that trains the same: all options that are not the defaults."""
+    words = ["accelerate", "launch", "train.py"]
+    if not (arguments.source.data_dir or arguments.source.dataset_name):
+        words += ["--data_dir", "FOLDER"]
+    trained_by = {f.name for f in fields(TrainerOptions)}
+    for group in arguments:
+        for f in fields(group):
+            is_own = group is not arguments.training or f.name in trained_by
+            if f.init and is_own and f.name not in OF_THE_PLATFORM and getattr(group, f.name) != f.default:
+                words += [f"--{f.name}", _as_word(getattr(group, f.name))]
+    return shlex.join(words)
+
+
+def _as_word(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

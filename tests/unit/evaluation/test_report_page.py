@@ -1,0 +1,138 @@
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from datasets import Audio, Dataset
+
+from recipe.audio.decoding import encode_flac
+from recipe.evaluation.metrics import score_text
+from recipe.evaluation.mistakes import Text, describe_mistakes
+from recipe.evaluation.report import Evaluation, Transcript, build_report
+from recipe.evaluation.report_page import NUM_SHOWN, draw_curves, render_page, show_windows
+
+SOUND = encode_flac(np.zeros(16_000, np.int16))
+EVIL = "<script>alert(1)</script>"
+
+
+def evaluate(hypotheses: list[str]) -> Evaluation:
+    """Windows of 30 s of two recordings; each says six words."""
+    transcripts = [
+        Transcript(
+            f"{EVIL}{number % 2}",
+            30_000 * number,
+            30_000 * number + 30_000,
+            "en",
+            "We saw Anna in Rome then",
+            hypothesis,
+            score_text("We saw Anna in Rome then", hypothesis, language="en"),
+        )
+        for number, hypothesis in enumerate(hypotheses)
+    ]
+    return Evaluation(transcripts, 1.0)
+
+
+@pytest.fixture(scope="module")
+def report() -> dict:
+    before = evaluate(["we saw Hannah in Rome"] * 20)
+    after = evaluate(["We saw Anna in Rome then"] * 12 + ["we saw Hannah"] * 8)
+    texts = [Text(item.reference, item.hypothesis, "en") for item in after.transcripts]
+    return {
+        "run": {"name": EVIL, "base_model": EVIL, "created": "2031-01-01 10:00 UTC"},
+        "task": "transcribe",
+        **build_report(before, after),
+        "mistakes": {"before": describe_mistakes(texts), "after": describe_mistakes(texts)},
+        "curve": [
+            {"step": 0, "wer_normalized": 0.33, "validation_loss": 2.0},
+            {"step": 5, "train_loss": 1.5},
+            {"step": 10, "train_loss": 1.0},
+            {"step": 10, "wer_normalized": 0.2, "validation_loss": 1.2},
+        ],
+        "dataset": {"num_train_windows": 40, "num_recordings": 5, "audio_ms": 1_200_000},
+        "command": f"accelerate launch train.py --data_dir '{EVIL}'",
+    }
+
+
+@pytest.fixture(scope="module")
+def test_windows(report: dict) -> Dataset:
+    windows = report["windows"]
+    columns = {name: [window[name] for window in windows] for name in ("recording", "start_ms")}
+    rows = Dataset.from_dict({**columns, "audio": [{"bytes": SOUND, "path": None}] * len(windows)})
+    return rows.cast_column("audio", Audio(decode=False))
+
+
+class PageReader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attributes) -> None:
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_data(self, data) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def page(report: dict, test_windows: Dataset) -> PageReader:
+    reader = PageReader()
+    reader.feed(render_page(report, test_windows, [f"{EVIL} is missing"]))
+    return reader
+
+
+def test_the_page_says_the_figure_and_what_may_be_said_of_it_first(page: PageReader, report: dict) -> None:
+    text = " ".join(page.text.split())
+    assert "Of 100 words, the base model gets 33 wrong, the trained model 27 ." in text.replace("27.", "27 .")
+    assert report["comparison"]["sentence"] in text
+    assert text.index(report["comparison"]["sentence"]) < text.index("By recording")
+
+
+def test_the_page_loads_nothing_and_escapes_what_files_hold(page: PageReader) -> None:
+    assert "script" not in page.tags
+    outside = [a for a in page.addresses if not a.startswith(("data:audio/mpeg;base64,", "#", "prepared/"))]
+    assert outside == []
+    assert page.text.count(EVIL) > 3
+
+
+def test_windows_that_gained_most_and_least_are_shown_and_some_by_chance(
+    report: dict, test_windows: Dataset
+) -> None:
+    shown = show_windows(report, test_windows)
+    kinds = ("gained most", "gained least", "drawn by chance")
+    assert [item.why for item in shown] == [why for why in kinds for _ in range(NUM_SHOWN)]
+    gains = [item.window["num_errors"] - item.window["num_errors_after"] for item in shown]
+    assert gains[:4] == [2] * 4
+    assert gains[4:8] == [-2] * 4
+    places = [(item.window["recording"], item.window["start_ms"]) for item in shown]
+    assert len(set(places)) == len(places)
+
+
+@pytest.mark.parametrize("num_windows", [1, 2, 5])
+def test_few_windows_are_shown_once_each(num_windows: int, test_windows: Dataset, report: dict) -> None:
+    few = {**report, "windows": report["windows"][:num_windows]}
+    assert len(show_windows(few, test_windows)) == num_windows
+
+
+def test_what_differs_is_marked_for_eyes_and_without_colour(page: PageReader) -> None:
+    assert page.tags.count("del") > 4
+    assert page.tags.count("ins") > 4
+    assert "Struck out" in page.text
+
+
+def test_curves_begin_with_the_base_model(report: dict) -> None:
+    curves = {curve.title: curve for curve in draw_curves(report["curve"])}
+    assert curves["Words wrong on the validation part"].points == [(0, 0.33), (10, 0.2)]
+    assert curves["Words wrong on the validation part"].places == [(0.0, 0.0), (600.0, 180.0)]
+    assert curves["Loss in training, nats a token"].points == [(5, 1.5), (10, 1.0)]
+
+
+def test_a_figure_taken_once_is_no_curve() -> None:
+    assert list(draw_curves([{"step": 0, "wer_normalized": 0.3}])) == []
+
+
+def test_recordings_have_their_own_figures(report: dict) -> None:
+    rows = report["recordings"]
+    assert [row["num_words"] for row in rows.values()] == [60, 60]
+    assert all(row["after_interval"][0] <= row["after"] <= row["after_interval"][1] for row in rows.values())

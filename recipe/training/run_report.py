@@ -95,10 +95,12 @@ def describe_command(arguments: Arguments) -> str:
         words += ["--data_dir", "FOLDER"]
     trained_by = {f.name for f in fields(TrainerOptions)}
     for group in arguments:
-        for f in fields(group):
-            is_own = group is not arguments.training or f.name in trained_by
-            if f.init and is_own and f.name not in OF_THE_PLATFORM and getattr(group, f.name) != f.default:
-                words += [f"--{f.name}", _as_word(getattr(group, f.name))]
+        names = [f.name for f in fields(group) if f.init and f.name not in OF_THE_PLATFORM]
+        default = type(group)()  # it fills in what depends on the machine, as this one did
+        for name in names:
+            is_own = group is not arguments.training or name in trained_by
+            if is_own and getattr(group, name) != getattr(default, name):
+                words += [f"--{name}", _as_word(getattr(group, name))]
     return shlex.join(words)
 
 

@@ -19,7 +19,7 @@ def test_each_kind_is_counted_whole_and_listed_in_part_the_most_important_first(
     told = [
         DataWarning("Files were passed over.", Importance.INFORMATION),
         DataWarning("Made by a machine.", Importance.MISLEADING, ()),
-        "The error rate flatters. Add recordings.",
+        DataWarning("The error rate flatters.", Importance.MISLEADING),
         DataWarning("One is lost.", Importance.LOST, [Finding("captions without audio", "why", "a.vtt")]),
     ]
     kinds = list_findings(report, [*told, *report_warnings(reports)])
@@ -43,4 +43,4 @@ def test_each_kind_is_counted_whole_and_listed_in_part_the_most_important_first(
         "notes": ["a"],
     }
     assert (kinds[2]["items"][0]["start_ms"], kinds[2]["items"][0]["end_ms"]) == (5, 9)
-    assert kinds[3]["items"][0]["mend"] == "Add recordings."
+    assert (kinds[3]["items"][0]["why"], kinds[3]["items"][0]["mend"]) == ("The error rate flatters.", "")

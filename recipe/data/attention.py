@@ -50,7 +50,7 @@ def _from_warnings(warnings: Iterable[str]) -> Iterator[tuple[Importance, Findin
         if rows is not None:
             yield from ((importance, row) for row in rows)
         elif importance < Importance.INFORMATION:
-            why, mend = split_mend(warning)
+            why, mend = split_mend(str(warning))
             yield importance, Finding("the dataset as a whole", why, mend=mend)
 
 

@@ -22,7 +22,7 @@ from recipe.data.report import (
     report_warnings,
 )
 from recipe.data.report_page import render_page
-from recipe.data.shards import Shard, build_shards, load_rows
+from recipe.data.shards import FORMAT_VERSION, Shard, build_shards, load_rows
 from recipe.data.split import split_examples
 from recipe.run.files import write_json, write_text
 from recipe.run.warning import most_important_first
@@ -49,8 +49,9 @@ class ReportOrigin:
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, str]:
-        """All but the warnings, which the report has with its own."""
-        return {key: value for key, value in vars(self).items() if key != "warnings"}
+        """What the report's head says: all but the warnings, which the report has with its own."""
+        fields = {key: value for key, value in vars(self).items() if key != "warnings"}
+        return {**fields, "preparation": f"version {FORMAT_VERSION}"}
 
 
 @dataclass(frozen=True)

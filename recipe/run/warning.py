@@ -66,6 +66,10 @@ class DataWarning(str):
         self.importance, self.findings = importance, None if findings is None else tuple(findings)
         return self
 
+    def __getnewargs__(self) -> tuple[str, Importance, tuple[Finding, ...] | None]:  # type: ignore[override]
+        """What a copy is made of."""
+        return str(self), self.importance, self.findings
+
 
 def importance_of(warning: str) -> Importance:
     """How much a warning matters."""

@@ -100,10 +100,10 @@ def test_the_page_says_whose_it_is_and_begins_with_what_needs_a_person(
     write_dataset_report(tmp_path / "prepared", data, ORIGIN)
     page = PageReader()
     page.feed((tmp_path / "prepared" / "dataset_report.html").read_text())
-    assert not {"script", "i"} & set(page.tags) - {"i"}
-    places = [page.text.index(text) for text in (*ORIGIN.as_dict().values(), "What needs a person")]
-    places += [page.text.index(text) for text in ("<i>empty", "Replace it by", "What came in", "Held-out")]
-    assert max(places[:5]) < places[5] < places[6] < places[7] < places[8] < places[9]
+    head, _, rest = page.text.partition("What needs a person")
+    assert all(value in head for value in ORIGIN.as_dict().values())
+    places = [rest.index(text) for text in ("<i>empty", "Replace it by", "What came in", "Held-out windows")]
+    assert places == sorted(places)
     kinds = {kind["what"]: kind["items"] for kind in list_findings(data.report, data.warnings)}
     assert next(iter(kinds)) == "recordings that are not trained"
     assert kinds["recordings that are not trained"][0]["where"] == "<i>empty"

@@ -202,6 +202,7 @@ def test_loose_captions_are_re_timed_and_the_user_is_told(tmp_path, sounds):
     assert [cue.text for cue in cues] == [" ".join(WORDS[n : n + 5]) for n in range(0, 60, 5)]
     assert all(abs(cue.start_ms - 500 - 3_000 * n) < 200 for n, cue in enumerate(cues))
     assert "re-timed by -2." in recordings["talk"].notes[0]
+    assert recordings["talk"].flags[0].startswith("captions re-timed: -2.")
     assert "talk: its captions were re-timed by -2." in warnings[0]
 
 

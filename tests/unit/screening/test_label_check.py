@@ -204,6 +204,16 @@ def test_the_windows_to_review_begin_with_the_suspect_ones():
     assert windows[1]["flags"] == [OTHER_WORDS]
 
 
+def test_a_person_is_told_of_each_suspect_window_with_its_mend():
+    scores = change(change(usual_scores(), [6], 0.0, -5.5), [27], -0.5, -6.0)
+    checked = exclude_suspects(prepared(5), scores, 0.25)
+    not_trained, measured = [warning.findings[0] for warning in checked.warnings[1:]]
+    assert (not_trained.where, not_trained.start_ms) == (scores[6].recording, scores[6].start_ms)
+    assert (measured.where, measured.start_ms) == (scores[27].recording, scores[27].start_ms)
+    assert not_trained.mend == checked.report["terms"][OTHER_WORDS]["mend"]
+    assert OTHER_WORDS in not_trained.why
+
+
 def test_a_model_that_recognises_nothing_is_told_and_all_windows_are_trained():
     lost = change(usual_scores(), list(range(NUM_WINDOWS)), 0.01, -7.0)
     checked = exclude_suspects(prepared(0), lost, 0.25)

@@ -139,9 +139,9 @@ class DataArguments:
     eval_fraction: Annotated[float, Field(ge=0.0, le=0.5, allow_inf_nan=False)] = field(
         default=0.1,
         metadata={
-            "help": "Fraction of each language's speech to hold out, in whole recordings, to measure WER "
-            "before and after; at least 1,500 words once twice as many are left to train on, at most about "
-            "10 hours."
+            "help": "Fraction of each language's speech to hold out, in whole recordings, to choose weights "
+            "by (a quarter of it) and to measure them; at least 1,900 words once 3,000 are left to train on, "
+            "at most about 10 hours."
         },
     )
     max_fallback_fraction: Fraction = field(
@@ -243,15 +243,14 @@ class EvaluationArguments:
     max_selection_windows: Annotated[int, Field(ge=1)] = field(
         default=200,
         metadata={
-            "help": "Held-out windows transcribed at the end of an epoch to choose the best checkpoint; "
-            "the figures before and after always use all of them."
+            "help": "Validation windows transcribed at the end of an epoch to choose the best checkpoint."
         },
     )
     interpolate: bool = field(
         default=True,
         metadata={
             "help": "Whether weights between the base model's and the trained ones are tried too, to keep "
-            "what the base model knows of other speech; selected on the held-out recordings."
+            "what the base model knows of other speech; selected on the validation part."
         },
     )
 
@@ -270,8 +269,7 @@ class PublishArguments:
     publish_if_worse: bool = field(
         default=False,
         metadata={
-            "help": "Publish the model even if its WER on the held-out recordings is not lower than the base "
-            "model's."
+            "help": "Publish the model even if its WER on the test part is not lower than the base model's."
         },
     )
 

@@ -81,8 +81,8 @@ def begin(attempt: Attempt) -> None:
     arguments = attempt.arguments
     fields = {"base_model": arguments.model.model_name_or_path, "epochs": arguments.training.num_train_epochs}
     attempt.report(Stage.INITIALIZING, fields)
-    check_source(arguments.source)
     check_run(arguments, attempt.folder)
+    check_source(arguments.source)
     if arguments.source.self_test:
         attempt.arguments = prepare_self_test(arguments)
     set_seed(arguments.training.seed)

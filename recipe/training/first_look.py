@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recipe.arguments import SourceArguments
+from recipe.arguments import SourceArguments, find_problems
 from recipe.data.partition import is_first_of_all
 from recipe.data.sources import check_source
 from recipe.errors import DataError, JobConflictError
@@ -36,16 +36,14 @@ def look_first(argv: Sequence[str] | None = None) -> None:
     options = peek_options(argv, ["data_dir", "backend_base_url", "check_data", *COLUMNS])
     if str(options.get("check_data")).lower() in YES:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    data_dir = options.get("data_dir")
-    if not data_dir or options.get("backend_base_url") or not is_first_of_all(os.environ):
+    source = SourceArguments(**{name: options.get(name) for name in ("data_dir", *COLUMNS)})
+    is_told = bool(options.get("backend_base_url"))
+    if not source.data_dir or is_told or not is_first_of_all(os.environ):
+        return
+    if find_problems(SourceArguments, vars(source)):  # no names
         return
     try:
-        audio, text, speaker = (options.get(name) for name in COLUMNS)
-        check_source(
-            SourceArguments(
-                data_dir=str(data_dir), audio_column=audio, text_column=text, speaker_column=speaker
-            )
-        )
+        check_source(source)
     except DataError as error:
         _leave(RunFolder(find_output_dir(argv)), error)
 

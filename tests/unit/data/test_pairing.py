@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from recipe.data.caption_choice import Wanted
 from recipe.data.manifest import AUDIO_EXTENSIONS, LocalFile, ManifestEntry, Recording, list_folder
-from recipe.data.pairing import Pairing, pair_recordings, read_folder
+from recipe.data.pairing import Pairing, pair_recordings
+from recipe.data.sources import read_folder
 
 CUES = [
     "Good evening to you all.",

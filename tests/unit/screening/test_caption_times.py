@@ -11,7 +11,7 @@ from voices import make_voice
 
 from recipe.audio.decoding import AudioLimits
 from recipe.captions.reader import format_webvtt, parse_webvtt, read_captions
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings
 from recipe.screening.caption_times import TimingSettings, settle_times
 from recipe.screening.word_times import TimedWord
 

@@ -8,7 +8,7 @@ import pytest
 from recipe.errors import JobError
 from recipe.run.files import acquire
 from recipe.run.folder import RunFolder
-from recipe.training.arguments import parse_arguments
+from recipe.training.arguments import check_arguments, parse_arguments
 from recipe.training.first_look import look_first
 
 SENTENCE = "holds no audio file. It holds 1 .docx (notes.docx)"
@@ -71,6 +71,16 @@ def test_arguments_that_cannot_be_read_are_refused_later(tmp_path, text):
         look_first([str(file)])
         with pytest.raises(JobError, match=r"cannot be read|expected options by name|a is not an option"):
             parse_arguments([str(file)])
+
+
+@pytest.mark.parametrize("name", ["data_dir", "audio_column"])
+def test_what_is_no_name_is_refused_later(tmp_path, folders, name):
+    data, run = folders
+    file = tmp_path / "arguments.json"
+    file.write_text(json.dumps({"data_dir": str(data), "output_dir": str(run.path), name: ["a", "b"]}))
+    look_first([str(file)])
+    with pytest.raises(JobError, match=rf"{name}: Input should be a valid string"):
+        check_arguments(parse_arguments([str(file)]))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import time
 
 import numpy as np
 import pytest
+from files import write_files
 
 from recipe.arguments import SourceArguments
 from recipe.audio.decoding import encode_flac
@@ -16,10 +17,7 @@ VTT = b"WEBVTT\n\n00:01.000 --> 00:03.000\nHello there.\n"
 
 
 def fill(folder, files: dict[str, bytes]) -> SourceArguments:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return SourceArguments(data_dir=str(folder))
+    return SourceArguments(data_dir=str(write_files(folder, files)))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-# ruff: noqa: E501, RUF001 - a table of other languages' lines
+# ruff: noqa: RUF001 - a table of other languages' lines
 """Timed text for programs is refused by name; captions that quote some are read."""
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def fetch_recordings(source: SourceArguments, wanted: Wanted, downloads: Downloa
         downloads: How files are had from the backend.
 
     Raises:
-        DataError: as `read_folder`, `read_dataset` and `check_usable` do, or because the disk is full.
+        DataError: as `read_folder`, `read_dataset` and `check_usable` do.
+        DiskError: if the disk is full.
         AuthenticationError: the backend refuses the credentials.
     """
     if source.data_dir:

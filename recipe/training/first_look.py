@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from recipe.arguments import SourceArguments, find_problems
 from recipe.data.partition import is_first_of_all
@@ -36,7 +37,8 @@ def look_first(argv: Sequence[str] | None = None) -> None:
     options = peek_options(argv, ["data_dir", "backend_base_url", "check_data", *COLUMNS])
     if str(options.get("check_data")).lower() in YES:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    source = SourceArguments(**{name: options.get(name) for name in ("data_dir", *COLUMNS)})
+    given: dict[str, Any] = {name: options.get(name) for name in ("data_dir", *COLUMNS)}
+    source = SourceArguments(**given)
     is_told = bool(options.get("backend_base_url"))
     if not source.data_dir or is_told or not is_first_of_all(os.environ):
         return

@@ -2,7 +2,7 @@
 
     file ─► lines ─► cues ─► one clock ─► one language ─► each word once ─► reading form ─► apart, in time
        file      repair     joined, timing   bilingual     highlighting       cleaning          timing
-             webvtt, cue_text, payloads      placement       rolling    speakers, annotations,  scripts
+             webvtt, cue_text, payloads      positions       rolling    speakers, annotations,  scripts
                                                                        credits, rows, capitals
 
 `webvtt` and `cue_text` follow the W3C to the letter and repair nothing. Every repair is a stage of its
@@ -27,7 +27,7 @@ from recipe.captions.joined import Part, check_clock, find_parts, join_parts
 from recipe.captions.lost_speech import drop_lost_speech
 from recipe.captions.mojibake import mend_mojibake
 from recipe.captions.payloads import check_payloads
-from recipe.captions.placement import SIGN, drop_signs
+from recipe.captions.positions import SIGN, drop_signs
 from recipe.captions.repair import UNKNOWN_TAG, Reading, parse_subrip, read_blocks
 from recipe.captions.rolling import undo_rolling
 from recipe.captions.scripts import check_script

@@ -37,7 +37,6 @@ PAUSE_AMPLITUDE = 4
 
 UNWRITTEN = "there is a voice between two rows, and no row has its words"
 
-
 UNUSABLE = "its sound cannot be used"
 
 

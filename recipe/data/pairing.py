@@ -10,22 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import regex  # type: ignore[import-untyped]  # the package ships no types
 from rapidfuzz import fuzz, process
 
 from recipe.data.caption_choice import Candidate, Wanted, choose_captions
 from recipe.data.caption_names import Suffix, fold_name, is_quality, read_suffix, split_prefix
-from recipe.data.manifest import (
-    LocalFile,
-    ManifestEntry,
-    Recording,
-    describe_files,
-    list_folder,
-    locate_files,
-    show_name,
-)
+from recipe.data.manifest import LocalFile, ManifestEntry, Recording, describe_files, show_name
 from recipe.data.video_info import INFO_SUFFIX, VideoInfo, find_id, read_video_info
 from recipe.errors import DataError
 
@@ -58,27 +50,6 @@ class _Beside:
     audio: list[str] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     infos: list[str] = field(default_factory=list)
-
-
-def read_folder(folder: Path, wanted: Wanted = Wanted()) -> Pairing:  # noqa: B008 - frozen
-    """The recordings of a folder.
-
-    Raises:
-        DataError: as `list_folder` does.
-    """
-    listing = list_folder(folder)
-    files = locate_files(folder, listing.entries)
-    return pair_recordings(listing.entries, files, wanted, listing.ignored)
-
-
-def list_recordings(folder: Path, language: str = "") -> list[Recording]:
-    """The recordings of a folder that is all in one language, given as a code; "" leaves it unsettled.
-
-    Raises:
-        DataError: as `list_folder` does.
-    """
-    recordings = read_folder(folder, Wanted(language)).recordings
-    return [replace(recording, language=language) for recording in recordings]
 
 
 def pair_recordings(

@@ -6,6 +6,7 @@ A row that cannot be used costs itself only; it is named by its number, the head
 column that is at fault.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -108,7 +109,10 @@ class Table:
         """The sentence for the user if rows were left out, else ""."""
         if not self.num_unused:
             return ""
-        reason = next(note for note in self.notes if " was left out: " in note)
+        row = re.compile(
+            rf"{re.escape(self.name)}: row \d+ was left out: "
+        )  # a damaged file is left out, too
+        reason = next(filter(row.match, self.notes))
         return f"{self.name}: {self.num_unused} of {self.num_rows} rows cannot be used, such as: {reason}."
 
 

@@ -191,8 +191,7 @@ class _CaptionTimes:
         except Exception as error:  # a stranger's files: whatever goes wrong costs this recording only
             if not isinstance(error, CaptionError):
                 logger.exception("The captions of %r cannot be given times", recording.name)
-            problem = explain_error(error, "the words of its text cannot be timed")
-            outcome, alignment = Outcome(problem=problem if kind == "text" else ""), None
+            outcome, alignment = _describe_failure(error, kind), None
         path.parent.mkdir(parents=True, exist_ok=True)
         if alignment:
             write_text(path, format_alignment(alignment), this_writer())
@@ -271,6 +270,15 @@ def format_alignment(alignment: Alignment) -> str:
     ]
     cues += [mark_lost_speech(start_ms, end_ms) for start_ms, end_ms in alignment.lost_ms]
     return format_webvtt(sorted(cues, key=lambda cue: cue.start_ms))
+
+
+def _describe_failure(error: Exception, kind: Kind) -> Outcome:
+    """What an error costs: a text is lost with its times, captions keep their own."""
+    if kind == "text":
+        return Outcome(problem=explain_error(error, "the words of its text cannot be timed"))
+    if isinstance(error, CaptionError):  # preparation will say so
+        return Outcome()
+    return Outcome(notes=[explain_error(error, "its captions were not re-timed: the base model failed")])
 
 
 def _find_mismatch(recording: Recording, alignment: Alignment) -> str:

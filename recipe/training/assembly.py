@@ -8,6 +8,7 @@ import transformers
 from datasets import Dataset, concatenate_datasets
 from tqdm import tqdm
 
+from recipe.arguments import DataArguments
 from recipe.audio.decoding import AudioLimits
 from recipe.data.dataset import PreparedDataset
 from recipe.data.download import DownloadProgress
@@ -73,7 +74,7 @@ def build_preparation_settings(attempt: Attempt, whisper: Whisper) -> Preparatio
         empty_transcript=data.empty_transcript,
         no_speech_fraction=data.no_speech_fraction,
         suppressed_symbols=whisper.suppressed_symbols(),
-        limits=AudioLimits(max_seconds=data.max_audio_hours * 3600),
+        limits=_limit_audio(data),
     )
 
 
@@ -101,7 +102,7 @@ def build_timing_settings(attempt: Attempt, whisper: Whisper) -> TimingSettings:
         folder=attempt.folder.aligned,
         task=whisper.task,
         is_retiming=is_judging,
-        limits=AudioLimits(max_seconds=data.max_audio_hours * 3600),
+        limits=_limit_audio(data),
         start_timer=start_timer,
         identify_model=identify_model,
     )
@@ -139,6 +140,10 @@ def decoding_of(arguments: Arguments) -> Decoding:
 def selection_windows(arguments: Arguments, dataset: PreparedDataset) -> Dataset:
     """The held-out windows by which the checkpoint and the published weights are selected."""
     return select_from_each(dataset.held_out, arguments.evaluation.max_selection_windows)
+
+
+def _limit_audio(data: DataArguments) -> AudioLimits:
+    return AudioLimits(max_seconds=data.max_audio_hours * 3600)
 
 
 def _training_windows(arguments: Arguments, whisper: Whisper, dataset: PreparedDataset) -> WindowDataset:

@@ -3,9 +3,12 @@ import time
 
 import numpy as np
 import pytest
+from files import write_files
 
 from recipe.arguments import SourceArguments
 from recipe.audio.decoding import encode_flac
+from recipe.data import sources
+from recipe.data.manifest import list_folder
 from recipe.data.sources import check_source
 from recipe.errors import DataError
 
@@ -14,10 +17,7 @@ VTT = b"WEBVTT\n\n00:01.000 --> 00:03.000\nHello there.\n"
 
 
 def fill(folder, files: dict[str, bytes]) -> SourceArguments:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return SourceArguments(data_dir=str(folder))
+    return SourceArguments(data_dir=str(write_files(folder, files)))
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,24 @@ def test_a_folder_is_refused_in_seconds_whatever_it_holds(tmp_path):
     with pytest.raises(DataError, match=r"pipe.wav is a named pipe|and 481 more"):
         check_source(source)
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("text", ["a.wav,", "missing.wav,hello"])
+def test_a_table_is_read_on_where_its_first_rows_cannot_be_used(tmp_path, text):
+    rows = [text] * (sources.LOOK_ROWS + 1)
+    files = {"a.wav": SOUND, "metadata.csv": "\n".join(["file_name,text", *rows]).encode()}
+    with pytest.raises(DataError, match=f"{len(rows)} of {len(rows)} rows"):
+        check_source(fill(tmp_path, files))
+    (tmp_path / "metadata.csv").write_bytes("\n".join(["file_name,text", *rows, "a.wav,hello"]).encode())
+    check_source(SourceArguments(data_dir=str(tmp_path)))
+
+
+def test_a_process_lists_a_folder_once(tmp_path, monkeypatch):
+    listed = []
+    monkeypatch.setattr(
+        sources, "list_folder", lambda folder: (listed.append(folder), list_folder(folder))[1]
+    )
+    source = fill(tmp_path, {"a.wav": SOUND, "a.vtt": VTT})
+    check_source(source)
+    check_source(source)
+    assert listed == [tmp_path]

@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from recipe.captions.cues import Action, Note
-from recipe.errors import CaptionError
+from recipe.errors import CaptionError, LanguageNeededError
 
 MIN_SCORE = 0.7
 """A reading below this is no text of the language."""
@@ -309,11 +309,11 @@ def _choose_by_likeness(readings: Sequence[_Reading]) -> _Reading:
     """Return the reading that is most like its language, if it is so by far."""
     best = max(readings, key=attrgetter("likeness"))
     if best.score < MIN_SCORE_ALONE:
-        raise CaptionError(f"it is not UTF-8, and no other encoding makes words of it. {_REMEDY}")
+        raise LanguageNeededError(f"it is not UTF-8, and no other encoding makes words of it. {_REMEDY}")
     rivals = [reading for reading in readings if best.likeness - reading.likeness < MIN_LIKENESS_LEAD]
     rivals = [one for one in rivals if one.letters != best.letters and _lead(best, one) < MIN_LEAD]
     if rivals:
-        raise CaptionError(_explain_tie([best, *rivals]))
+        raise LanguageNeededError(_explain_tie([best, *rivals]))
     return next(reading for reading in readings if reading.text == best.text)  # by the usual name
 
 

@@ -1,7 +1,7 @@
 """One recording read whole: samples, windows, and what became of the rest by the rules for bad data."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -15,7 +15,16 @@ from tokenizers import Tokenizer
 from recipe.arguments import caption_language
 from recipe.audio.decoding import Audio, AudioLimits, decode_audio, silence, slice_samples
 from recipe.audio.voice import MAX_VOICE_MS, VoiceMeter, has_voice, voice_ms
-from recipe.captions.reader import Action, Captions, Cue, Note, is_uncertain, read_captions, takes_speech
+from recipe.captions.reader import (
+    Action,
+    Captions,
+    Cue,
+    Note,
+    explain_emptiness,
+    is_uncertain,
+    read_captions,
+    takes_speech,
+)
 from recipe.captions.scripts import count_scripts
 from recipe.data.clips import UNUSABLE, caption_file, join_clips
 from recipe.data.manifest import Recording
@@ -268,7 +277,7 @@ def _read_transcript(
                 duration_ms=audio.duration_ms if audio else None,
                 suppressed_symbols=settings.suppressed_symbols,
             )
-            problem = _explain_emptiness(captions)
+            problem = explain_emptiness(captions)
         except CaptionError as error:
             problem = _without_name(error, recording.transcript.path)
         except Exception as error:
@@ -299,14 +308,6 @@ def _join_clips(
     if not captions.cues:
         report.reason = f"none of its sentences can be used, such as {notes[0]}"
     return audio, captions
-
-
-def _explain_emptiness(captions: Captions) -> str:
-    """Why captions have no cue: what was said of the whole file, or else of most cues."""
-    flags = [note.reason for note in captions.notes if note.line == 0 and note.action is Action.FLAGGED]
-    lost = Counter(note.reason for note in captions.notes if takes_speech(note))
-    reasons = [*flags[:1], *(f"most cues were dropped: {reason}" for reason, _ in lost.most_common(1))]
-    return ": ".join(["the caption file holds no usable cue", *reasons])
 
 
 def _pack_without_words(

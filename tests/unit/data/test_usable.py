@@ -10,6 +10,14 @@ from recipe.data.sources import check_source
 from recipe.errors import DataError
 
 SOUND = encode_flac(np.zeros(1_600, np.int16))
+
+NEED_LANGUAGE = {
+    "rows": "\n\n".join(
+        f"00:00:0{n},000 --> 00:00:0{n},900\n他们很安静\nThey are calm." for n in range(4)
+    ).encode(),
+    "cp949": "1\n00:00:01,000 --> 00:00:03,000\n네\n".encode("cp949"),
+    "cp874": "1\n00:00:01,000 --> 00:00:03,000\nไม่\n".encode("cp874"),
+}
 VTT = b"WEBVTT\n\n00:01.000 --> 00:03.000\nHello there.\n"
 
 
@@ -39,7 +47,16 @@ def fill(folder, files: dict[str, bytes]) -> SourceArguments:
             {"a.ogg": SOUND, "a.vtt": b""}, "a: a.vtt: the caption file is empty", id="empty captions"
         ),
         pytest.param({"a.ogg": SOUND, "a.srt": b"%PDF-1.7"}, "a: a.srt: ", id="captions are none"),
-        pytest.param({"a.ogg": SOUND, "a.vtt": b"WEBVTT\n"}, "a: a.vtt holds no usable cue", id="no cue"),
+        pytest.param(
+            {"a.ogg": SOUND, "a.vtt": b"WEBVTT\n"},
+            "a: a.vtt: the caption file holds no usable cue",
+            id="no cue",
+        ),
+        pytest.param(
+            {"a.ogg": SOUND, "a.vtt": VTT.replace(b"Hello there", b"What [inaudible] there")},
+            "most cues were dropped: it stands for speech that is not written down",
+            id="no cue left",
+        ),
         pytest.param({f"{n}.mp4": b"" for n in range(30)}, "and 10 more.", id="many"),
     ],
 )
@@ -55,6 +72,10 @@ def test_a_folder_with_nothing_to_train_on_is_refused_naming_what_lies_there(tmp
         pytest.param({"a.wav": b"", "a.vtt": b"", "b.flac": SOUND, "b.vtt": VTT}, id="one is enough"),
         pytest.param({"a.wav": SOUND, "a.txt": b"Hello there."}, id="a text"),
         pytest.param({"a.wav": SOUND, "a.en.vtt": VTT, "a.fr.vtt": VTT}, id="the language may decide"),
+        *[
+            pytest.param({"a.wav": SOUND, "a.srt": captions}, id=f"the language tells how to read {kind}")
+            for kind, captions in NEED_LANGUAGE.items()
+        ],
     ],
 )
 def test_a_folder_with_something_passes(tmp_path, files):

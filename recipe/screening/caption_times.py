@@ -24,10 +24,10 @@ from recipe.captions.lost_speech import mark_lost_speech
 from recipe.captions.plain_text import Phrase, read_plain_text
 from recipe.captions.reader import Cue, format_webvtt, read_captions
 from recipe.data.manifest import TEXT_EXTENSIONS, LocalFile, Recording
-from recipe.data.partition import partition_of_machine
+from recipe.data.partition import is_first_of_machine, partition_of_machine
 from recipe.data.report import MAX_NOTES
 from recipe.data.windows import WINDOW_MS
-from recipe.errors import AudioError, CaptionError, explain_error
+from recipe.errors import AudioError, CaptionError, TrainingError, explain_error
 from recipe.run.files import hash_once, read_state, set_aside, this_writer, write_state, write_text
 from recipe.screening.alignment import Alignment, align_short_text, align_text
 from recipe.screening.placement import Sound
@@ -61,6 +61,7 @@ class Outcome:
         num_used: Those that are in cues.
         confidences: Of each cue that was made, in order.
         lost_ms: Where a voice speaks without words.
+        is_lasting: False if it was not the files that failed: the next attempt tries again.
     """
 
     captions_hash: str = ""
@@ -71,6 +72,7 @@ class Outcome:
     num_used: int = 0
     confidences: list[float] = field(default_factory=list)
     lost_ms: list[tuple[int, int]] = field(default_factory=list)
+    is_lasting: bool = True
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,9 @@ def settle_times(
         recordings: With their languages.
         settings: What times depend on beside the files.
         on_recording: Called after each.
+
+    Raises:
+        TrainingError: if the base model cannot be made ready.
     """
     maker = _CaptionTimes(settings)
     partition = partition_of_machine(os.environ)
@@ -148,7 +153,11 @@ class _CaptionTimes:
 
     @cached_property
     def _timer(self) -> WordTimer:
-        return self._settings.start_timer()
+        try:
+            return self._settings.start_timer()
+        except Exception as error:  # of the machine, not of anybody's files
+            problem = explain_error(error, "The base model cannot be made ready to time words")
+            raise TrainingError(f"{problem}; run the same command again.") from error
 
     @cached_property
     def _model(self) -> str:
@@ -186,13 +195,13 @@ class _CaptionTimes:
         make = self._align if kind == "text" else self._retime
         try:
             outcome, alignment = make(recording)
-        except AudioError:
+        except CaptionError as error:
+            outcome, alignment = _explain_failure(kind, error), None
+        except (AudioError, TrainingError):
             raise
         except Exception as error:  # a stranger's files: whatever goes wrong costs this recording only
-            if not isinstance(error, CaptionError):
-                logger.exception("The captions of %r cannot be given times", recording.name)
-            problem = explain_error(error, "the words of its text cannot be timed")
-            outcome, alignment = Outcome(problem=problem if kind == "text" else ""), None
+            logger.exception("The captions of %r cannot be given times", recording.name)
+            outcome, alignment = replace(_explain_failure(kind, error), is_lasting=False), None
         path.parent.mkdir(parents=True, exist_ok=True)
         if alignment:
             write_text(path, format_alignment(alignment), this_writer())
@@ -242,6 +251,14 @@ class _CaptionTimes:
         return Sound(samples, find_voice(samples), recording.language)
 
 
+def _explain_failure(kind: Kind, error: Exception) -> Outcome:
+    """What becomes of captions that could not be given times: a text is of no use, others stay in use."""
+    if kind == "text":
+        return Outcome(problem=explain_error(error, "the words of its text cannot be timed"))
+    problem = explain_error(error, "the words cannot be timed")
+    return Outcome(notes=[f"its captions were not re-timed: {problem}"])
+
+
 def _hash(path: Path) -> str:
     try:
         return hash_once(path)
@@ -250,9 +267,14 @@ def _hash(path: Path) -> str:
 
 
 def _find_outcome(path: Path) -> Outcome | None:
-    """What was made before, if it is as it was made; a damaged file is set aside."""
+    """What was made before, if it is as it was made; a damaged file is set aside.
+
+    A machine's first process tries again what failed in another attempt, and the others take its word.
+    """
     outcome = read_state(path.with_suffix(".json"), Outcome)
-    if outcome is None or not outcome.captions_hash:
+    if outcome is None or (not outcome.is_lasting and is_first_of_machine(os.environ)):
+        return None
+    if not outcome.captions_hash:
         return outcome
     try:
         if hash_once(path) == outcome.captions_hash:

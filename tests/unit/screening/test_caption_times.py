@@ -12,6 +12,7 @@ from voices import make_voice
 from recipe.audio.decoding import AudioLimits
 from recipe.captions.reader import format_webvtt, parse_webvtt, read_captions
 from recipe.data.pairing import list_recordings
+from recipe.errors import TrainingError
 from recipe.screening.caption_times import TimingSettings, settle_times
 from recipe.screening.word_times import TimedWord
 
@@ -182,6 +183,41 @@ def test_whatever_goes_wrong_costs_the_recording_alone(tmp_path, sounds, caplog)
     recordings, _ = bench.settle()
     assert recordings["talk"].transcript.error == "the words of its text cannot be timed (RuntimeError)"
     assert "cannot be given times" in caplog.text
+
+
+def test_what_failed_is_tried_again_by_the_next_attempt(tmp_path, sounds, monkeypatch):
+    bench = Bench(tmp_path)
+    bench.add("talk", sounds["long"], TEXT)
+    good, bench.timer = bench.timer, BrokenTimer([])
+    first, _ = bench.settle()
+    bench.timer = good
+    with monkeypatch.context() as second_process:
+        second_process.setenv("LOCAL_RANK", "1")
+        assert bench.settle()[0] == first
+    assert bench.settle()[0]["talk"].transcript.path
+
+
+def test_captions_that_cannot_be_judged_stay_and_say_so(tmp_path, sounds):
+    bench = Bench(tmp_path, is_retiming=True)
+    bench.timer = BrokenTimer([])
+    bench.add("talk", sounds["long"], late_captions(), ".vtt")
+    recordings, _ = bench.settle()
+    assert recordings["talk"].transcript.path == bench.folder / "talk.vtt"
+    assert recordings["talk"].notes == (
+        "its captions were not re-timed: the words cannot be timed (RuntimeError)",
+    )
+
+
+def test_a_model_that_cannot_be_made_ready_is_no_fault_of_the_recordings(tmp_path, sounds):
+    def start() -> StandInTimer:
+        raise MemoryError
+
+    bench = Bench(tmp_path, start_timer=start)
+    bench.add("talk", sounds["long"], TEXT)
+    with pytest.raises(TrainingError, match=r"cannot be made ready to time words \(MemoryError\)"):
+        bench.settle()
+    bench.settings = replace(bench.settings, start_timer=lambda: bench.timer)
+    assert bench.settle()[0]["talk"].transcript.path
 
 
 def late_captions() -> str:

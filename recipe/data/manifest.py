@@ -114,6 +114,12 @@ class Recording:
         return bool(self.clips) and self.audio.path is None
 
     @property
+    def whole_text(self) -> str:
+        """What is said in all of its audio file, where one row of a table has it; else ""."""
+        is_whole = self.audio.path is not None and len(self.clips) == 1 and self.clips[0].end_ms is None
+        return self.clips[0].text if is_whole else ""
+
+    @property
     def cue_place(self) -> str:
         """What a cue's number counts: rows of a table, or lines of a caption file."""
         return "row" if self.clips else "line"

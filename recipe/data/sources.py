@@ -140,7 +140,9 @@ def pack_tables(tables: Sequence[Table]) -> Pairing:
     Raises:
         DataError: if no row can be used.
     """
-    recordings = pack_rows(tables)
+    from recipe.data.long_rows import find_long_rows  # noqa: PLC0415 - the first look must be quick
+
+    recordings = pack_rows(tables, find_long_rows(row for table in tables for row in table.rows))
     warnings = [warning for table in tables if (warning := table.describe())]
     if not recordings:
         raise DataError(" ".join(warnings) or "The tables have no rows; expected a sentence a row.")

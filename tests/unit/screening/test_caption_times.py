@@ -1,5 +1,6 @@
 """Recordings as they come from a folder, and the captions that preparation reads."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from voices import make_voice
 from recipe.audio.decoding import AudioLimits
 from recipe.captions.reader import format_webvtt, parse_webvtt, read_captions
 from recipe.data.pairing import list_recordings
+from recipe.data.sources import read_folder
 from recipe.errors import TrainingError
 from recipe.screening.caption_times import TimingSettings, settle_times
 from recipe.screening.word_times import TimedWord
@@ -63,7 +65,8 @@ class Bench:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
     def settle(self):
-        recordings, warnings = settle_times(list_recordings(self.folder, "en"), self.settings)
+        found = [replace(item, language="en") for item in read_folder(self.folder).recordings]
+        recordings, warnings = settle_times(found, self.settings)
         return {recording.name: recording for recording in recordings}, warnings
 
 
@@ -92,6 +95,28 @@ def test_a_long_recordings_text_becomes_captions_and_the_rest_lost_speech(tmp_pa
     assert lost == pytest.approx((36_500, 42_000), abs=600)
     assert "100% of its words" in warnings[0]
     assert "60 of 60 words" in recordings["talk"].notes[0]
+
+
+def test_a_long_row_of_a_table_is_aligned_as_a_text_is(tmp_path, sounds):
+    bench = Bench(tmp_path)
+    bench.add("talk", sounds["long"], TEXT)
+    bench.add("wrong", np.flip(sounds["long"]), "Quite another story about things that nobody said. " * 8)
+    bench.add("short", sounds["short"], "Said fast.")
+    rows = [
+        json.dumps({"file_name": path.with_suffix(".wav").name, "text": path.read_text(), "speaker_id": "a"})
+        for path in sorted(bench.folder.glob("*.txt"))
+    ]
+    for path in bench.folder.glob("*.txt"):
+        path.unlink()
+    (bench.folder / "metadata.jsonl").write_text("\n".join(rows))
+    recordings, warnings = bench.settle()
+    assert [*recordings] == ["metadata a 1", "metadata row 2", "metadata row 3"]
+    assert len(recordings["metadata a 1"].clips) == 1
+    talk, wrong = recordings["metadata row 2"], recordings["metadata row 3"]
+    assert " ".join(cue.text for cue in read_captions(talk.transcript.path).cues) == TEXT
+    assert (talk.clips, wrong.clips, talk.group) == ((), (), wrong.group)
+    assert "does not match its audio" in wrong.transcript.error
+    assert "100% of its words" in warnings[0]
 
 
 def test_a_text_that_does_not_match_is_refused_by_name(tmp_path, sounds):

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -117,12 +118,16 @@ def read_recording(
     num_cues = captions.num_cues_in + len(cues) - len(captions.cues)
     _count_cues(report, captions, packing, num_cues, recording.cue_place)
     report.count_audio(packing, audio.duration_ms)
-    language = caption_language(recording.language or None, settings.task)
-    report.flags = find_flags(captions, report, language)
+    report.flags = find_flags(captions, report, _wanted_language(recording, settings))
     report.scripts = count_scripts(cue.text for cue in cues)
     if captions.cues and report.num_cues_kept == 0 and report.outcome == "speech":
         report.outcome, report.reason = "skipped", "none of its cues can be trained on"
     return audio.samples, packing, report
+
+
+def _wanted_language(recording: Recording, settings: PreparationSettings) -> str | None:
+    """Code of the language that its words should be in; None if nobody knows."""
+    return caption_language(recording.language or None, settings.task)
 
 
 def lose_recording(recording: Recording, reason: str) -> RecordingContent:
@@ -267,13 +272,14 @@ def _read_transcript(
     problem = recording.transcript.error
     captions = Captions((), (), language=None, source_format="", num_cues_in=len(recording.clips))
     if recording.clips and audio:
-        captions = caption_file(recording, audio, settings.suppressed_symbols)
-        problem = "none of its rows can be used"
+        language = _wanted_language(recording, settings)
+        captions = caption_file(recording, audio, language, settings.suppressed_symbols)
+        problem = _explain_no_sentence(captions)
     elif recording.transcript.path is not None:
         try:
             captions = read_captions(
                 recording.transcript.path,
-                language=caption_language(recording.language or None, settings.task),
+                language=_wanted_language(recording, settings),
                 duration_ms=audio.duration_ms if audio else None,
                 suppressed_symbols=settings.suppressed_symbols,
             )
@@ -302,12 +308,18 @@ def _join_clips(
     recording: Recording, settings: PreparationSettings, report: RecordingReport
 ) -> tuple[Audio, Captions]:
     """The sentences of a recording, whose files are opened one by one; the report names those left out."""
-    audio, captions = join_clips(recording, settings.limits, settings.suppressed_symbols)
-    notes = [_describe_note(note, recording.cue_place) for note in captions.notes]
-    report.add_notes(notes)
+    language = _wanted_language(recording, settings)
+    audio, captions = join_clips(recording, settings.limits, language, settings.suppressed_symbols)
+    report.add_notes(_describe_note(note, recording.cue_place) for note in captions.notes)
     if not captions.cues:
-        report.reason = f"none of its sentences can be used, such as {notes[0]}"
+        report.reason = _explain_no_sentence(captions)
     return audio, captions
+
+
+def _explain_no_sentence(captions: Captions) -> str:
+    """Why none of the rows of a recording can be used, by the first of them."""
+    dropped = (_describe_note(note, "row") for note in captions.notes if note.action is Action.DROPPED)
+    return ", such as ".join(["none of its sentences can be used", *islice(dropped, 1)])
 
 
 def _pack_without_words(

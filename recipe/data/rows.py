@@ -90,6 +90,7 @@ class Table:
         num_rows: How many it holds, the unusable ones included.
         num_unused: Of these, unusable.
         notes: A sentence for each thing that the report should say of it.
+        is_cut: Whether there may be rows further down that were not read.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Table:
     num_rows: int = 0
     num_unused: int = 0
     notes: list[str] = field(default_factory=list)
+    is_cut: bool = False
 
     def leave_out(self, number: int, reason: str) -> None:
         """Count and name a row that cannot be used."""

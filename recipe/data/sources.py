@@ -47,9 +47,10 @@ def check_source(source: SourceArguments) -> None:
         return
     folder, asked = Path(source.data_dir), ColumnNames.of(source)
     listing = list_folder(folder)
-    if any(table.rows for table in read_tables(folder, listing, asked, max_rows=LOOK_ROWS).tables):
+    tables = read_tables(folder, listing, asked, max_rows=LOOK_ROWS).tables
+    if any(table.rows or table.is_cut for table in tables):
         return
-    pairing = read_folder(folder, asked=asked)
+    pairing = read_folder(folder, asked=asked, max_rows=LOOK_ROWS)
     if not any(recording.problem for recording in pairing.recordings):  # the language may decide it
         check_usable(pairing, folder)
 
@@ -96,6 +97,7 @@ def read_folder(
     folder: Path,
     wanted: Wanted = Wanted(),  # noqa: B008 - frozen
     asked: ColumnNames = ColumnNames(),  # noqa: B008 - frozen
+    max_rows: int | None = None,
 ) -> Pairing:
     """The recordings of a folder: the rows of its tables, and audio files with captions beside them.
 
@@ -105,13 +107,14 @@ def read_folder(
         folder: Of audio files, captions, tables.
         wanted: Which captions are taken of several.
         asked: The columns of tables that the user named.
+        max_rows: Rows to read of each table; all if not given.
 
     Raises:
         DataError: as `list_folder` does, or if a table is all there is and no row of it can be used.
     """
     listing = list_folder(folder)
     files = locate_files(folder, listing.entries)
-    found = read_tables(folder, listing, asked)
+    found = read_tables(folder, listing, asked, max_rows)
     in_rows = {row.audio.path for table in found.tables for row in table.rows}
     entries = [
         entry

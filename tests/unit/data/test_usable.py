@@ -1,3 +1,4 @@
+import json
 import os
 import time
 
@@ -80,6 +81,51 @@ def test_a_folder_with_nothing_to_train_on_is_refused_naming_what_lies_there(tmp
 )
 def test_a_folder_with_something_passes(tmp_path, files):
     check_source(fill(tmp_path, files))
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("talk.zip", "1 .zip (talk.zip; unpack it)"),
+        ("talk.mp4.part", "1 .part (talk.mp4.part; a download that has not finished)"),
+        ("train-00000.parquet", "; give such a folder as dataset_name instead of data_dir)"),
+    ],
+)
+def test_what_is_often_taken_for_recordings_has_advice(tmp_path, name, advice):
+    with pytest.raises(DataError) as refusal:
+        check_source(fill(tmp_path, {name: b"x"}))
+    assert advice in str(refusal.value)
+
+
+HEADER, ROW = b"file_name,month,text\n", b"gone.wav,May,Nobody has this sound.\n"
+
+
+@pytest.mark.parametrize("table", [b"id,month\n" + b"1,May\n" * 2**21, HEADER + ROW * 150])
+def test_a_large_table_without_sounds_is_refused_in_seconds(tmp_path, table):
+    source = fill(tmp_path, {"a.wav": SOUND, "metadata.csv": table})
+    began = time.process_time()
+    with pytest.raises(DataError, match=r"metadata.csv: (no column|150 of 150 rows)"):
+        check_source(source)
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("metadata.csv", HEADER + ROW * 200 + b"a.wav,May,Hello.\n"),
+        (
+            "all.json",
+            json.dumps([{"file_name": "a.wav", "text": f"Hello {n}."} for n in range(30_000)]).encode(),
+        ),
+        (
+            "metadata.tsv",
+            "file_name\ttext\n".encode("utf-16") + "a.wav\tHello.\n".encode("utf-16-le") * 50_000,
+        ),
+    ],
+    ids=["good-rows-far-down", "one-list", "utf-16"],
+)
+def test_a_large_table_with_sounds_passes(tmp_path, name, table):
+    check_source(fill(tmp_path, {"a.wav": SOUND, name: table}))
 
 
 def test_a_folder_is_refused_in_seconds_whatever_it_holds(tmp_path):

@@ -234,8 +234,11 @@ def _count_common(name: PurePosixPath, place: PurePosixPath) -> tuple[bool, int,
 
 
 def _with_folder(suffix: Suffix, folder: PurePosixPath, name: str) -> Suffix:
-    """The suffix, with the language that a folder of its own says (`subs/fr/talk.vtt`)."""
-    said = read_suffix(fold_name(f".{folder.name}"))
+    """The suffix, with the language that a folder of its own says (`subs/fr/talk.vtt`).
+
+    Not by the rare codes of three letters that are allowed after a full stop: `mai` is a month as well.
+    """
+    said = read_suffix(fold_name(f"/{folder.name}"))
     if suffix.language or not said or folder == PurePosixPath(name).parent:
         return suffix
     return replace(suffix, language=said.language)

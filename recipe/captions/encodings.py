@@ -327,12 +327,21 @@ def _choose_by_language(data: bytes, tag: str) -> _Reading:
     if best.score < MIN_SCORE:
         names = ", ".join(language.encodings)
         found = f"none of the encodings of {_name(language.code)} ({names}) makes words of it"
-        raise CaptionError(f"it is not UTF-8, and {found}. {_REMEDY}")
+        raise CaptionError(f"it is not UTF-8, and {found}{_describe_likeness(data)}. {_REMEDY}")
     rivals = [reading for reading in own if _is_rival(reading, best)]
     best = _settle_tie([best, *rivals]) if rivals else best
     if len(best.scores) >= _MIN_EVIDENCE:
         _refuse_other_language(data, best.encoding, language)
     return best
+
+
+def _describe_likeness(data: bytes) -> str:
+    """What the bytes are most like in any language, as the end of a sentence; "" if that is not clear."""
+    try:
+        other = _choose_by_likeness(_read_in_all_languages(data))
+    except LanguageNeededError:
+        return ""
+    return f"; it is most like {_name(other.language)} in {other.encoding}"
 
 
 def _refuse_other_language(data: bytes, encoding: str, language: _Language) -> None:

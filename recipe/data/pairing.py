@@ -38,6 +38,8 @@ MIN_SIMILARITY = 75
 _GENERIC_EXTENSIONS = frozenset({".txt", ".json"})
 """Files that are captions only where an audio file has their name."""
 
+INSIDE = "; subtitles inside a video are not read: ffmpeg -i VIDEO -map 0:s:0 NAME.srt takes them out"
+
 _VIDEOS = frozenset({".avi", ".mkv", ".mov", ".mp4", ".webm"})
 
 _LETTER = regex.compile(r"[\p{L}\p{M}\p{N}]")
@@ -245,7 +247,8 @@ def _with_folder(suffix: Suffix, folder: PurePosixPath, name: str) -> Suffix:
 
 
 def _make_recording(name: str, beside: _Beside, files: Mapping[str, LocalFile], wanted: Wanted) -> Recording:
-    no_captions = LocalFile(None, f"there is no caption file named {name}.vtt or {name}.srt")
+    inside = INSIDE if PurePosixPath(beside.audio[0]).suffix.lower() in _VIDEOS else ""
+    no_captions = LocalFile(None, f"there is no caption file named {name}.vtt or {name}.srt{inside}")
     recording = Recording(name, files[beside.audio[0]], no_captions)
     if len(beside.audio) > 1:
         problem = f"it has several audio files: {', '.join(beside.audio)}; keep one, or rename the others"

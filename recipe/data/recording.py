@@ -259,7 +259,7 @@ def _read_audio(recording: Recording, limits: AudioLimits, report: RecordingRepo
     try:
         audio = decode_audio(recording.audio.path, limits)
     except AudioError as error:
-        report.reason = _without_name(error, recording.audio.path)
+        report.reason = f"its audio cannot be used: {_without_name(error, recording.audio.path)}"
         return None
     report.add_notes(audio.notes)
     return audio
@@ -285,7 +285,7 @@ def _read_transcript(
             )
             problem = explain_emptiness(captions)
         except CaptionError as error:
-            problem = _without_name(error, recording.transcript.path)
+            problem = f"its captions cannot be used: {_without_name(error, recording.transcript.path)}"
         except Exception as error:
             logger.exception("The captions of %r cannot be read", recording.name)
             problem = explain_error(error, "the caption file cannot be read")

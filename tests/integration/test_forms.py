@@ -51,7 +51,7 @@ def test_its_windows_are_what_a_person_would_cut_and_its_broken_part_is_named(tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", [name for name in FORMS if name == ".ass" or not name.startswith(".")])
 def test_it_trains_two_updates(tmp_path, tiny_dir, name):
     form = FORMS[name](tmp_path / "data")
     options = {form.source: tmp_path / "data", "model_name_or_path": tiny_dir, "language": "de"}

@@ -50,7 +50,9 @@ def deep(folder: Path) -> Form:
     write_sounds(folder / "jahr" / "audio" / "mai", ["talk", "bad"], seconds=8)
     write_vtt(folder / "jahr" / "subs" / "mai" / "talk.vtt")
     (folder / "jahr" / "subs" / "mai" / "bad.vtt").write_bytes(b"%PDF-1.7")
-    return Form([[*CUES]], "jahr/audio/mai/bad: skipped: this looks like a binary file")
+    return Form(
+        [[*CUES]], "jahr/audio/mai/bad: skipped: its captions cannot be used: this looks like a binary file"
+    )
 
 
 def yt_dlp(folder: Path) -> Form:

@@ -54,7 +54,10 @@ def test_bad_data_ends_as_the_contract_says(
     ("changes", "outcome", "reason"),
     [
         pytest.param(
-            {"limits": AudioLimits(max_seconds=None)}, "silence", "it cannot be read (TypeError)", id="audio"
+            {"limits": AudioLimits(max_seconds=None)},
+            "silence",
+            "its audio cannot be used: it cannot be read (TypeError)",
+            id="audio",
         ),
         pytest.param(
             {"suppressed_symbols": frozenset({5})},

@@ -25,6 +25,9 @@ from recipe.data.shards import Shard, build_shards, load_rows
 from recipe.data.split import split_examples
 from recipe.run.files import write_json, write_text
 
+NUM_SHOWN = 3
+"""Recordings of which a row is named where some rows are not trained."""
+
 
 @dataclass(frozen=True)
 class PreparedDataset:
@@ -88,8 +91,22 @@ def prepare_dataset(
     rows = load_rows(shards)
     whole = build_report(reports, len(split.train), len(split.held_out), split.num_unused)
     whole |= describe_windows(rows)
-    warnings = report_warnings(reports) + split.warnings
+    warnings = report_warnings(reports) + _warn_of_rows(recordings, reports) + split.warnings
     return PreparedDataset(split.train, split.held_out, rows, whole, warnings, _fingerprint(shards, whole))
+
+
+def _warn_of_rows(recordings: Sequence[Recording], reports: Sequence[RecordingReport]) -> list[str]:
+    """A sentence on the rows of tables that were read and are not trained, in recordings that are."""
+    num_lost, examples = 0, list[str]()
+    for recording, report in zip(recordings, reports, strict=True):
+        if recording.clips and report.outcome == "speech" and report.lost_cues:
+            num_lost += sum(report.lost_cues.values())
+            dropped = [note for note in report.notes if note.startswith("row ") and ": dropped: " in note]
+            examples.append(f"{report.name}: {next(iter(dropped or report.lost_cues))}")
+    if not examples:
+        return []
+    shown = "; ".join(examples[:NUM_SHOWN])
+    return [f"Rows of tables that are not trained: {num_lost}, such as {shown}. The dataset report has more."]
 
 
 def check_dataset(data: PreparedDataset, arguments: DataArguments) -> None:

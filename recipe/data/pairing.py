@@ -30,6 +30,8 @@ MIN_SIMILARITY = 75
 _GENERIC_EXTENSIONS = frozenset({".txt", ".json"})
 """Files that are captions only where an audio file has their name."""
 
+INSIDE = "; subtitles inside a video are not read: ffmpeg -i VIDEO -map 0:s:0 NAME.srt takes them out"
+
 _VIDEOS = frozenset({".avi", ".mkv", ".mov", ".mp4", ".webm"})
 
 _LETTER = regex.compile(r"[\p{L}\p{M}\p{N}]")
@@ -205,15 +207,19 @@ def _count_common(name: PurePosixPath, place: PurePosixPath) -> tuple[bool, int,
 
 
 def _with_folder(suffix: Suffix, folder: PurePosixPath, name: str) -> Suffix:
-    """The suffix, with the language that a folder of its own says (`subs/fr/talk.vtt`)."""
-    said = read_suffix(fold_name(f".{folder.name}"))
+    """The suffix, with the language that a folder of its own says (`subs/fr/talk.vtt`).
+
+    Not by the rare codes of three letters that are allowed after a full stop: `mai` is a month as well.
+    """
+    said = read_suffix(fold_name(f"/{folder.name}"))
     if suffix.language or not said or folder == PurePosixPath(name).parent:
         return suffix
     return replace(suffix, language=said.language)
 
 
 def _make_recording(name: str, beside: _Beside, files: Mapping[str, LocalFile], wanted: Wanted) -> Recording:
-    no_captions = LocalFile(None, f"there is no caption file named {name}.vtt or {name}.srt")
+    inside = INSIDE if PurePosixPath(beside.audio[0]).suffix.lower() in _VIDEOS else ""
+    no_captions = LocalFile(None, f"there is no caption file named {name}.vtt or {name}.srt{inside}")
     recording = Recording(name, files[beside.audio[0]], no_captions)
     if len(beside.audio) > 1:
         problem = f"it has several audio files: {', '.join(beside.audio)}; keep one, or rename the others"

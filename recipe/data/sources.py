@@ -52,10 +52,8 @@ def check_source(source: SourceArguments) -> None:
 def _look_into(folder: Path, asked: ColumnNames) -> None:
     listing = list_folder(folder)
     found = read_tables(folder, listing, asked, max_rows=LOOK_ROWS)
-    if any(table.rows for table in found.tables):
+    if any(table.rows or table.is_cut for table in found.tables):
         return
-    if found.names:
-        found = read_tables(folder, listing, asked)
     pairing = _find_recordings(folder, listing, found, Wanted())
     if not any(recording.problem for recording in pairing.recordings):  # the language may decide it
         check_usable(pairing, folder)
@@ -162,7 +160,9 @@ def pack_tables(tables: Sequence[Table]) -> Pairing:
     Raises:
         DataError: if no row can be used.
     """
-    recordings = pack_rows(tables)
+    from recipe.data.long_rows import find_long_rows  # noqa: PLC0415 - the first look must be quick
+
+    recordings = pack_rows(tables, find_long_rows(row for table in tables for row in table.rows))
     warnings = [warning for table in tables if (warning := table.describe())]
     if not recordings:
         raise DataError(" ".join(warnings) or "The tables have no rows; expected a sentence a row.")

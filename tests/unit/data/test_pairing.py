@@ -94,6 +94,8 @@ def taken(recording: Recording) -> str:
         ("audio/talk.mp3", "subs/talk.en.vtt", "en"),
         ("wav/2021/03/a.wav", "vtt/2021/03/a.vtt", ""),
         ("media/talk.mp3", "subs/de/talk.vtt", "de"),
+        ("media/talk.mp3", "subs/deu/talk.vtt", "de"),
+        ("media/talk.mp3", "subs/mai/talk.vtt", ""),  # the month, hardly Maithili
         ("clips/a/b/talk.flac", "clips/a/b/talk.vtt", ""),
         ("Talk.mp4", "[English (auto-generated)] Talk [DownSub.com].srt", "en"),
         ("Un discours.webm", "(Français) Un discours.vtt", "fr"),

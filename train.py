@@ -15,7 +15,7 @@ import os
 from dataclasses import asdict
 from functools import partial
 
-from recipe.training.first_look import look_first
+from recipe.training.first_look import find_output_dir, look_first
 
 if __name__ == "__main__":
     look_first()  # before torch loads, which takes longer
@@ -36,7 +36,7 @@ from recipe.screening.caption_times import settle_times
 from recipe.screening.label_check import exclude_suspects
 from recipe.screening.languages import check_task, find_caption_language, settle_languages
 from recipe.training import assembly
-from recipe.training.arguments import find_output_dir, parse_arguments
+from recipe.training.arguments import parse_arguments
 from recipe.training.attempt import Attempt, refuse, set_up_process
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.data_check import show_check
@@ -83,8 +83,8 @@ def begin(attempt: Attempt) -> None:
     arguments = attempt.arguments
     fields = {"base_model": arguments.model.model_name_or_path, "epochs": arguments.training.num_train_epochs}
     attempt.report(Stage.INITIALIZING, fields)
-    check_source(arguments.source)
     check_run(arguments, attempt.folder)
+    check_source(arguments.source)
     if arguments.source.self_test:
         attempt.arguments = prepare_self_test(arguments)
     set_seed(arguments.training.seed)

@@ -8,6 +8,7 @@
     │   └── MissingFileError     the backend does not have this one file
     ├── DataError                the user's recordings as a whole
     │   ├── CaptionError         one caption file
+    │   │   └── LanguageNeededError  only its language, which nobody said, tells how it is read
     │   └── AudioError           one audio file
     ├── TrainingError            the model, the device, the optimisation
     │   └── CheckpointError      a checkpoint that cannot be trusted or does not fit
@@ -57,6 +58,10 @@ class DataError(RecipeError):
 
 class CaptionError(DataError):
     """One caption file cannot be read at all."""
+
+
+class LanguageNeededError(CaptionError):
+    """One caption file can be read in several ways, and nobody said the language that would settle it."""
 
 
 class AudioError(DataError):

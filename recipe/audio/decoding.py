@@ -165,6 +165,18 @@ def iter_audio_blocks(
             raise AudioError("no sound in it can be decoded: it is empty or damaged; upload it again")
 
 
+def read_claimed_ms(path: Path) -> int:
+    """The length that a file's header gives, in milliseconds; 0 if it says nothing, or is no audio."""
+    try:
+        with _errors_named(path):
+            head = _read_head(path, DEFAULT_LIMITS)
+            with path.open("rb") as file, _open_container(file, head) as container:
+                seconds = _claimed_seconds(container, _choose_stream(container, []), head)
+    except AudioError:
+        return 0
+    return round(1000 * (seconds or 0))
+
+
 def decode_beginning(path: Path, max_ms: int) -> NDArray[np.int16]:
     """As much of the sound of an audio or video file, from its beginning: int16 mono at 16 kHz.
 

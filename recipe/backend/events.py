@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -120,8 +121,8 @@ class Outbox:
         self._is_begin_due = False
         self._has_unwritten_end = False
         self._unwritten: list[dict[str, Any]] = []
-        self._marked: set[int] = set()  # settled, which the file does not say
-        self._settled: set[int] = set()  # by this process
+        # By this process: the file need not say it, if it could not be written or its index is damaged.
+        self._settled: set[int] = set()
         try:
             self._do(_current_attempt)
         except sqlite3.Error as error:
@@ -206,8 +207,9 @@ class Outbox:
         """
 
         def read(database: sqlite3.Connection) -> list[dict[str, Any]]:
-            query = "SELECT body FROM waiting ORDER BY sequence LIMIT ?"
-            return [parse_event(body) for (body,) in database.execute(query, [limit + len(self._marked)])]
+            rows = database.execute("SELECT body FROM waiting ORDER BY sequence")
+            events = (parse_event(body) for (body,) in rows)
+            return list(islice((event for event in events if event["sequence"] not in self._settled), limit))
 
         try:
             found = self._do(read)
@@ -215,12 +217,7 @@ class Outbox:
             if not self._unwritten:
                 raise
             found = []
-        stale = {event["sequence"] for event in found} & self._settled - self._marked
-        if stale:  # a damaged index lists what is settled, and would for ever
-            self._marked |= stale
-            return self.pending(limit)
-        waiting = [event for event in found + self._unwritten if event["sequence"] not in self._marked]
-        return waiting[:limit]
+        return (found + self._unwritten)[:limit]
 
     def mark_delivered(self, sequence: int) -> None:
         """Note that the backend has this event."""
@@ -325,7 +322,6 @@ class Outbox:
             self._write(lambda database: database.execute(query, [state, sequence]).rowcount)
         except sqlite3.Error as error:
             logger.debug("Only this process knows what became of event %s: %s", sequence, error)
-            self._marked.add(sequence)
 
     def _write(self, operation: Callable[[sqlite3.Connection], R]) -> R:
         """The value of an operation that writes; all of it is on disk or nothing."""

@@ -20,7 +20,7 @@ from recipe.captions.scripts import (
     foreign_letters,
     unicode_scripts,
 )
-from recipe.errors import CaptionError
+from recipe.errors import CaptionError, LanguageNeededError
 
 MIN_TWICE = 2
 """Cues that say something in two languages, before a file is taken to do so."""
@@ -89,7 +89,8 @@ def keep_language(cues: Sequence[Cue], name: str, language: str | None) -> tuple
             break
     if _says_all_twice(kept):
         wanted = f"captions in {describe_language(language)}" if language else "captions in one language"
-        raise CaptionError(
+        refusal = CaptionError if language else LanguageNeededError
+        raise refusal(
             f"{name}: each caption stands there in two languages, and their letters do not tell which "
             f"is wanted; {wanted} were expected. Remove the rows of the other language"
             f"{'' if language else ', or set the language if the two have different letters'}."

@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from recipe.captions.cues import Action, Note
-from recipe.errors import CaptionError
+from recipe.errors import CaptionError, LanguageNeededError
 
 MIN_SCORE = 0.7
 """A reading below this is no text of the language."""
@@ -309,11 +309,11 @@ def _choose_by_likeness(readings: Sequence[_Reading]) -> _Reading:
     """Return the reading that is most like its language, if it is so by far."""
     best = max(readings, key=attrgetter("likeness"))
     if best.score < MIN_SCORE_ALONE:
-        raise CaptionError(f"it is not UTF-8, and no other encoding makes words of it. {_REMEDY}")
+        raise LanguageNeededError(f"it is not UTF-8, and no other encoding makes words of it. {_REMEDY}")
     rivals = [reading for reading in readings if best.likeness - reading.likeness < MIN_LIKENESS_LEAD]
     rivals = [one for one in rivals if one.letters != best.letters and _lead(best, one) < MIN_LEAD]
     if rivals:
-        raise CaptionError(_explain_tie([best, *rivals]))
+        raise LanguageNeededError(_explain_tie([best, *rivals]))
     return next(reading for reading in readings if reading.text == best.text)  # by the usual name
 
 
@@ -327,12 +327,21 @@ def _choose_by_language(data: bytes, tag: str) -> _Reading:
     if best.score < MIN_SCORE:
         names = ", ".join(language.encodings)
         found = f"none of the encodings of {_name(language.code)} ({names}) makes words of it"
-        raise CaptionError(f"it is not UTF-8, and {found}. {_REMEDY}")
+        raise CaptionError(f"it is not UTF-8, and {found}{_describe_likeness(data)}. {_REMEDY}")
     rivals = [reading for reading in own if _is_rival(reading, best)]
     best = _settle_tie([best, *rivals]) if rivals else best
     if len(best.scores) >= _MIN_EVIDENCE:
         _refuse_other_language(data, best.encoding, language)
     return best
+
+
+def _describe_likeness(data: bytes) -> str:
+    """What the bytes are most like in any language, as the end of a sentence; "" if that is not clear."""
+    try:
+        other = _choose_by_likeness(_read_in_all_languages(data))
+    except LanguageNeededError:
+        return ""
+    return f"; it is most like {_name(other.language)} in {other.encoding}"
 
 
 def _refuse_other_language(data: bytes, encoding: str, language: _Language) -> None:

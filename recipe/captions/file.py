@@ -70,7 +70,7 @@ def name_file(path: Path) -> Iterator[None]:
     try:
         yield
     except CaptionError as error:
-        raise CaptionError(f"{path.name}: {error}") from error
+        raise type(error)(f"{path.name}: {error}") from error
 
 
 def open_captions(path: Path, language: str | None = None) -> CaptionFile:

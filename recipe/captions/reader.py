@@ -2,7 +2,7 @@
 
     file ─► lines ─► cues ─► one clock ─► one language ─► each word once ─► reading form ─► apart, in time
        file      repair     joined, timing   bilingual     highlighting       cleaning          timing
-             webvtt, cue_text, payloads      placement       rolling    speakers, annotations,  scripts
+             webvtt, cue_text, payloads      positions       rolling    speakers, annotations,  scripts
                                                                        credits, rows, capitals
 
 `webvtt` and `cue_text` follow the W3C to the letter and repair nothing. Every repair is a stage of its
@@ -11,6 +11,7 @@ own, and leaves a note. A cue that was found is kept, merged or dropped, so the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from recipe.captions.bilingual import keep_language
 from recipe.captions.cleaning import NO_SPEECH, clean_cues
+from recipe.captions.credits import CREDIT
 from recipe.captions.cues import Action, Cue, Note, Word
 from recipe.captions.encodings import decode_captions
 from recipe.captions.file import CaptionFile, name_file, open_captions, read_declared_language
@@ -27,7 +29,7 @@ from recipe.captions.joined import Part, check_clock, find_parts, join_parts
 from recipe.captions.lost_speech import drop_lost_speech
 from recipe.captions.mojibake import mend_mojibake
 from recipe.captions.payloads import check_payloads
-from recipe.captions.placement import SIGN, drop_signs
+from recipe.captions.positions import SIGN, drop_signs
 from recipe.captions.repair import UNKNOWN_TAG, Reading, parse_subrip, read_blocks
 from recipe.captions.rolling import undo_rolling
 from recipe.captions.scripts import check_script
@@ -41,6 +43,7 @@ __all__ = [
     "Note",
     "Word",
     "decode_captions",
+    "explain_emptiness",
     "format_webvtt",
     "is_uncertain",
     "parse_subrip",
@@ -99,12 +102,20 @@ class Captions:
 
 def takes_speech(note: Note) -> bool:
     """Tell whether a cue was dropped that may have been spoken."""
-    return note.action is Action.DROPPED and note.reason not in {NO_SPEECH, SIGN}
+    return note.action is Action.DROPPED and note.reason not in {NO_SPEECH, SIGN, CREDIT}
 
 
 def is_uncertain(note: Note) -> bool:
     """Tell whether a cue was kept whose words are uncertain; a tag that nobody knows says nothing of them."""
     return note.action is Action.FLAGGED and note.start_ms is not None and note.reason != UNKNOWN_TAG
+
+
+def explain_emptiness(captions: Captions) -> str:
+    """Return why captions have no cue: what was said of the whole file, and why most cues were dropped."""
+    flags = [note.reason for note in captions.notes if note.line == 0 and note.action is Action.FLAGGED]
+    lost = Counter(note.reason for note in captions.notes if note.action is Action.DROPPED)
+    reasons = [*flags[:1], *(f"most cues were dropped: {reason}" for reason, _ in lost.most_common(1))]
+    return ": ".join(["the caption file holds no usable cue", *reasons])
 
 
 def read_language(path: Path) -> str | None:

@@ -17,7 +17,7 @@ import regex  # type: ignore[import-untyped]  # the package ships no types
 from langcodes.tag_parser import LanguageTagError
 from language_data.population_data import LANGUAGE_WRITING_POPULATION
 
-from recipe.captions.cues import Action, Cue, Note
+from recipe.captions.cues import Action, Cue, Note, note_on
 from recipe.errors import CaptionError
 
 MIN_WRITERS_FRACTION = 0.01
@@ -28,6 +28,9 @@ MAX_FOREIGN_FRACTION = 0.5
 
 MIN_FOREIGN_FRACTION = 0.05
 """Names and terms of other languages are less; more is worth a look."""
+
+SURELY_FOREIGN_FRACTION = 0.9
+"""Of a single sentence's letters; with less it may be one with terms, such as names of programs."""
 
 MIN_LETTERS = 12
 """Fewer prove nothing."""
@@ -115,19 +118,61 @@ def check_script(cues: Sequence[Cue], name: str, language: str | None) -> list[N
         return []
     texts = [cue.text for cue in cues]
     fraction = foreign_fraction(texts, language)
-    num_letters = len(_LETTER.findall("".join(texts)))
     if fraction <= MIN_FOREIGN_FRACTION:
         return []
-    scripts = count_scripts(foreign_letters(text, language) for text in texts)
-    most = next(iter(scripts), "Han without other letters")
-    found = f"{fraction:.0%} of the letters are {_NAMES.get(most, most.capitalize())}"
-    if fraction <= MAX_FOREIGN_FRACTION or num_letters < MIN_LETTERS:
+    found = f"{fraction:.0%} of the letters are {_name_foreign(texts, language)}"
+    if fraction <= MAX_FOREIGN_FRACTION or _count_letters(texts) < MIN_LETTERS:
         return [Note(0, Action.FLAGGED, f"{found}, which {describe_language(language)} is not written in")]
     raise CaptionError(
         f"{name}: {found}; captions in {describe_language(language)} were expected, which is written in "
-        f"{' or '.join(map(_name_script, unicode_scripts(language)))}. Give the captions of this recording "
+        f"{_name_scripts(language)}. Give the captions of this recording "
         "in its language, saved as UTF-8, or set the language that they are in."
     )
+
+
+def drop_foreign(cues: Sequence[Cue], language: str | None) -> tuple[list[Cue], list[Note]]:
+    """Return the cues whose letters are of the language's scripts, and a note for each other one.
+
+    Where the cues together are in other letters, the short ones are taken for what the others are. Han alone
+    is then no Japanese; in a single sentence of a Japanese table it may be a name.
+
+    Args:
+        cues: Each to be judged by itself, as rows of a table are.
+        language: Code of the language that they should be in; None if nobody said it.
+    """
+    if language is None:
+        return list(cues), []
+    texts = [cue.text for cue in cues]
+    if _count_letters(texts) >= MIN_LETTERS and foreign_fraction(texts, language) > MAX_FOREIGN_FRACTION:
+        foreign = [cue for cue in cues if foreign_fraction([cue.text], language) > MAX_FOREIGN_FRACTION]
+    else:
+        foreign = [cue for cue in cues if _is_surely_foreign(cue.text, language)]
+    notes = [note_on(cue, Action.DROPPED, _explain_foreign(cue.text, language)) for cue in foreign]
+    return [cue for cue in cues if cue not in foreign], notes
+
+
+def _is_surely_foreign(text: str, language: str) -> bool:
+    num_letters = _count_letters([text])
+    num_foreign = len(foreign_letters(text, language))
+    return num_letters >= MIN_LETTERS and num_foreign > SURELY_FOREIGN_FRACTION * num_letters
+
+
+def _explain_foreign(text: str, language: str) -> str:
+    return (
+        f"most of its letters are {_name_foreign([text], language)}, and {describe_language(language)} is "
+        f"written in {_name_scripts(language)}"
+    )
+
+
+def _count_letters(texts: Iterable[str]) -> int:
+    return len(_LETTER.findall("".join(texts)))
+
+
+def _name_foreign(texts: Iterable[str], language: str) -> str:
+    """The script of most letters that are not of the language's."""
+    scripts = count_scripts(foreign_letters(text, language) for text in texts)
+    most = next(iter(scripts), "Han without other letters")
+    return _NAMES.get(most, most.capitalize())
 
 
 def describe_language(language: str) -> str:
@@ -135,8 +180,9 @@ def describe_language(language: str) -> str:
     return f"{langcodes.Language.get(language).display_name()} ({language})"
 
 
-def _name_script(code: str) -> str:
-    return langcodes.Language.make(script=code).script_name()
+def _name_scripts(language: str) -> str:
+    names = (langcodes.Language.make(script=code).script_name() for code in unicode_scripts(language))
+    return " or ".join(names)
 
 
 def count_scripts(texts: Iterable[str]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from itertools import groupby, pairwise
 from operator import attrgetter
 
 from recipe.captions.cues import Action, Cue, Note, note_on, shift_cue
-from recipe.captions.placement import row_of
+from recipe.captions.positions import row_of
 
 MAX_CHARS_PER_SECOND = 25
 """Nobody speaks faster for long."""

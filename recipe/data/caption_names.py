@@ -27,9 +27,8 @@ MIN_NAME_LETTERS = 4
 
 SHORT_NAMES = frozenset({"lao", "twi"})
 
-LONG_CODES = frozenset({"yue", "haw", "fil", "ceb", "ckb", "kab", "ast", "gsw", "nds", "hsb", "que", "qu"})
+LONG_CODES = frozenset({"yue", "haw", "fil", "ceb", "ckb", "kab", "ast", "gsw", "nds", "hsb", "que"})
 """Codes of three letters that have none of two, taken wherever they stand; others only after a full stop."""
-
 
 ALIASES = {
     "jp": "ja",

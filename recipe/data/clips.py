@@ -37,7 +37,6 @@ PAUSE_AMPLITUDE = 4
 
 UNWRITTEN = "there is a voice between two rows, and no row has its words"
 
-
 UNUSABLE = "its sound cannot be used"
 
 
@@ -75,11 +74,21 @@ class _Joined:
 
 
 def join_clips(
-    recording: Recording, limits: AudioLimits, suppressed_symbols: frozenset[str] = frozenset()
+    recording: Recording,
+    limits: AudioLimits,
+    language: str | None = None,
+    suppressed_symbols: frozenset[str] = frozenset(),
 ) -> tuple[Audio, Captions]:
     """The sentences of a recording one after another with pauses between them, and their captions.
 
-    A sentence that cannot be used costs itself only: it is not in the audio, and has a note with its row.
+    A sentence that cannot be used costs itself only: it is not in the audio, or no window spans it, and it
+    has a note with its row.
+
+    Args:
+        recording: With sentences that have files of their own.
+        limits: What an audio file may hold.
+        language: Code of the language that the words should be in; None if nobody said it.
+        suppressed_symbols: Texts that the model can never produce.
     """
     joined = _Joined()
     for clip in recording.clips:
@@ -97,7 +106,10 @@ def join_clips(
         joined.append(audio.samples)
     samples = np.concatenate([np.zeros(0, np.int16), *joined.pieces])
     captions = read_sentences(
-        joined.cues, duration_ms=joined.duration_ms, suppressed_symbols=suppressed_symbols
+        joined.cues,
+        language=language,
+        duration_ms=joined.duration_ms,
+        suppressed_symbols=suppressed_symbols,
     )
     notes = sorted((*captions.notes, *joined.notes), key=lambda note: note.line)
     return Audio(samples), replace(
@@ -111,6 +123,7 @@ def join_clips(
 def caption_file(
     recording: Recording,
     audio: Audio,
+    language: str | None = None,
     suppressed_symbols: frozenset[str] = frozenset(),
     measure_voice: VoiceMeter = voice_ms,
 ) -> Captions:
@@ -119,7 +132,9 @@ def caption_file(
     Rows may have been taken out of the table, so a gap between two is silence only where there is no voice.
     """
     cues = [_make_cue(clip, clip.start_ms, clip.end_ms or audio.duration_ms) for clip in recording.clips]
-    captions = read_sentences(cues, duration_ms=audio.duration_ms, suppressed_symbols=suppressed_symbols)
+    captions = read_sentences(
+        cues, language=language, duration_ms=audio.duration_ms, suppressed_symbols=suppressed_symbols
+    )
     gaps = [(cue.end_ms, following.start_ms) for cue, following in pairwise(captions.cues)]
     unwritten = tuple(
         (start_ms, end_ms)

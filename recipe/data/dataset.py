@@ -54,6 +54,10 @@ class ReportOrigin:
         return {**fields, "preparation": f"version {FORMAT_VERSION}"}
 
 
+NUM_SHOWN = 3
+"""Recordings of which a row is named where some rows are not trained."""
+
+
 @dataclass(frozen=True)
 class PreparedDataset:
     """What a run trains and measures on.
@@ -121,10 +125,24 @@ def prepare_dataset(
     num_windows = {side: len(examples) for side, examples in sides.items()}
     whole = build_report(reports, num_windows, split.num_unused)
     whole |= {"duplicates": split.duplicates, **describe_windows(rows, split.test)}
-    warnings = [*report_warnings(reports), *split.warnings]
+    warnings = [*report_warnings(reports), *_warn_of_rows(recordings, reports), *split.warnings]
     return PreparedDataset(
         split.train, split.validation, split.test, rows, whole, warnings, _fingerprint(shards, whole)
     )
+
+
+def _warn_of_rows(recordings: Sequence[Recording], reports: Sequence[RecordingReport]) -> list[str]:
+    """A sentence on the rows of tables that were read and are not trained, in recordings that are."""
+    num_lost, examples = 0, list[str]()
+    for recording, report in zip(recordings, reports, strict=True):
+        if recording.clips and report.outcome == "speech" and report.lost_cues:
+            num_lost += sum(report.lost_cues.values())
+            dropped = [note for note in report.notes if note.startswith("row ") and ": dropped: " in note]
+            examples.append(f"{report.name}: {next(iter(dropped or report.lost_cues))}")
+    if not examples:
+        return []
+    shown = "; ".join(examples[:NUM_SHOWN])
+    return [f"Rows of tables that are not trained: {num_lost}, such as {shown}. The dataset report has more."]
 
 
 def check_dataset(data: PreparedDataset, arguments: DataArguments) -> None:

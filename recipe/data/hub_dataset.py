@@ -31,6 +31,7 @@ from recipe.data.columns import NUM_SAMPLED, ColumnNames, RowError, find_columns
 from recipe.data.manifest import LocalFile
 from recipe.data.rows import Table, read_row
 from recipe.errors import DataError, explain_error
+from recipe.run.disk import explain_disk
 from recipe.run.files import read_state, this_writer, write_state
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def read_dataset(source: SourceArguments, folder: Path, max_bytes: int) -> list[
 
     Raises:
         DataError: if it cannot be had, or its columns cannot be found.
+        DiskError: if the disk is full.
     """
     assert source.dataset_name
     store = SoundStore(folder, source.dataset_name, max_bytes)
@@ -98,14 +100,14 @@ def _is_there(table: Table) -> bool:
 
 def _read_splits(source: SourceArguments, store: "SoundStore") -> list[Table]:
     assert source.dataset_name
-    with _errors_explained(source.dataset_name):
+    with _errors_explained(source.dataset_name, store.folder):
         loaded, notes = _load(source.dataset_name, source.dataset_config)
     chosen = _choose_splits(source, loaded)
     notes += [f"the split {name} was left alone" for name in loaded if name not in chosen]
     tables = [Table(name) for name in chosen]
     tables[0].notes += notes
     for table in tables:
-        with _errors_explained(source.dataset_name):
+        with _errors_explained(source.dataset_name, store.folder):
             _fill(table, loaded[table.name], source, store)
     return tables
 
@@ -250,8 +252,12 @@ class SoundStore:
             return LocalFile(file) if file.is_file() else LocalFile(None, f"there is no file {shown}")
         if not path.rpartition("::")[2].startswith(f"hf://datasets/{self._dataset_name}@"):
             return LocalFile(None, f"{shown} is no file of the dataset")
-        with xopen(path, "rb") as remote:
-            return self._write(remote.read(self._max_bytes + 1), path)
+        try:
+            with xopen(path, "rb") as remote:
+                data = remote.read(self._max_bytes + 1)
+        except FileNotFoundError:
+            return LocalFile(None, f"there is no file {shown}")
+        return self._write(data, path)
 
     def _write(self, data: bytes, name: str) -> LocalFile:
         if len(data) > self._max_bytes:
@@ -280,31 +286,31 @@ def _encode(array: Any, rate: object) -> bytes:
 
 
 @contextmanager
-def _errors_explained(name: str) -> Iterator[None]:
-    """Everything that goes wrong inside becomes a DataError that names the dataset."""
+def _errors_explained(name: str, folder: Path) -> Iterator[None]:
+    """Everything that goes wrong inside becomes a DataError that names the dataset, or the disk's error."""
     try:
         yield
-    except DataError as error:
-        raise DataError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from error
-    except DatasetNotFoundError as error:
-        raise DataError(
-            f"{name}: the hub has no such dataset, or not for you, and there is no such folder; check the "
-            "name, or accept the dataset's terms on the hub and set HF_TOKEN."
-        ) from error
-    except ValueError as error:  # such as a configuration that has to be named
-        raise DataError(f"{name}: the dataset cannot be read: {shorten(str(error), 300)}") from error
-    except RuntimeError as error:
-        if "script" not in str(error):
-            raise
-        raise DataError(
-            f"{name}: the dataset cannot be read without running code of its own, which is never done; take "
-            "one in parquet files."
-        ) from error
-    except OSError as error:
-        what = "cannot be read" if Path(name).exists() else "cannot be had, for the hub cannot be reached"
-        raise DataError(
-            f"{name}: the dataset {what} ({type(error).__name__}); try again, or give a folder."
-        ) from error
     except Exception as error:
-        logger.exception("The dataset %s cannot be read", name)
-        raise DataError(f"{name}: {explain_error(error, 'the dataset cannot be read')}.") from error
+        raise explain_disk(folder, error) or DataError(f"{name}: {_explain(name, error)}") from error
+
+
+def _explain(name: str, error: Exception) -> str:
+    if isinstance(error, DataError):
+        return str(error).removeprefix(f"{name}: ")
+    if isinstance(error, DatasetNotFoundError):
+        return (
+            "the hub has no such dataset, or not for you, and there is no such folder; check the name, or "
+            "accept the dataset's terms on the hub and set HF_TOKEN."
+        )
+    if isinstance(error, ValueError):  # such as a configuration that has to be named
+        return f"the dataset cannot be read: {shorten(str(error), 300)}"
+    if isinstance(error, RuntimeError) and "script" in str(error):
+        return (
+            "the dataset cannot be read without running code of its own, which is never done; take one in "
+            "parquet files."
+        )
+    if isinstance(error, OSError):
+        what = "cannot be read" if Path(name).exists() else "cannot be had, for the hub cannot be reached"
+        return f"the dataset {what} ({type(error).__name__}); try again, or give a folder."
+    logger.error("The dataset %s cannot be read", name, exc_info=error)
+    return f"{explain_error(error, 'the dataset cannot be read')}."

@@ -31,6 +31,13 @@ MAX_EXTENSION_LETTERS = 12
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
+_ADVICE = {
+    **dict.fromkeys([".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"], "; unpack it"),
+    **dict.fromkeys([".part", ".crdownload", ".download", ".ytdl"], "; a download that has not finished"),
+    **dict.fromkeys([".parquet", ".arrow"], "; give such a folder as dataset_name instead of data_dir"),
+}
+"""What to do about kinds of files that are often taken for recordings."""
+
 FileType = Literal["audio", "transcript"]
 Side = Literal["train", "validation", "test", ""]
 
@@ -119,6 +126,12 @@ class Recording:
         return bool(self.clips) and self.audio.path is None
 
     @property
+    def whole_text(self) -> str:
+        """What is said in all of its audio file, where one row of a table has it; else ""."""
+        is_whole = self.audio.path is not None and len(self.clips) == 1 and self.clips[0].end_ms is None
+        return self.clips[0].text if is_whole else ""
+
+    @property
     def cue_place(self) -> str:
         """What a cue's number counts: rows of a table, or lines of a caption file."""
         return "row" if self.clips else "line"
@@ -178,7 +191,7 @@ def describe_files(names: Sequence[str]) -> str:
         kind for kind, name in ((_kind_of(name), name) for name in names) if examples.setdefault(kind, name)
     )
     found = [
-        f"{number:,} {kind} ({show_name(examples[kind])})"
+        f"{number:,} {kind} ({show_name(examples[kind])}{_ADVICE.get(kind, '')})"
         for kind, number in counts.most_common(MAX_KINDS_NAMED)
     ]
     num_more = sum(counts.values()) - sum(number for _, number in counts.most_common(MAX_KINDS_NAMED))
@@ -196,9 +209,8 @@ def _kind_of(name: str) -> str:
 
 
 def _type_of(name: str) -> FileType | None:
-    path = PurePosixPath(name)
-    extension = path.suffix.lower()
-    if name.endswith("/") or path.name.startswith(".") or path.stem.endswith(".temp"):
+    stem, extension = os.path.splitext(name.rpartition("/")[2].lower())  # noqa: PTH122 - of a million names
+    if not stem or stem.startswith(".") or stem.endswith(".temp"):
         return None
     if extension in AUDIO_EXTENSIONS:
         return "audio"

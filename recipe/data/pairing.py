@@ -10,22 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import regex  # type: ignore[import-untyped]  # the package ships no types
 from rapidfuzz import fuzz, process
 
 from recipe.data.caption_choice import Candidate, Wanted, choose_captions
 from recipe.data.caption_names import Suffix, fold_name, is_quality, read_suffix, split_prefix
-from recipe.data.manifest import (
-    LocalFile,
-    ManifestEntry,
-    Recording,
-    describe_files,
-    list_folder,
-    locate_files,
-    show_name,
-)
+from recipe.data.manifest import LocalFile, ManifestEntry, Recording, describe_files, show_name
 from recipe.data.video_info import INFO_SUFFIX, VideoInfo, find_id, read_video_info
 from recipe.errors import DataError
 from recipe.run.warning import DataWarning, Finding, Importance
@@ -38,6 +30,8 @@ MIN_SIMILARITY = 75
 
 _GENERIC_EXTENSIONS = frozenset({".txt", ".json"})
 """Files that are captions only where an audio file has their name."""
+
+INSIDE = "; subtitles inside a video are not read: ffmpeg -i VIDEO -map 0:s:0 NAME.srt takes them out"
 
 _VIDEOS = frozenset({".avi", ".mkv", ".mov", ".mp4", ".webm"})
 
@@ -59,27 +53,6 @@ class _Beside:
     audio: list[str] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     infos: list[str] = field(default_factory=list)
-
-
-def read_folder(folder: Path, wanted: Wanted = Wanted()) -> Pairing:  # noqa: B008 - frozen
-    """The recordings of a folder.
-
-    Raises:
-        DataError: as `list_folder` does.
-    """
-    listing = list_folder(folder)
-    files = locate_files(folder, listing.entries)
-    return pair_recordings(listing.entries, files, wanted, listing.ignored)
-
-
-def list_recordings(folder: Path, language: str = "") -> list[Recording]:
-    """The recordings of a folder that is all in one language, given as a code; "" leaves it unsettled.
-
-    Raises:
-        DataError: as `list_folder` does.
-    """
-    recordings = read_folder(folder, Wanted(language)).recordings
-    return [replace(recording, language=language) for recording in recordings]
 
 
 def pair_recordings(
@@ -235,15 +208,19 @@ def _count_common(name: PurePosixPath, place: PurePosixPath) -> tuple[bool, int,
 
 
 def _with_folder(suffix: Suffix, folder: PurePosixPath, name: str) -> Suffix:
-    """The suffix, with the language that a folder of its own says (`subs/fr/talk.vtt`)."""
-    said = read_suffix(fold_name(f".{folder.name}"))
+    """The suffix, with the language that a folder of its own says (`subs/fr/talk.vtt`).
+
+    Not by the rare codes of three letters that are allowed after a full stop: `mai` is a month as well.
+    """
+    said = read_suffix(fold_name(f"/{folder.name}"))
     if suffix.language or not said or folder == PurePosixPath(name).parent:
         return suffix
     return replace(suffix, language=said.language)
 
 
 def _make_recording(name: str, beside: _Beside, files: Mapping[str, LocalFile], wanted: Wanted) -> Recording:
-    no_captions = LocalFile(None, f"there is no caption file named {name}.vtt or {name}.srt")
+    inside = INSIDE if PurePosixPath(beside.audio[0]).suffix.lower() in _VIDEOS else ""
+    no_captions = LocalFile(None, f"there is no caption file named {name}.vtt or {name}.srt{inside}")
     recording = Recording(name, files[beside.audio[0]], no_captions)
     if len(beside.audio) > 1:
         problem = f"it has several audio files: {', '.join(beside.audio)}; keep one, or rename the others"

@@ -1,10 +1,11 @@
 """One recording read whole: samples, windows, and what became of the rest by the rules for bad data."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,16 @@ from tokenizers import Tokenizer
 from recipe.arguments import caption_language
 from recipe.audio.decoding import Audio, AudioLimits, decode_audio, silence, slice_samples
 from recipe.audio.voice import MAX_VOICE_MS, VoiceMeter, has_voice, voice_ms
-from recipe.captions.reader import Action, Captions, Cue, Note, is_uncertain, read_captions, takes_speech
+from recipe.captions.reader import (
+    Action,
+    Captions,
+    Cue,
+    Note,
+    explain_emptiness,
+    is_uncertain,
+    read_captions,
+    takes_speech,
+)
 from recipe.captions.scripts import count_scripts
 from recipe.data.clips import UNUSABLE, caption_file, join_clips
 from recipe.data.manifest import Recording
@@ -108,12 +118,16 @@ def read_recording(
     num_cues = captions.num_cues_in + len(cues) - len(captions.cues)
     _count_cues(report, captions, packing, num_cues, recording.cue_place)
     report.count_audio(packing, audio.duration_ms)
-    language = caption_language(recording.language or None, settings.task)
-    report.flags = find_flags(captions, report, language)
+    report.flags = find_flags(captions, report, _wanted_language(recording, settings))
     report.scripts = count_scripts(cue.text for cue in cues)
     if captions.cues and report.num_cues_kept == 0 and report.outcome == "speech":
         report.outcome, report.reason = "skipped", "none of its cues can be trained on"
     return audio.samples, packing, report
+
+
+def _wanted_language(recording: Recording, settings: PreparationSettings) -> str | None:
+    """Code of the language that its words should be in; None if nobody knows."""
+    return caption_language(recording.language or None, settings.task)
 
 
 def lose_recording(recording: Recording, reason: str) -> RecordingContent:
@@ -245,7 +259,7 @@ def _read_audio(recording: Recording, limits: AudioLimits, report: RecordingRepo
     try:
         audio = decode_audio(recording.audio.path, limits)
     except AudioError as error:
-        report.reason = _without_name(error, recording.audio.path)
+        report.reason = f"its audio cannot be used: {_without_name(error, recording.audio.path)}"
         return None
     report.add_notes(audio.notes)
     return audio
@@ -258,19 +272,20 @@ def _read_transcript(
     problem = recording.transcript.error
     captions = Captions((), (), language=None, source_format="", num_cues_in=len(recording.clips))
     if recording.clips and audio:
-        captions = caption_file(recording, audio, settings.suppressed_symbols)
-        problem = "none of its rows can be used"
+        language = _wanted_language(recording, settings)
+        captions = caption_file(recording, audio, language, settings.suppressed_symbols)
+        problem = _explain_no_sentence(captions)
     elif recording.transcript.path is not None:
         try:
             captions = read_captions(
                 recording.transcript.path,
-                language=caption_language(recording.language or None, settings.task),
+                language=_wanted_language(recording, settings),
                 duration_ms=audio.duration_ms if audio else None,
                 suppressed_symbols=settings.suppressed_symbols,
             )
-            problem = _explain_emptiness(captions)
+            problem = explain_emptiness(captions)
         except CaptionError as error:
-            problem = _without_name(error, recording.transcript.path)
+            problem = f"its captions cannot be used: {_without_name(error, recording.transcript.path)}"
         except Exception as error:
             logger.exception("The captions of %r cannot be read", recording.name)
             problem = explain_error(error, "the caption file cannot be read")
@@ -293,20 +308,18 @@ def _join_clips(
     recording: Recording, settings: PreparationSettings, report: RecordingReport
 ) -> tuple[Audio, Captions]:
     """The sentences of a recording, whose files are opened one by one; the report names those left out."""
-    audio, captions = join_clips(recording, settings.limits, settings.suppressed_symbols)
-    notes = [_describe_note(note, recording.cue_place) for note in captions.notes]
-    report.add_notes(notes)
+    language = _wanted_language(recording, settings)
+    audio, captions = join_clips(recording, settings.limits, language, settings.suppressed_symbols)
+    report.add_notes(_describe_note(note, recording.cue_place) for note in captions.notes)
     if not captions.cues:
-        report.reason = f"none of its sentences can be used, such as {notes[0]}"
+        report.reason = _explain_no_sentence(captions)
     return audio, captions
 
 
-def _explain_emptiness(captions: Captions) -> str:
-    """Why captions have no cue: what was said of the whole file, or else of most cues."""
-    flags = [note.reason for note in captions.notes if note.line == 0 and note.action is Action.FLAGGED]
-    lost = Counter(note.reason for note in captions.notes if takes_speech(note))
-    reasons = [*flags[:1], *(f"most cues were dropped: {reason}" for reason, _ in lost.most_common(1))]
-    return ": ".join(["the caption file holds no usable cue", *reasons])
+def _explain_no_sentence(captions: Captions) -> str:
+    """Why none of the rows of a recording can be used, by the first of them."""
+    dropped = (_describe_note(note, "row") for note in captions.notes if note.action is Action.DROPPED)
+    return ", such as ".join(["none of its sentences can be used", *islice(dropped, 1)])
 
 
 def _pack_without_words(

@@ -1,13 +1,14 @@
 """The rows of tables, and the recordings that they become.
 
 Sentences with files of their own are put together, those of one voice in their order, about ten minutes to a
-recording (`recipe/data/clips.py` reads them). Rows that point into one long file are that file's captions.
-A row that cannot be used costs itself only; it is named by its number, the header being row 1, and by the
-column that is at fault.
+recording (`recipe/data/clips.py` reads them). Rows that point into one long file are that file's captions. A
+row of several minutes is a recording with a text. A row that cannot be used costs itself only; it is named by
+its number, the header being row 1, and by the column that is at fault.
 """
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import chain, count, pairwise
@@ -91,6 +92,7 @@ class Table:
         num_rows: How many it holds, the unusable ones included.
         num_unused: Of these, unusable.
         notes: A sentence for each thing that the report should say of it.
+        is_cut: Whether there may be rows further down that were not read.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Table:
     num_rows: int = 0
     num_unused: int = 0
     notes: list[str] = field(default_factory=list)
+    is_cut: bool = False
 
     def leave_out(self, number: int, reason: str) -> None:
         """Count and name a row that cannot be used."""
@@ -109,7 +112,9 @@ class Table:
         """The sentence for the user if rows were left out, else ""."""
         if not self.num_unused:
             return ""
-        reason = next(note for note in self.notes if " was left out: " in note)
+        # A damaged file is left out, too.
+        row = re.compile(rf"{re.escape(self.name)}: row \d+ was left out: ")
+        reason = next(filter(row.match, self.notes))
         sentence = (
             f"{self.name}: {self.num_unused} of {self.num_rows} rows cannot be used, such as: {reason}."
         )
@@ -176,11 +181,17 @@ class _Packed(NamedTuple):
     table: str
 
 
-def pack_rows(tables: Sequence[Table]) -> list[Recording]:
+def pack_rows(
+    tables: Sequence[Table], long_rows: Collection[tuple[str, int]] = frozenset()
+) -> list[Recording]:
     """The recordings that the rows of all tables become.
 
     Rows that repeat one another are left out, and so are rows that give the same sound different words. The
     sides that tables tell count only if both are told; otherwise the split is ours.
+
+    Args:
+        tables: All of them.
+        long_rows: Table and number of each row that is a recording by itself; see `find_long_rows`.
     """
     _leave_out_repeats(tables)
     rows = [row for table in tables for row in table.rows]
@@ -190,12 +201,15 @@ def pack_rows(tables: Sequence[Table]) -> list[Recording]:
     num_timed = Counter(row.audio.path for row in rows if row.end_ms is not None)
     files: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
     sentences: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    texts: list[Row] = []
     for row in rows:
         if row.end_ms is not None and num_timed[row.audio.path] > 1:
             files[row.audio.path, row.side, row.language_tag].append(row)
+        elif (row.table, row.number) in long_rows:
+            texts.append(row)
         else:
             sentences[row.table, row.side, row.language_tag].append(row)
-    packed = [_pack_file(part) for part in files.values()]
+    packed = [_pack_file(part) for part in files.values()] + [_pack_text(row) for row in texts]
     packed += [item for part in sentences.values() for item in _pack_sentences(part)]
     groups = _group_voices([item.recording for item in packed])
     return name_apart(
@@ -243,6 +257,12 @@ def _pack_file(rows: Sequence[Row]) -> _Packed:
     audio = rows[0].audio
     assert audio.path
     return _Packed(_make_recording(audio.path.stem, audio, in_order), rows[0].table)
+
+
+def _pack_text(row: Row) -> _Packed:
+    """The recording of a file of which one row has all words."""
+    name = f"{PurePosixPath(row.table).with_suffix('')} row {row.number}"
+    return _Packed(_make_recording(name, row.audio, [replace(row, end_ms=None)]), row.table)
 
 
 def _pack_sentences(rows: Sequence[Row]) -> Iterator[_Packed]:

@@ -50,7 +50,7 @@ from recipe.run.files import hash_file, hash_once, read_state, replacing, set_as
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 8
+FORMAT_VERSION = 9
 """Raised whenever this code would make other examples of the same files."""
 
 FEATURES = Features(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from recipe.arguments import SourceArguments
@@ -9,10 +10,10 @@ from recipe.backend.client import BackendClient
 from recipe.data.caption_choice import Wanted
 from recipe.data.columns import ColumnNames
 from recipe.data.download import DownloadProgress, FileRequest, download_files, local_name
-from recipe.data.manifest import LocalFile, list_folder, locate_files, read_manifest
+from recipe.data.manifest import Listing, LocalFile, Recording, list_folder, locate_files, read_manifest
 from recipe.data.pairing import Pairing, pair_recordings
 from recipe.data.rows import Table, name_apart, pack_rows
-from recipe.data.tables import read_tables
+from recipe.data.tables import FolderTables, read_tables
 from recipe.data.usable import check_usable
 from recipe.errors import DataError
 from recipe.run.warning import DataWarning, Importance
@@ -44,13 +45,17 @@ def check_source(source: SourceArguments) -> None:
     Raises:
         DataError: naming what lies there.
     """
-    if not source.data_dir:
-        return
-    folder, asked = Path(source.data_dir), ColumnNames.of(source)
+    if source.data_dir:
+        _look_into(Path(source.data_dir), ColumnNames.of(source))
+
+
+@cache  # the first look and the attempt both ask
+def _look_into(folder: Path, asked: ColumnNames) -> None:
     listing = list_folder(folder)
-    if any(table.rows for table in read_tables(folder, listing, asked, max_rows=LOOK_ROWS).tables):
+    found = read_tables(folder, listing, asked, max_rows=LOOK_ROWS)
+    if any(table.rows or table.is_cut for table in found.tables):
         return
-    pairing = read_folder(folder, asked=asked)
+    pairing = _find_recordings(folder, listing, found, Wanted())
     if not any(recording.problem for recording in pairing.recordings):  # the language may decide it
         check_usable(pairing, folder)
 
@@ -64,7 +69,8 @@ def fetch_recordings(source: SourceArguments, wanted: Wanted, downloads: Downloa
         downloads: How files are had from the backend.
 
     Raises:
-        DataError: as `read_folder`, `read_dataset` and `check_usable` do, or because the disk is full.
+        DataError: as `read_folder`, `read_dataset` and `check_usable` do.
+        DiskError: if the disk is full.
         AuthenticationError: the backend refuses the credentials.
     """
     if source.data_dir:
@@ -111,8 +117,22 @@ def read_folder(
         DataError: as `list_folder` does, or if a table is all there is and no row of it can be used.
     """
     listing = list_folder(folder)
+    return _find_recordings(folder, listing, read_tables(folder, listing, asked), wanted)
+
+
+def list_recordings(folder: Path, language: str = "") -> list[Recording]:
+    """The recordings of a folder that is all in one language, given as a code; "" leaves it unsettled.
+
+    Raises:
+        DataError: as `read_folder` does.
+    """
+    recordings = read_folder(folder, Wanted(language)).recordings
+    return [replace(recording, language=language) for recording in recordings]
+
+
+def _find_recordings(folder: Path, listing: Listing, found: FolderTables, wanted: Wanted) -> Pairing:
+    """As `read_folder`, of what the folder holds and the tables in it."""
     files = locate_files(folder, listing.entries)
-    found = read_tables(folder, listing, asked)
     in_rows = {row.audio.path for table in found.tables for row in table.rows}
     entries = [
         entry
@@ -146,7 +166,9 @@ def pack_tables(tables: Sequence[Table]) -> Pairing:
     Raises:
         DataError: if no row can be used.
     """
-    recordings = pack_rows(tables)
+    from recipe.data.long_rows import find_long_rows  # noqa: PLC0415 - the first look must be quick
+
+    recordings = pack_rows(tables, find_long_rows(row for table in tables for row in table.rows))
     warnings = [warning for table in tables if (warning := table.describe())]
     if not recordings:
         raise DataError(" ".join(warnings) or "The tables have no rows; expected a sentence a row.")

@@ -5,8 +5,10 @@ A row that cannot be read costs itself only: a quote that is left open does not 
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -21,6 +23,8 @@ NUM_JUDGED = 20
 _DELIMITERS = ("\t", "|", ";", ",")
 _UNQUOTED = frozenset("\t|")
 """Between these quotes are letters: Common Voice and LJSpeech write them so."""
+
+_NO_SPACE = re.compile(r"\S")
 
 _TEXTS = frozenset({"text", "sentence", "transcript", "transcription", "sentences", "segments"})
 
@@ -137,17 +141,31 @@ def read_json(text: str, max_rows: int | None = None) -> list[Line]:
     At most `max_rows` of them are read.
     """
     if text.lstrip().startswith("["):
-        try:
-            items = json.loads(text)
-        except (ValueError, RecursionError):
-            return []
         return [
             line
-            for number, item in enumerate(items[:max_rows], start=1)
+            for number, item in enumerate(
+                islice(_read_list(text, is_whole=max_rows is None), max_rows), start=1
+            )
             for line in _make_lines(number, item)
         ]
     lines = [(number, line) for number, line in enumerate(split_lines(text), start=1) if line.strip()]
     return [made for number, line in lines[:max_rows] for made in _parse_line(number, line)]
+
+
+def _read_list(text: str, *, is_whole: bool) -> Iterator[Any]:
+    """The items of a JSON list; of one that may end anywhere those that are whole."""
+    if is_whole:
+        with suppress(ValueError, RecursionError):
+            yield from json.loads(text)
+        return
+    decoder, rest = json.JSONDecoder(), text.lstrip()
+    position = 1
+    with suppress(ValueError, RecursionError, StopIteration):
+        while True:
+            start = next(_NO_SPACE.finditer(rest, position)).start()
+            item, end = decoder.raw_decode(rest, start)
+            yield item
+            position = rest.index(",", end) + 1
 
 
 def _parse_line(number: int, line: str) -> Iterable[Line]:

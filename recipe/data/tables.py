@@ -4,6 +4,7 @@ They are AudioFolder's `metadata.csv` and `.jsonl`, Common Voice's TSV, LJSpeech
 manifests as NeMo has them, and whatever else has a column of sounds and one of words.
 """
 
+from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,9 @@ TABLE_EXTENSIONS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json"})
 
 MAX_TABLE_BYTES = 2**30
 """A million rows take a tenth of it."""
+
+HEAD_BYTES = 2**20
+"""Read of a table for its first rows."""
 
 _COMMON_VOICE = frozenset({"train", "dev", "test"})
 
@@ -136,7 +140,7 @@ def _read_table(place: _Place, asked: ColumnNames, max_rows: int | None) -> Tabl
         DataError: if it cannot be read, or its columns cannot be found.
     """
     path = place.path
-    text, notes = _read_text(place.folder / path)
+    text, notes = _read_text(place.folder / path, is_head_enough=max_rows is not None)
     if path.suffix.lower() in {".csv", ".tsv"}:
         lines = read_cells(text, lambda cell: names_sound(cell) or place.has_sound(cell), max_rows)
     else:
@@ -149,6 +153,8 @@ def _read_table(place: _Place, asked: ColumnNames, max_rows: int | None) -> Tabl
             return None
         raise
     table = Table(path.as_posix(), num_rows=len(lines), notes=[*notes, columns.describe(path.as_posix())])
+    if max_rows is not None:
+        table.is_cut = len(lines) + 1 >= max_rows or (place.folder / path).stat().st_size > HEAD_BYTES
     for line in lines:
         try:
             row = read_row(_values_of(line, columns, table), columns, (table.name, line.number), place.locate)
@@ -169,12 +175,32 @@ def _values_of(line: Line, columns: Columns, table: Table) -> Mapping[str, Any]:
     return line.mended
 
 
-def _read_text(path: Path) -> tuple[str, list[str]]:
+def _read_beginning(path: Path) -> str | None:
+    """The beginning of a large table: whole lines, or of a list what may end inside an item.
+
+    None if it must be read to its end to be understood.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(HEAD_BYTES + 1)
+        if len(data) <= HEAD_BYTES:
+            return None
+        if data.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
+            return data.decode("utf-8-sig", errors="ignore")  # the last letter may be cut
+        return data[: data.rfind(b"\n") + 1].decode("utf-8-sig") or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _read_text(path: Path, *, is_head_enough: bool = False) -> tuple[str, list[str]]:
     """The text of a table, and a note if its encoding had to be guessed.
 
     Raises:
         DataError: if it cannot be read.
     """
+    head = _read_beginning(path) if is_head_enough else None
+    if head is not None:
+        return head, []
     try:
         if path.stat().st_size > MAX_TABLE_BYTES:
             raise DataError(f"it is larger than {MAX_TABLE_BYTES:,} bytes; split it")

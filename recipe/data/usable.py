@@ -4,10 +4,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from recipe.captions.reader import read_captions
+from recipe.captions.reader import explain_emptiness, read_captions
 from recipe.data.manifest import TEXT_EXTENSIONS, LocalFile, Recording
 from recipe.data.pairing import MAX_NAMED, Pairing, count_more
-from recipe.errors import CaptionError, DataError
+from recipe.errors import CaptionError, DataError, LanguageNeededError
 
 MAX_SECONDS = 1.5
 """Longest look; what it cannot tell in that time is told when the recordings are prepared."""
@@ -84,7 +84,9 @@ def _find_caption_problem(file: LocalFile) -> str:
     if file.path.suffix.lower() in TEXT_EXTENSIONS:
         return ""
     try:
-        has_cues = bool(read_captions(file.path).cues)
+        captions = read_captions(file.path)
+    except LanguageNeededError:  # it is settled later, by the user or the base model
+        return ""
     except CaptionError as error:
         return str(error)
-    return "" if has_cues else f"{file.path.name} holds no usable cue"
+    return "" if captions.cues else f"{file.path.name}: {explain_emptiness(captions)}"

@@ -10,27 +10,34 @@ import html
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from recipe.audio.decoding import AudioLimits, decode_audio
 from recipe.audio.voice import find_voice
-from recipe.captions.cue_text import format_timestamp
 from recipe.captions.file import open_captions
 from recipe.captions.lost_speech import mark_lost_speech
-from recipe.captions.plain_text import Phrase, read_plain_text
+from recipe.captions.plain_text import Phrase, read_plain_text, split_phrases
 from recipe.captions.reader import Cue, format_webvtt, read_captions
 from recipe.data.manifest import TEXT_EXTENSIONS, LocalFile, Recording
-from recipe.data.partition import partition_of_machine
-from recipe.data.report import ALIGNED_UNCERTAINLY, MAX_NOTES, RETIMED
+from recipe.data.partition import is_first_of_machine, partition_of_machine
+from recipe.data.report import MAX_NOTES
 from recipe.data.windows import WINDOW_MS
-from recipe.errors import AudioError, CaptionError, explain_error
+from recipe.errors import AudioError, CaptionError, TrainingError, explain_error
 from recipe.run.files import hash_once, read_state, set_aside, this_writer, write_state, write_text
-from recipe.run.warning import DataWarning, Importance
 from recipe.screening.alignment import Alignment, align_short_text, align_text
+from recipe.screening.outcomes import (
+    RETIMED_BY,
+    Outcome,
+    describe_alignment,
+    find_mismatch,
+    list_flags,
+    list_warnings,
+    note_alignment,
+)
 from recipe.screening.placement import Sound
 from recipe.screening.retiming import retime_cues
 from recipe.screening.word_times import WordTimer, cut_at_pauses
@@ -40,40 +47,7 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 """Raised whenever this code would give other times to the same files."""
 
-MIN_FOUND = 0.5
-"""Fraction of the text's words that must be found, or of the words spoken that the text must have."""
-
-FLAGGED_CONFIDENCE = 0.5
-"""A cue with fewer of its words recognised is uncertain; it is trained, and named in the report."""
-
-_RETIMED_BY = "its captions were re-timed by "
-
 Kind = Literal["text", "captions"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one recording's captions.
-
-    Attributes:
-        captions_hash: SHA-256 of the WebVTT that was made; "" if none was.
-        problem: Why the text cannot be used, or "".
-        notes: What was done, a sentence each, for the dataset report.
-        is_retimed: Whether loose captions got other times.
-        num_words: Words of a text.
-        num_used: Those that are in cues.
-        confidences: Of each cue that was made, in order.
-        lost_ms: Where a voice speaks without words.
-    """
-
-    captions_hash: str = ""
-    problem: str = ""
-    notes: list[str] = field(default_factory=list)
-    is_retimed: bool = False
-    num_words: int = 0
-    num_used: int = 0
-    confidences: list[float] = field(default_factory=list)
-    lost_ms: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -111,6 +85,9 @@ def settle_times(
         recordings: With their languages.
         settings: What times depend on beside the files.
         on_recording: Called after each.
+
+    Raises:
+        TrainingError: if the base model cannot be made ready.
     """
     maker = _CaptionTimes(settings)
     partition = partition_of_machine(os.environ)
@@ -121,11 +98,13 @@ def settle_times(
             outcomes[recording.name] = maker.settle(recording, kind)
         on_recording()
     settled = [outcomes[item.name][0] if item.name in outcomes else item for item in recordings]
-    return settled, list(_warn({name: outcome for name, (_, outcome) in outcomes.items()}))
+    return settled, list(list_warnings({name: outcome for name, (_, outcome) in outcomes.items()}))
 
 
 def _kind_of(recording: Recording, settings: TimingSettings) -> Kind | None:
     """What there is to be done for a recording."""
+    if recording.whole_text:
+        return "text"
     path = recording.transcript.path
     if path is None or recording.audio.path is None or recording.clips:
         return None
@@ -151,7 +130,11 @@ class _CaptionTimes:
 
     @cached_property
     def _timer(self) -> WordTimer:
-        return self._settings.start_timer()
+        try:
+            return self._settings.start_timer()
+        except Exception as error:  # of the machine, not of anybody's files
+            problem = explain_error(error, "The base model cannot be made ready to time words")
+            raise TrainingError(f"{problem}; run the same command again.") from error
 
     @cached_property
     def _model(self) -> str:
@@ -165,20 +148,19 @@ class _CaptionTimes:
         except AudioError:  # preparation will say so
             return recording, Outcome()
         if outcome.problem:
-            recording = replace(recording, transcript=LocalFile(None, outcome.problem))
+            recording = replace(recording, transcript=LocalFile(None, outcome.problem), clips=())
         elif outcome.captions_hash:
-            recording = replace(recording, transcript=LocalFile(path))
-        flags = (*recording.flags, *_find_flags(outcome))
+            recording = replace(recording, transcript=LocalFile(path), clips=())
+        flags = (*recording.flags, *list_flags(outcome))
         return replace(recording, notes=(*recording.notes, *outcome.notes), flags=flags), outcome
 
     def _path_of(self, recording: Recording, kind: Kind) -> Path:
         assert recording.audio.path
-        assert recording.transcript.path
         ingredients = {
             "format": FORMAT_VERSION,
             "kind": kind,
             "audio": _hash(recording.audio.path),
-            "text": _hash(recording.transcript.path),
+            "text": _hash(recording.transcript.path) if recording.transcript.path else recording.whole_text,
             "language": recording.language,
             "task": self._settings.task,
             "model": self._model,
@@ -190,13 +172,13 @@ class _CaptionTimes:
         make = self._align if kind == "text" else self._retime
         try:
             outcome, alignment = make(recording)
-        except AudioError:
+        except CaptionError as error:
+            outcome, alignment = _explain_failure(kind, error), None
+        except (AudioError, TrainingError):
             raise
         except Exception as error:  # a stranger's files: whatever goes wrong costs this recording only
-            if not isinstance(error, CaptionError):
-                logger.exception("The captions of %r cannot be given times", recording.name)
-            problem = explain_error(error, "the words of its text cannot be timed")
-            outcome, alignment = Outcome(problem=problem if kind == "text" else ""), None
+            logger.exception("The captions of %r cannot be given times", recording.name)
+            outcome, alignment = replace(_explain_failure(kind, error), is_lasting=False), None
         path.parent.mkdir(parents=True, exist_ok=True)
         if alignment:
             write_text(path, format_alignment(alignment), this_writer())
@@ -206,8 +188,7 @@ class _CaptionTimes:
 
     def _align(self, recording: Recording) -> tuple[Outcome, Alignment | None]:
         """Plain text aligned with its recording."""
-        assert recording.transcript.path
-        phrases = read_plain_text(recording.transcript.path)
+        phrases = _read_phrases(recording)
         sound = self._read_sound(recording)
         if sound.duration_ms <= WINDOW_MS:
             note = "its text is the label of all that is said in it"
@@ -216,10 +197,10 @@ class _CaptionTimes:
             problem = "its text is a translation, which has no times of its own; bring captions with times"
             return Outcome(problem=problem), None
         alignment = self._align_long(phrases, sound)
-        problem = _find_mismatch(recording, alignment)
+        problem = find_mismatch(alignment)
         if problem:
             return Outcome(problem=problem), None
-        return _describe(alignment, list(_note_alignment(alignment))), alignment
+        return describe_alignment(alignment, list(note_alignment(alignment))), alignment
 
     def _align_long(self, phrases: Sequence[Phrase], sound: Sound) -> Alignment:
         spans = cut_at_pauses(sound.voice, sound.duration_ms)
@@ -236,14 +217,32 @@ class _CaptionTimes:
         if retiming.alignment is None:
             measured = f" ({retiming.shift})" if retiming.shift and retiming.shift.num_cues else ""
             return Outcome(notes=[f"its captions were not re-timed: {retiming.problem}{measured}"]), None
-        notes = [f"{_RETIMED_BY}{retiming.shift}", *_note_alignment(retiming.alignment)]
+        notes = [f"{RETIMED_BY}{retiming.shift}", *note_alignment(retiming.alignment)]
         notes += [f"line {note.line}: {note.action}: {note.reason}" for note in captions.notes[:MAX_NOTES]]
-        return replace(_describe(retiming.alignment, notes), is_retimed=True), retiming.alignment
+        return replace(describe_alignment(retiming.alignment, notes), is_retimed=True), retiming.alignment
 
     def _read_sound(self, recording: Recording) -> Sound:
         assert recording.audio.path
         samples = decode_audio(recording.audio.path, self._settings.limits).samples
         return Sound(samples, find_voice(samples), recording.language)
+
+
+def _read_phrases(recording: Recording) -> list[Phrase]:
+    """The phrases of a text, of a file or of a row."""
+    if recording.transcript.path:
+        return read_plain_text(recording.transcript.path)
+    phrases = split_phrases(recording.whole_text)
+    if not phrases:
+        raise CaptionError(f"row {recording.clips[0].row} has no words; expected what is said in the audio.")
+    return phrases
+
+
+def _explain_failure(kind: Kind, error: Exception) -> Outcome:
+    """What becomes of captions that could not be given times: a text is of no use, others stay in use."""
+    if kind == "text":
+        return Outcome(problem=explain_error(error, "the words of its text cannot be timed"))
+    problem = explain_error(error, "the words cannot be timed")
+    return Outcome(notes=[f"its captions were not re-timed: {problem}"])
 
 
 def _hash(path: Path) -> str:
@@ -254,9 +253,14 @@ def _hash(path: Path) -> str:
 
 
 def _find_outcome(path: Path) -> Outcome | None:
-    """What was made before, if it is as it was made; a damaged file is set aside."""
+    """What was made before, if it is as it was made; a damaged file is set aside.
+
+    A machine's first process tries again what failed in another attempt, and the others take its word.
+    """
     outcome = read_state(path.with_suffix(".json"), Outcome)
-    if outcome is None or not outcome.captions_hash:
+    if outcome is None or (not outcome.is_lasting and is_first_of_machine(os.environ)):
+        return None
+    if not outcome.captions_hash:
         return outcome
     try:
         if hash_once(path) == outcome.captions_hash:
@@ -275,75 +279,3 @@ def format_alignment(alignment: Alignment) -> str:
     ]
     cues += [mark_lost_speech(start_ms, end_ms) for start_ms, end_ms in alignment.lost_ms]
     return format_webvtt(sorted(cues, key=lambda cue: cue.start_ms))
-
-
-def _find_mismatch(recording: Recording, alignment: Alignment) -> str:
-    """Why a text cannot be that of its recording, or ""."""
-    of_text = alignment.num_used / max(1, alignment.num_words)
-    of_speech = alignment.num_matched / max(1, alignment.num_transcribed)
-    if max(of_text, of_speech) >= MIN_FOUND:
-        return ""
-    assert recording.transcript.path
-    return (
-        f"its text does not match its audio: {of_text:.0%} of the {alignment.num_words} words were found in "
-        f"it, and it has {of_speech:.0%} of the words that the base model recognises; expected half of "
-        "either. See that the text is what is said there, in the language that is set"
-    )
-
-
-def _describe(alignment: Alignment, notes: list[str]) -> Outcome:
-    return Outcome(
-        notes=notes,
-        num_words=alignment.num_words,
-        num_used=alignment.num_used,
-        confidences=[round(cue.confidence, 3) for cue in alignment.cues],
-        lost_ms=list(alignment.lost_ms),
-    )
-
-
-def _find_flags(outcome: Outcome) -> Iterator[str]:
-    """What is odd about a recording's captions, with its figure, for the report."""
-    num_uncertain = sum(confidence < FLAGGED_CONFIDENCE for confidence in outcome.confidences)
-    if outcome.is_retimed:
-        yield f"{RETIMED}: {outcome.notes[0].removeprefix(_RETIMED_BY)}"
-    elif num_uncertain:
-        yield f"{ALIGNED_UNCERTAINLY}: {num_uncertain / len(outcome.confidences):.0%}"
-
-
-def _note_alignment(alignment: Alignment) -> Iterator[str]:
-    """How well a text was found, and which cues are uncertain."""
-    lost_seconds = sum(end_ms - start_ms for start_ms, end_ms in alignment.lost_ms) / 1000
-    uncertain = [cue for cue in alignment.cues if cue.confidence < FLAGGED_CONFIDENCE]
-    yield (
-        f"aligned by the base model: {alignment.num_used} of {alignment.num_words} words are in cues, "
-        f"{alignment.num_matched} were recognised; {lost_seconds:.1f} s of speech are without words; "
-        f"pieces of text left out: {len(alignment.left_out)}; cues that are uncertain: {len(uncertain)}"
-    )
-    for line, text in alignment.left_out[:MAX_NOTES]:
-        yield f"line {line}: left out: it was not found in the audio: {text[:60]}"
-    for cue in uncertain[:MAX_NOTES]:
-        yield (
-            f"{format_timestamp(cue.start_ms)}: uncertain: {cue.confidence:.0%} of its words were "
-            f"recognised: {cue.text[:60]}"
-        )
-
-
-def _warn(outcomes: dict[str, Outcome]) -> Iterator[str]:
-    """What the user should know of all recordings; the dataset report has each one's notes."""
-    aligned = [outcome for outcome in outcomes.values() if outcome.num_words and not outcome.is_retimed]
-    if aligned:
-        used = sum(outcome.num_used for outcome in aligned) / sum(outcome.num_words for outcome in aligned)
-        yield DataWarning(
-            f"Plain text of {len(aligned)} recordings was aligned by the base model: {used:.0%} of its words "
-            "are used. Captions with times, where you have them, are better.",
-            Importance.CHOSEN,
-        )
-    retimed = {name: outcome.notes[0] for name, outcome in outcomes.items() if outcome.is_retimed}
-    if retimed:
-        shown = "; ".join(f"{name}: {note}" for name, note in list(retimed.items())[:10])
-        more = f"; and {len(retimed) - 10} more" if len(retimed) > 10 else ""
-        yield DataWarning(
-            f"Captions of {len(retimed)} recordings were loose and were re-timed ({shown}{more}).",
-            Importance.CHOSEN,
-            (),
-        )

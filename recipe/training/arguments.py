@@ -1,9 +1,6 @@
 """`train.py`'s arguments: flags, or one YAML or JSON file; the recipe's groups and Trainer's own."""
 
-import argparse
-import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import yaml
 from accelerate import PartialState
 from transformers import Seq2SeqTrainingArguments
 
@@ -34,6 +30,7 @@ from recipe.model.inference import has_bfloat16
 from recipe.run.folder import RunFolder
 from recipe.run.launch import engine_name, uses_deepspeed
 from recipe.training.command_line import CommandLine
+from recipe.training.raw_options import DEFAULT_OUTPUT_DIR, is_options_file, read_options_file
 
 OPTIMISATION = (
     *("max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm"),
@@ -59,7 +56,7 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
     checkpoint with the lowest WER itself, and halves micro-batches without starting over.
     """
 
-    output_dir: str = field(default="runs/default", metadata={"help": "Folder of the run; one run each."})
+    output_dir: str = field(default=DEFAULT_OUTPUT_DIR, metadata={"help": "Folder of the run; one run each."})
     num_train_epochs: float = field(default=1.0, metadata={"help": "Passes over the training windows."})
     per_device_train_batch_size: int = field(default=2, metadata={"help": "Windows a device takes at once."})
     learning_rate: float = field(default=2e-5, metadata={"help": "Peak learning rate."})
@@ -195,38 +192,15 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
     argv = list(sys.argv[1:] if argv is None else argv)
     groups = Arguments.__annotations__.values()
     try:
-        values = _read_file(argv[0]) if _is_file(argv) else CommandLine(groups).read(argv)
+        values = _read_file(argv[0]) if is_options_file(argv) else CommandLine(groups).read(argv)
         return Arguments(*(group(**_pick(values, group)) for group in groups))
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise JobError(describe_problems([str(error)])) from error
 
 
-def _is_file(argv: Sequence[str]) -> bool:
-    return len(argv) == 1 and argv[0].endswith((".json", ".yaml", ".yml"))
-
-
-class _YamlLoader(yaml.SafeLoader):  # type: ignore[misc]  # untyped
-    """Reads 2e-05 as a number, as in YAML 1.2, and not as the text of YAML 1.1."""
-
-
-_YamlLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+"), [*"-+.0123456789"]
-)
-
-
-def _load(path: str) -> Any:
-    text = Path(path).read_text(encoding="utf-8-sig")  # as editors on Windows write it
-    return json.loads(text) if path.endswith(".json") else yaml.load(text, _YamlLoader)  # noqa: S506 - a safe one
-
-
 def _read_file(path: str) -> dict[str, Any]:
     """The options in a file; their names, and the types of Trainer's, are judged before Trainer sees them."""
-    try:
-        values = _load(path)
-    except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds {type(values).__name__}; expected options by name")  # noqa: TRY004
+    values = read_options_file(path)
     known = {f.name for group in Arguments.__annotations__.values() for f in fields(group) if f.init}
     problems = [describe_unknown(str(name), known) for name in values if name not in known]
     problems += find_problems(TrainerOptions, _pick(values, TrainerOptions))
@@ -238,20 +212,6 @@ def _read_file(path: str) -> dict[str, Any]:
 def _pick(values: Mapping[str, Any], group: type) -> dict[str, Any]:
     names = {f.name for f in fields(group)}
     return {name: value for name, value in values.items() if name in names}
-
-
-def find_output_dir(argv: Sequence[str] | None = None) -> Path:
-    """The run's folder, also where the other arguments cannot be read: a refusal is left there."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    default = RecipeTrainingArguments.__dataclass_fields__["output_dir"].default
-    if _is_file(argv):
-        try:
-            return Path(str(_load(argv[0])["output_dir"]))
-        except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
-            return Path(str(default))
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--output_dir", "--output-dir", default=default)
-    return Path(str(parser.parse_known_args(argv)[0].output_dir))
 
 
 def check_arguments(arguments: Arguments) -> None:

@@ -9,6 +9,7 @@ import transformers
 from datasets import Dataset, concatenate_datasets
 from tqdm import tqdm
 
+from recipe.arguments import DataArguments
 from recipe.audio.decoding import AudioLimits
 from recipe.data.dataset import PreparedDataset, ReportOrigin
 from recipe.data.download import DownloadProgress
@@ -74,7 +75,7 @@ def build_preparation_settings(attempt: Attempt, whisper: Whisper) -> Preparatio
         empty_transcript=data.empty_transcript,
         no_speech_fraction=data.no_speech_fraction,
         suppressed_symbols=whisper.suppressed_symbols(),
-        limits=AudioLimits(max_seconds=data.max_audio_hours * 3600),
+        limits=_limit_audio(data),
     )
 
 
@@ -116,7 +117,7 @@ def build_timing_settings(attempt: Attempt, whisper: Whisper) -> TimingSettings:
         folder=attempt.folder.aligned,
         task=whisper.task,
         is_retiming=is_judging,
-        limits=AudioLimits(max_seconds=data.max_audio_hours * 3600),
+        limits=_limit_audio(data),
         start_timer=start_timer,
         identify_model=identify_model,
     )
@@ -160,6 +161,10 @@ def transcribe(attempt: Attempt, trainer: WhisperTrainer, windows: Dataset) -> E
     """Transcripts of the windows by the model as it is now."""
     with attempt.bar("transcribe", len(windows), "window") as bar:
         return evaluate_model(trainer.whisper, windows, decoding_of(attempt.arguments), on_batch=bar.update)
+
+
+def _limit_audio(data: DataArguments) -> AudioLimits:
+    return AudioLimits(max_seconds=data.max_audio_hours * 3600)
 
 
 def _training_windows(arguments: Arguments, whisper: Whisper, dataset: PreparedDataset) -> WindowDataset:

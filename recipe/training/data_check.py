@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
+from transformers import WhisperConfig
+
 from recipe.data.dataset import PreparedDataset
 from recipe.model.whisper import Whisper
 from recipe.page.rendering import format_hours
 from recipe.run.warning import most_important_first
+from recipe.training.arguments import Arguments
 from recipe.training.attempt import Attempt
 from recipe.training.estimate import Estimate, Work, estimate
 
@@ -20,7 +23,7 @@ def show_check(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> 
     """Print the check of a dataset that can be trained on; what cannot be was refused before."""
     attempt.warnings += dataset.warnings
     if attempt.is_main:
-        needs = estimate(_plan_work(attempt, whisper, dataset))
+        needs = estimate(plan_work(attempt.arguments, whisper.model.config, dataset))
         lines = [
             *describe_check(dataset, most_important_first(attempt.warnings), needs),
             f"Report         {attempt.folder.prepared / 'dataset_report.html'}",
@@ -50,17 +53,17 @@ def describe_check(dataset: PreparedDataset, warnings: list[str], needs: Estimat
     yield f"Training       {_describe_needs(needs)}"
 
 
-def _plan_work(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> Work:
-    training = attempt.arguments.training
-    windows_per_update = training.per_device_train_batch_size * training.gradient_accumulation_steps
+def plan_work(arguments: Arguments, config: WhisperConfig, dataset: PreparedDataset) -> Work:
+    """What these arguments would train of this dataset."""
+    training = arguments.training
     num_windows = round(len(dataset.train) * training.num_train_epochs)
     return Work(
-        whisper.model.config,
-        attempt.arguments.model,
-        num_windows if training.max_steps < 0 else training.max_steps * windows_per_update,
+        config,
+        arguments.model,
+        num_windows if training.max_steps < 0 else training.max_steps * training.windows_per_update,
         round(fmean(dataset.train["num_tokens"][:])),
         training.per_device_train_batch_size,
-        keeps_activations=not training.gradient_checkpointing,
+        keeps_activations=not training.activation_checkpointing,
     )
 
 

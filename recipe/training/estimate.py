@@ -6,11 +6,9 @@ maker's figures; on a processor it is measured with one product of matrices.
 
 import time
 from dataclasses import dataclass
-from functools import cache
 
 import psutil
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import WhisperConfig
 
 from recipe.arguments import ModelArguments
@@ -18,8 +16,7 @@ from recipe.data.windows import MAX_LABEL_TOKENS
 from recipe.model.adapters import add_adapters
 from recipe.model.whisper import WhisperForConditionalGeneration
 from recipe.run.machine import find_gpus
-from recipe.training.memory import largest_micro_batch
-from recipe.training.trainer import token_loss
+from recipe.training.flops import count_flops, measure_matrix_rate
 
 TERAFLOPS = {
     "B200": 2250,
@@ -95,10 +92,11 @@ class Work:
 def estimate(work: Work) -> Estimate:
     """What the work takes on the GPUs of this machine, or on its processor."""
     model = _build_without_weights(work)
-    num_flops = work.num_windows * _count_flops(model, work)
+    num_label_tokens = max(1, min(work.num_label_tokens, MAX_LABEL_TOKENS))
+    num_flops = work.num_windows * count_flops(model, num_label_tokens)
     gpus = find_gpus()
     if not gpus:
-        rate = UTILISATION * _measure_processor()
+        rate = UTILISATION * measure_matrix_rate(torch.device("cpu"), time.perf_counter)
         return Estimate(
             "this processor", _count_bytes(model, work, 4), psutil.virtual_memory().total, num_flops / rate
         )
@@ -118,21 +116,6 @@ def _build_without_weights(work: Work) -> WhisperForConditionalGeneration:
     return model
 
 
-def _count_flops(model: WhisperForConditionalGeneration, work: Work) -> int:
-    """FLOPs of forward and backward of one window."""
-    num_tokens = max(1, min(work.num_label_tokens, MAX_LABEL_TOKENS))
-    batch = {name: tensor.to("meta") for name, tensor in largest_micro_batch(work.config, 1).items()}
-    features = batch.pop("input_features")
-    tokens = {name: tensor[:, :num_tokens] for name, tensor in batch.items()}
-    labels = tokens.pop("labels")
-    # Without a mask, transformers would look at the values of the positions, and there are none.
-    mask = torch.ones(1, 1, num_tokens, num_tokens, dtype=torch.bool, device="meta")
-    with FlopCounterMode(display=False) as counter:
-        outputs = model(input_features=features, **tokens, decoder_attention_mask=mask, use_cache=False)
-        token_loss(outputs, labels, num_tokens).backward()
-    return int(counter.get_total_flops())
-
-
 def _count_bytes(model: WhisperForConditionalGeneration, work: Work, bytes_per_number: int) -> int:
     """Weights, gradients, moments, and the activations of a micro-batch."""
     weights = sum(
@@ -146,16 +129,3 @@ def _count_bytes(model: WhisperForConditionalGeneration, work: Work, bytes_per_n
     logits = 3 * MAX_LABEL_TOKENS * config.vocab_size * 4  # in float32 for the loss
     numbers = ACTIVATIONS_PER_STATE * (states * num_layers_kept + decoder_states)
     return weights + work.batch_size * (numbers * bytes_per_number + logits)
-
-
-@cache
-def _measure_processor() -> float:
-    """FLOPs per second of large products of matrices: the fastest of some."""
-    size = 1024
-    left, right = torch.randn(size, size), torch.randn(size, size)
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        left @ right
-        seconds.append(time.perf_counter() - started)
-    return 2 * size**3 / min(seconds)

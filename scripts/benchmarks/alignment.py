@@ -21,7 +21,7 @@ from recipe.audio.voice import find_voice
 from recipe.captions.plain_text import split_phrases
 from recipe.captions.reader import Cue, read_captions
 from recipe.data.manifest import Recording
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings
 from recipe.screening.alignment import Alignment, align_text
 from recipe.screening.placement import Sound
 from recipe.screening.retiming import retime_cues
@@ -188,7 +188,11 @@ def measure(arguments: argparse.Namespace) -> None:
     """Print a table for texts and one for captions."""
     whisper = load_on_device(arguments.model)
     timer = Ctranslate2WordTimer(whisper)
-    recordings = [item for item in list_recordings(arguments.data_dir, arguments.language) if item.audio.path]
+    recordings = [
+        recording
+        for recording in list_recordings(arguments.data_dir, arguments.language)
+        if recording.audio.path and recording.transcript.path
+    ]
     started = time.process_time()
     material = [prepare(recording, timer) for recording in recordings[: arguments.max_recordings]]
     seconds = time.process_time() - started

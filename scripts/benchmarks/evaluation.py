@@ -33,7 +33,7 @@ from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.data.dataset import check_dataset, prepare_dataset
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings
 from recipe.data.windows import end_of_words, segments_of, text_of
 from recipe.evaluation.ctranslate import is_ctranslate2_installed
 from recipe.evaluation.metrics import score_texts

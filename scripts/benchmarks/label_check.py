@@ -19,8 +19,8 @@ from datasets import Dataset
 
 from recipe.captions.reader import Cue, format_webvtt, read_captions
 from recipe.data.manifest import AUDIO_EXTENSIONS
-from recipe.data.pairing import list_recordings
 from recipe.data.shards import Shard, build_shards, load_examples
+from recipe.data.sources import list_recordings
 from recipe.data.split import split_examples
 from recipe.data.windows import segments_of, text_of
 from recipe.model.whisper import Whisper
@@ -135,7 +135,7 @@ class Spoiler:
         return moved
 
 
-def read_folder(folder: Path) -> Captions:
+def read_caption_files(folder: Path) -> Captions:
     """The captions of a folder whose caption files are named as the audio."""
     return {path.stem: read_captions(path).cues for path in sorted(folder.glob("*.vtt"))}
 
@@ -241,8 +241,8 @@ def measure(arguments: argparse.Namespace) -> None:
 
 def measure_kinds(arguments: argparse.Namespace, check: LabelCheck) -> Iterator[list[str]]:
     """The cells of each kind."""
-    truth = read_folder(arguments.data_dir)
-    other = read_folder(arguments.other_dir) if arguments.other_dir else {}
+    truth = read_caption_files(arguments.data_dir)
+    other = read_caption_files(arguments.other_dir) if arguments.other_dir else {}
     clean = check.read(arguments.data_dir)
     scores = check.score(clean)
     yield ["nothing", f"{len(find_suspects(scores))} of {len(scores)} suspect", ""]
@@ -261,7 +261,7 @@ def measure_kinds(arguments: argparse.Namespace, check: LabelCheck) -> Iterator[
 
 def write_training_folder(arguments: argparse.Namespace, check: LabelCheck) -> None:
     """Spoil a fifth of the recordings to train on by (a), one window in ten of the others by (c)."""
-    truth = read_folder(arguments.data_dir)
+    truth = read_caption_files(arguments.data_dir)
     held_out = split_examples(check.build(arguments.data_dir), arguments.eval_fraction).held_out_names
     windows = windows_of(check.read(arguments.data_dir))
     trained = {name: cues for name, cues in truth.items() if name not in held_out}

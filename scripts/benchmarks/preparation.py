@@ -24,8 +24,8 @@ from recipe.audio.decoding import Audio, decode_audio, encode_flac, slice_sample
 from recipe.audio.resampling import SAMPLE_RATE, SAMPLES_PER_MS
 from recipe.captions.reader import Cue, format_webvtt, read_captions
 from recipe.data.dataset import prepare_dataset
-from recipe.data.pairing import list_recordings
 from recipe.data.recording import PreparationSettings
+from recipe.data.sources import list_recordings
 from recipe.data.windows import WINDOW_MS
 from scripts.benchmarks.common import (
     build_parser,

@@ -25,18 +25,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import TrainerCallback, WhisperConfig, WhisperProcessor
 
 from recipe.arguments import ModelArguments
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import TrainingError
 from recipe.model.adapters import add_adapters
-from recipe.model.inputs import collate
 from recipe.model.tiny import build_tiny_whisper
 from recipe.model.whisper import Whisper, WhisperForConditionalGeneration
 from recipe.training.arguments import RecipeTrainingArguments
-from recipe.training.trainer import token_loss
+from recipe.training.flops import count_flops, measure_matrix_rate
 from scripts.benchmarks.common import (
     QUIET,
     build_parser,
@@ -79,7 +77,8 @@ def parser() -> argparse.ArgumentParser:
 def measure(arguments: argparse.Namespace) -> None:
     """Print the table."""
     logging.getLogger("recipe").setLevel(logging.ERROR)  # memory that runs out is what we look for
-    rate = measure_matrix_rate(find_device())
+    device = find_device()
+    rate = measure_matrix_rate(device, lambda: read_clock(device))
     print(f"Large matrices: {rate / 1e12:.3g} TFLOP/s. {arguments.label_tokens} label tokens a window.\n")
     header = ["size", "trained", "activations", "batch", "seconds per update", "audio s per s", "TFLOP/s"]
 
@@ -136,16 +135,8 @@ class Shape(NamedTuple):
         return {"input_features": features, "decoder_input_ids": tokens, "labels": tokens}
 
     def count_flops(self) -> int:
-        """FLOPs of forward and backward of one window, counted without computing anything."""
-        model = self.build(torch.device("meta")).model
-        batch = {name: tensor.to("meta") for name, tensor in collate([self.make_window()], PAD_TOKEN).items()}
-        labels = batch.pop("labels")
-        # Without a mask, transformers would look at the values of the positions, and there are none.
-        num_tokens = self.num_label_tokens
-        mask = torch.ones(1, 1, num_tokens, num_tokens, dtype=torch.bool, device="meta")
-        with FlopCounterMode(display=False) as counter:
-            token_loss(model(**batch, decoder_attention_mask=mask), labels, num_tokens).backward()
-        return int(counter.get_total_flops())
+        """FLOPs of forward and backward of one window."""
+        return count_flops(self.build(torch.device("meta")).model, self.num_label_tokens)
 
 
 @cache
@@ -242,18 +233,6 @@ class UpdateClock(TrainerCallback):
     def seconds_per_update(self) -> float:
         """Median of the updates after the warm ones."""
         return float(np.median(np.diff(self._times[NUM_WARM_UPDATES - 1 :])))
-
-
-def measure_matrix_rate(device: torch.device) -> float:
-    """FLOPs per second of large matrix products: the fastest of some."""
-    size, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (1024, torch.float32)
-    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    seconds = []
-    for _ in range(30):
-        started = read_clock(device)
-        left @ right
-        seconds.append(read_clock(device) - started)
-    return 2 * size**3 / min(seconds)
 
 
 def read_peak_memory(device: torch.device) -> int:

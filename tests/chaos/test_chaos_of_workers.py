@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from control_plane import ControlPlane
+from outboxes import has_told
 from processes import wait_for, wait_until_gone
-from training_runs import USER, clean_environment, read_backend, serve_backend, write_recording
+from sites import FILES, serve_site
+from training_runs import USER, clean_environment, read_backend
 from workers import WorkerProcess
 
-from recipe.backend.events import Outbox
 from recipe.run.stages import Stage
 
 pytestmark = pytest.mark.slow
@@ -47,10 +48,6 @@ class Job:
     def weights(self) -> bytes:
         return (self.run / "model" / "model.safetensors").read_bytes()
 
-    def stages_told(self) -> set[str]:
-        outbox = self.run / "events.sqlite"
-        return {event["status"] for event in Outbox(outbox, "").events()} if outbox.exists() else set()
-
     def start(self, plane: ControlPlane) -> WorkerProcess:
         """A worker below the plane, which has been sent the job."""
         worker = WorkerProcess(self.folder, "real", plane.environment() | self.environment)
@@ -76,7 +73,7 @@ def stop(job: Job, plane: ControlPlane, worker: WorkerProcess) -> None:
 def cancel(job: Job, plane: ControlPlane, worker: WorkerProcess) -> None:
     plane.stops.append("event-1")
     ends = {Stage.CANCELLED, Stage.COMPLETED}
-    wait_for(lambda: plane.answers or ends & job.stages_told())
+    wait_for(lambda: plane.answers or any(has_told(job.run, end) for end in ends))
 
 
 def send_to_another_worker(job: Job, plane: ControlPlane, worker: WorkerProcess) -> None:
@@ -107,8 +104,8 @@ def disturb(job: Job, act: Act, stage: str, source: random.Random) -> None:
     worker = job.start(plane)
     try:
         # Told by an earlier attempt: somewhere on the way back to it.
-        delay = source.uniform(0, 10 if stage in job.stages_told() else 0.3)
-        wait_for(lambda: stage in job.stages_told() or plane.answers)
+        delay = source.uniform(0, 10 if has_told(job.run, stage) else 0.3)
+        wait_for(lambda: has_told(job.run, stage) or plane.answers)
         deadline = time.monotonic() + delay
         wait_for(lambda: time.monotonic() > deadline or plane.answers)
         family = [child.pid for child in worker.children() if "arguments.json" in str(child.cmdline())]
@@ -135,10 +132,7 @@ def finish(job: Job) -> Job:
 @pytest.fixture(scope="module")
 def build_job(tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Job]]:
     root = tmp_path_factory.mktemp("jobs")
-    (root / "uploads" / USER).mkdir(parents=True)
-    write_recording(root / "uploads" / USER / "tones", 20)
-    names = {"audio": "tones.flac", "transcript": "tones.vtt"}
-    with serve_backend(root) as address:
+    with serve_site(root, tiny_dir) as site:
 
         def build(name: str) -> Job:
             request = {
@@ -146,12 +140,12 @@ def build_job(tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 "epochs": 4,
                 "project_id": "project-1",
                 "user_id": USER,
-                "backend_base_url": address,
+                "backend_base_url": site.backend,
                 "auth_token": "",
                 "worker_api_key": "",
                 "batch_size": 1,
                 "learning_rate": 1e-3,
-                "files_manifest": [{"file_type": kind, "filename": file} for kind, file in names.items()],
+                "files_manifest": FILES,
                 "job_id": name,
                 "options": {"language": "en", "publish_if_worse": True},  # chance made the model
             }
@@ -160,7 +154,7 @@ def build_job(tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
             )
             folder = root / name
             folder.mkdir()
-            return Job(folder, address, request, environment)
+            return Job(folder, site.backend, request, environment)
 
         yield build
 

@@ -10,7 +10,7 @@ import torch
 from recipe.arguments import ModelArguments
 from recipe.audio.decoding import AudioLimits
 from recipe.captions.reader import Cue, read_captions
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings
 from recipe.model.whisper import Whisper, load_whisper
 from recipe.screening.caption_times import TimingSettings, settle_times
 from recipe.screening.word_times import Ctranslate2WordTimer

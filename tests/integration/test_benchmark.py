@@ -15,7 +15,7 @@ from transformers import WhisperProcessor
 
 from recipe.captions.reader import Cue, format_webvtt, read_captions
 from recipe.data.dataset import PreparedDataset
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings
 from recipe.evaluation.metrics import ErrorCounts
 from recipe.model.tiny import build_tiny_whisper
 from scripts.benchmarks.usual_recipe.cues import isolate_cues, merge_cues, write_long_cues

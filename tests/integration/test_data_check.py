@@ -39,4 +39,4 @@ def test_a_check_of_what_cannot_be_trained_on_ends_with_the_sentence(tmp_path: P
     (tmp_path / "data" / "talk.vtt").write_text("WEBVTT\n\n")
     run = check(tmp_path, tmp_path / "data", tiny_dir)
     assert run.attempt() == 1
-    assert "talk.vtt holds no usable cue" in run.read("error.json")["error"]
+    assert "talk.vtt: the caption file holds no usable cue" in run.read("error.json")["error"]

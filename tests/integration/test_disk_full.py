@@ -1,22 +1,18 @@
 """A disk that is full, or read-only, at any stage: a sentence, an end that is told, no outcome lost."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from control_plane import ControlPlane
 from damages import DAMAGES, Damage
 from disks import fill, make_read_only, mount_disk
+from sites import Site, serve_site
 from training_runs import (
-    USER,
     Process,
     TrainingRun,
     read_backend,
-    serve_backend,
     wait_until,
-    write_recording,
 )
 from workers import make_request, sequences, statuses
 
@@ -117,49 +113,15 @@ def test_a_finished_job_with_a_damaged_outbox_still_answers(
     assert sequences(plane) == sorted(sequences(plane))
 
 
-@dataclass(frozen=True)
-class Site:
-    """A backend with one recording, and a tiny model."""
-
-    root: Path
-    address: str
-    model: Path
-
-    def run(self, folder: Path) -> TrainingRun:
-        """A run of some updates in 2 epochs, with a checkpoint after each; the job is named as its folder."""
-        options = {
-            "manifest_file": self.root / "manifest.json",
-            "backend_base_url": self.address,
-            "user_id": USER,
-            "job_id": folder.name,
-            "model_name_or_path": self.model,
-            "language": "en",
-            "num_train_epochs": 2,
-            "per_device_train_batch_size": 1,
-            "learning_rate": 1e-3,
-            "save_strategy": "steps",
-            "save_steps": 1,
-            "label_check": "on",
-            "publish_if_worse": True,  # chance made the model
-        }
-        return TrainingRun(folder, options)
-
-
 @pytest.fixture(scope="module")
 def site(tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    root = tmp_path_factory.mktemp("states")
-    (root / "uploads" / USER).mkdir(parents=True)
-    write_recording(root / "uploads" / USER / "tones", 20)
-    names = {"audio": "tones.flac", "transcript": "tones.vtt"}
-    manifest = [{"file_type": kind, "filename": name} for kind, name in names.items()]
-    (root / "manifest.json").write_text(json.dumps(manifest))
-    with serve_backend(root) as address:
-        yield Site(root, address, tiny_dir)
+    with serve_site(tmp_path_factory.mktemp("states"), tiny_dir) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
 def quiet(site: Site) -> TrainingRun:
-    return site.run(site.root / "quiet").finish()
+    return site.run("quiet").finish()
 
 
 def test_a_real_training_on_a_disk_that_fills_up_says_so_and_goes_on_to_the_same_weights(
@@ -173,13 +135,13 @@ def test_a_real_training_on_a_disk_that_fills_up_says_so_and_goes_on_to_the_same
             fill(disk)
 
         assert run.interrupt(fill_up) == 1
-        (failed,) = [e for e in read_backend(site.address, "crowded") if e["status"] == "failed"]
+        (failed,) = [e for e in read_backend(site.backend, "crowded") if e["status"] == "failed"]
         assert failed["error_type"] == "DiskError"
         assert "is full" in failed["error"]
         (disk / "ballast").unlink()
         run.finish()
         assert run.weights == quiet.weights
-        events = read_backend(site.address, "crowded")
+        events = read_backend(site.backend, "crowded")
         assert events[-1]["status"] == "completed"
         numbers = [event["sequence"] for event in events]
         assert numbers == sorted(set(numbers))
@@ -207,8 +169,8 @@ def test_a_run_whose_every_state_file_is_damaged_ends_as_if_none_were(
     site: Site, quiet: TrainingRun, first: int
 ) -> None:
     """Each round gives each file another damage."""
-    run = site.run(site.root / f"damaged-{first}").finish()
-    told = read_backend(site.address, run.folder.name)
+    run = site.run(f"damaged-{first}").finish()
+    told = read_backend(site.backend, run.folder.name)
     kinds = list(DAMAGES.values())
     for number, pattern in enumerate(STATE_FILES):
         paths = sorted(run.folder.glob(pattern))
@@ -219,7 +181,7 @@ def test_a_run_whose_every_state_file_is_damaged_ends_as_if_none_were(
     assert run.weights == quiet.weights
     assert run.read("result.json")["evaluation"] == quiet.read("result.json")["evaluation"]
     assert run.read("result.json")["dataset"] == quiet.read("result.json")["dataset"]
-    events = read_backend(site.address, run.folder.name)
+    events = read_backend(site.backend, run.folder.name)
     assert events[: len(told)] == told
     numbers = [event["sequence"] for event in events]
     assert numbers == sorted(set(numbers))

@@ -10,7 +10,7 @@ from datasets import Dataset
 from recipe.arguments import ModelArguments
 from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings
 from recipe.evaluation.decoding import MAX_NEW_TOKENS, TransformersEngine, decode_windows
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding

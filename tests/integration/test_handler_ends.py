@@ -8,8 +8,9 @@ import time
 import psutil
 import pytest
 from control_plane import ControlPlane
+from outboxes import has_told
 from processes import wait_for, wait_until_gone
-from workers import has_told, is_training, make_request, sequences, statuses
+from workers import is_training, make_request, sequences, statuses
 
 
 def test_an_error_of_the_training_is_answered_with_its_type_and_told_once(
@@ -60,7 +61,7 @@ def test_cancel_ends_the_training_with_a_checkpoint_and_the_worker_goes_on(
     assert step >= 1
     assert plane.answers == [], "a cancelled job has no answer"
     plane.submit("event-2", make_request(plane))
-    wait_for(lambda: has_told(worker, "resumed"))
+    wait_for(lambda: has_told(worker.run, "resumed"))
 
 
 def test_sigterm_ends_the_training_with_a_checkpoint_an_answer_and_exit_0(
@@ -147,4 +148,4 @@ def test_kill_9_of_the_handler_leaves_no_orphan_but_a_checkpoint(
         os.kill(pid, signal.SIGKILL)
     start_worker("slow")
     plane.submit("event-1", make_request(plane))
-    wait_for(lambda: has_told(worker, "resumed"))
+    wait_for(lambda: has_told(worker.run, "resumed"))

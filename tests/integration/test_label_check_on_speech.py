@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recipe.arguments import ModelArguments
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings
 from recipe.model.whisper import load_whisper
 from recipe.screening.label_scores import score_labels
 from scripts.evaluate_wer import read_speech

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recipe.arguments import ModelArguments
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.whisper import load_whisper

@@ -17,9 +17,9 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from sites import Site, serve_site
 from training_runs import (
     CPU,
-    USER,
     MissedMoment,
     TrainingRun,
     clean_environment,
@@ -27,9 +27,7 @@ from training_runs import (
     kill_inside_a_save,
     read_backend,
     send,
-    serve_backend,
     wait_until,
-    write_recording,
 )
 from warm_parent import ForkedRun
 
@@ -37,37 +35,9 @@ from recipe.run.files import CHECKSUM
 from recipe.run.stages import Stage
 from recipe.training.checkpoints import COMPLETION_FILE, DAMAGED_DIR, find_checkpoint, list_checkpoints
 
-NUM_CUES = 40
+NUM_CUES, NUM_EPOCHS = 40, 3
 TOLD_BY_TIME = {Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS}
 TOLD_OF_ATTEMPTS = {Stage.RESUMED, Stage.INTERRUPTED}
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where the runs of this file live: a backend with one recording, and a tiny model."""
-
-    root: Path
-    address: str
-    manifest_file: Path
-    model: Path
-
-    def run(self, name: str, **options: object) -> TrainingRun:
-        """A run of some two dozen updates in 3 epochs, with a checkpoint after each."""
-        defaults = {
-            "manifest_file": self.manifest_file,
-            "backend_base_url": self.address,
-            "user_id": USER,
-            "job_id": name,
-            "model_name_or_path": self.model,
-            "language": "en",
-            "num_train_epochs": 3,
-            "per_device_train_batch_size": 1,
-            "learning_rate": 1e-3,
-            "save_strategy": "steps",
-            "save_steps": 1,
-            "publish_if_worse": True,  # chance made the model
-        }
-        return TrainingRun(self.root / "runs" / name, defaults | options)
 
 
 @dataclass(frozen=True)
@@ -94,16 +64,8 @@ class Traces:
 @pytest.fixture(scope="module")
 def site(tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("resume")
-    uploads = root / "uploads" / USER
-    uploads.mkdir(parents=True)
-    write_recording(uploads / "tones", NUM_CUES)
-    manifest = [
-        {"file_type": "audio", "filename": "tones.flac"},
-        {"file_type": "transcript", "filename": "tones.vtt"},
-    ]
-    (root / "manifest.json").write_text(json.dumps(manifest))
-    with serve_backend(root) as address:
-        yield Site(root, address, root / "manifest.json", tiny_dir)
+    with serve_site(root, tiny_dir, NUM_CUES, num_train_epochs=NUM_EPOCHS, label_check="off") as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
@@ -207,12 +169,12 @@ def test_the_result_of_a_disturbed_run_is_that_of_a_quiet_one(disturbed, quiet) 
     assert steps[0] == steps[1]
     losses = [[m["train_loss"] for m in r["artifacts"]["training_metrics"]] for r in (ours, theirs)]
     assert losses[0] == losses[1]
-    assert len(losses[0]) == 3
+    assert len(losses[0]) == NUM_EPOCHS
 
 
 def test_the_backend_has_each_event_once_in_sequence(disturbed, site: Site) -> None:
     run, _ = disturbed
-    received = read_backend(site.address, "disturbed")
+    received = read_backend(site.backend, "disturbed")
     assert received == run.events
     statuses = [event["status"] for event in received]
     assert [status for status in statuses if status in {Stage.COMPLETED, Stage.FAILED, Stage.CANCELLED}] == [
@@ -258,7 +220,7 @@ def test_the_same_command_after_the_end_says_so_and_changes_nothing(
     assert "is finished already, its model is in" in line
     assert times_of_files(run.folder) == files
     assert run.events == events
-    assert read_backend(site.address, "disturbed") == events
+    assert read_backend(site.backend, "disturbed") == events
     assert run.weights == quiet.weights
 
 
@@ -311,7 +273,7 @@ def test_ten_kills_at_random_moments_change_nothing(seed: int, site: Site, quiet
             while num_kills < 10:
                 num_kills += run.interrupt(kill_somewhere(source)) == -signal.SIGKILL
         assert_same_outcome(run.finish(), quiet)
-        assert read_backend(site.address, f"random-{seed}-{number}") == run.events
+        assert read_backend(site.backend, f"random-{seed}-{number}") == run.events
         if num_kills == 10:
             return
     pytest.fail(f"only {num_kills} of 10 kills landed")
@@ -341,7 +303,7 @@ def test_whatever_file_is_damaged_the_checkpoint_before_is_used(
 def test_sigterm_at_any_moment_ends_the_same_way(site: Site, quiet: TrainingRun) -> None:
     run = site.run("stopped")
     num_updates = len(quiet.curve)
-    per_epoch = num_updates // 3  # at an epoch's end the evaluation is cut short
+    per_epoch = num_updates // NUM_EPOCHS  # at an epoch's end the evaluation is cut short
     for after in (0, per_epoch, 2 * per_epoch, num_updates - 1, num_updates):
         exit_code = run.interrupt(send(signal.SIGTERM, after=after, delay_seconds=0.05))
         assert exit_code in {143, -signal.SIGTERM, 0}, run.output[-2000:]

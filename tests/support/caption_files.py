@@ -1,10 +1,13 @@
-"""Caption files written for a test, as the tools of others write them."""
+"""Caption files written for a test, as the tools of others write them, and what training reads of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from recipe.captions.cue_text import format_timestamp
+from recipe.captions.reader import Captions, read_captions
 
 Timed = tuple[int, int, str]
 """Start and end in milliseconds, and the payload."""
@@ -28,3 +31,10 @@ def write_vtt(cues: Iterable[tuple[int, int, str] | tuple[int, int, str, str]], 
 
 def stamp_srt(time_ms: int) -> str:
     return format_timestamp(time_ms).replace(".", ",")
+
+
+def read_written(folder: Path, content: str | bytes, suffix: str = ".srt", **settings: Any) -> Captions:
+    """What training reads of a file with this content; `settings` are those of `read_captions`."""
+    path = folder / f"talk{suffix}"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_captions(path, **settings)

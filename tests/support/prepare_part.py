@@ -8,10 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from recipe.data.pairing import list_recordings
 from recipe.data.partition import Partition
 from recipe.data.recording import PreparationSettings
 from recipe.data.shards import build_shards
+from recipe.data.sources import list_recordings
 
 data_dir, tokenizer_file, output_dir = map(Path, sys.argv[1:4])
 partition = Partition(int(sys.argv[4]), int(sys.argv[5]))

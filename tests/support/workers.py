@@ -8,8 +8,7 @@ from pathlib import Path
 
 import psutil
 from control_plane import ControlPlane
-
-from recipe.backend.events import Outbox
+from outboxes import has_told
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOKEN = "eyJhbGciOi.very-secret/token+1.x_Y=="
@@ -82,10 +81,5 @@ def sequences(plane: ControlPlane) -> list[int]:
     return [event["sequence"] for _, event in plane.backend_posts]
 
 
-def has_told(worker: WorkerProcess, status: str) -> bool:
-    path = worker.run / "events.sqlite"
-    return path.exists() and status in [event["status"] for event in Outbox(path, "job-1").events()]
-
-
 def is_training(worker: WorkerProcess) -> bool:
-    return has_told(worker, "training_progress")
+    return has_told(worker.run, "training_progress")

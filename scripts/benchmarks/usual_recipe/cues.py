@@ -12,7 +12,7 @@ from datasets import Dataset
 from recipe.audio.decoding import decode_flac, encode_flac
 from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.captions.reader import Cue, format_webvtt, read_captions
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings
 from recipe.data.windows import segments_of
 
 MAX_LONG_CUE_MS = 29_000

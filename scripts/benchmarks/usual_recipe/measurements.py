@@ -32,8 +32,8 @@ from recipe.arguments import DataArguments
 from recipe.audio.decoding import decode_audio
 from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset
 from recipe.data.manifest import Recording
-from recipe.data.pairing import list_recordings
 from recipe.data.recording import PreparationSettings
+from recipe.data.sources import list_recordings
 from recipe.errors import DataError
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding

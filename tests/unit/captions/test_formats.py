@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 from caption_cases import Case
+from caption_files import read_written
 from format_cases import BROKEN, FORMATS, textgrid
 
 from recipe.captions.formats import CAPTION_EXTENSIONS, is_transcript
@@ -15,9 +16,7 @@ from recipe.errors import CaptionError
 
 
 def read(case: Case, tmp_path):
-    path = tmp_path / f"talk{case.suffix}"
-    path.write_bytes(case.data)
-    return read_captions(path)
+    return read_written(tmp_path, case.data, case.suffix)
 
 
 @pytest.mark.parametrize("case", FORMATS, ids=lambda case: case.id)

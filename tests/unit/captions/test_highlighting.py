@@ -6,9 +6,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from caption_files import write_srt, write_vtt
-
-from recipe.captions.reader import read_captions
+from caption_files import read_written, write_srt, write_vtt
 
 WORD_MS, GAP_MS = 240, 60
 LINE_MS = 3_000
@@ -25,12 +23,6 @@ def highlight(words, start_ms, mark, *, joiner=" ", has_fillers=True, lead="", t
             cues.append((at + WORD_MS, at + WORD_MS + gap_ms, lead + joiner.join(words) + tail))
         at += WORD_MS + gap_ms
     return cues
-
-
-def read(text, tmp_path, suffix=".srt"):
-    path = tmp_path / f"talk{suffix}"
-    path.write_text(text)
-    return read_captions(path)
 
 
 LINES = {
@@ -62,7 +54,7 @@ def test_a_highlighted_line_is_read_once_with_its_words_times(
     cues = []
     for number, line in enumerate(lines):
         cues += highlight(line.split(), number * LINE_MS, mark, joiner=joiner, has_fillers=has_fillers)
-    captions = read(write_srt(cues) if suffix == ".srt" else write_vtt(cues), tmp_path, suffix)
+    captions = read_written(tmp_path, write_srt(cues) if suffix == ".srt" else write_vtt(cues), suffix)
     step_ms = WORD_MS + GAP_MS
     assert [(cue.start_ms, cue.end_ms, cue.text) for cue in captions.cues] == [
         (number * LINE_MS, number * LINE_MS + len(line.split()) * step_ms - GAP_MS, joiner.join(line.split()))
@@ -92,7 +84,7 @@ def test_a_highlighted_line_is_read_once_with_its_words_times(
 def test_what_stands_around_a_highlighted_line_does_not_hide_it(tmp_path, options):
     cues = highlight(["so", "we", "go", "home"], 1_000, "<u>{}</u>", **options)
     cues += highlight(["and", "then", "we", "sleep"], 20_000, "<u>{}</u>", **options)
-    captions = read(write_srt(cues), tmp_path)
+    captions = read_written(tmp_path, write_srt(cues))
     assert len(captions.cues) == 2
     assert [cue.text.removeprefix(": ").rstrip(".") for cue in captions.cues] == [
         "so we go home",
@@ -111,7 +103,7 @@ def test_a_mark_that_grows_along_the_line_is_read_as_its_words(tmp_path):
         )
         for index in range(len(words))
     ]
-    captions = read(write_vtt(cues), tmp_path, ".vtt")
+    captions = read_written(tmp_path, write_vtt(cues), ".vtt")
     (cue,) = captions.cues
     assert (cue.start_ms, cue.end_ms, cue.text) == (0, 1600, "nous partons demain matin")
     assert [word.start_ms for word in cue.words] == [0, 400, 800, 1200]
@@ -125,14 +117,14 @@ def test_each_word_in_a_tag_of_its_own_is_no_mark(tmp_path):
         ))
         for index in range(len(words))
     ]  # fmt: skip
-    (cue,) = read(write_srt(cues), tmp_path).cues
+    (cue,) = read_written(tmp_path, write_srt(cues)).cues
     assert (cue.start_ms, cue.end_ms, cue.text) == (0, 1600, "wir warten am Fluss")
 
 
 def test_a_highlighted_line_that_is_said_twice_is_kept_twice(tmp_path):
     line = ["row", "row", "row", "your", "boat"]
     cues = highlight(line, 0, "<u>{}</u>") + highlight(line, 1_500, "<u>{}</u>")
-    captions = read(write_srt(cues), tmp_path)
+    captions = read_written(tmp_path, write_srt(cues))
     assert [(cue.start_ms, cue.text) for cue in captions.cues] == [
         (0, " ".join(line)),
         (1_500, " ".join(line)),
@@ -146,7 +138,7 @@ def test_the_first_and_last_word_may_lack_a_time(tmp_path):
         (start, end, text.replace("<u>1984</u>", "1984").replace("<u>1999</u>", "1999"))
         for start, end, text in cues
     ]
-    captions = read(write_srt(cues), tmp_path)
+    captions = read_written(tmp_path, write_srt(cues))
     (cue,) = captions.cues
     assert cue.text == "in 1984 we met in 1999"
     assert (cue.start_ms, cue.end_ms) == (500, cues[-1][1])
@@ -167,7 +159,7 @@ STRIPPED = {
 @pytest.mark.parametrize("line", STRIPPED.values(), ids=STRIPPED)
 def test_a_line_whose_marks_were_stripped_is_read_once(tmp_path, line):
     cues = highlight(line.split(), 2_000, "{}")
-    (cue,) = read(write_srt(cues), tmp_path).cues
+    (cue,) = read_written(tmp_path, write_srt(cues)).cues
     assert (cue.start_ms, cue.end_ms, cue.text) == (cues[0][0], cues[-1][1], line)
 
 
@@ -187,7 +179,7 @@ REFRAINS = {
 @pytest.mark.parametrize("lines", REFRAINS.values(), ids=REFRAINS)
 def test_a_refrain_has_time_of_its_own_and_stays(tmp_path, lines, gap_ms):
     cues = [(index * 2_000, index * 2_000 + 2_000 - gap_ms, line) for index, line in enumerate(lines)]
-    captions = read(write_srt(cues), tmp_path)
+    captions = read_written(tmp_path, write_srt(cues))
     assert [cue.start_ms for cue in captions.cues] == [start_ms for start_ms, _, _ in cues]
 
 
@@ -202,5 +194,5 @@ def test_any_highlighted_text_is_read_as_it_was(tmp_path):
         for line in lines:
             cues += highlight(line, at, "<u>{}</u>", has_fillers=generator.random() < 0.5)
             at = cues[-1][1] + generator.choice([0, 40, 700])
-        captions = read(write_srt(cues), tmp_path)
+        captions = read_written(tmp_path, write_srt(cues))
         assert [cue.text for cue in captions.cues] == [" ".join(line) for line in lines]

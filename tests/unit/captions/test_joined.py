@@ -6,22 +6,15 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from caption_files import write_srt, write_vtt
+from caption_files import read_written, write_srt, write_vtt
 
 from recipe.captions.joined import CLOCK_HZ, CLOCK_RANGE
-from recipe.captions.reader import read_captions
 from recipe.errors import CaptionError
 
 
 def timestamp_map(ticks, local="00:00:00.000", *, is_local_first=False):
     pair = [f"MPEGTS:{ticks % CLOCK_RANGE}", f"LOCAL:{local}"]
     return "X-TIMESTAMP-MAP=" + ",".join(pair[::-1] if is_local_first else pair) + "\n"
-
-
-def read(tmp_path, text, suffix=".vtt", **arguments):
-    path = tmp_path / f"talk{suffix}"
-    path.write_text(text)
-    return read_captions(path, **arguments)
 
 
 def shown(captions):
@@ -57,7 +50,7 @@ SENTENCES = {
 def test_segments_are_put_on_the_clock_of_the_first(tmp_path, texts, headers):
     parts = [write_vtt([(500, 3_000, text)], header) for text, header in zip(texts, headers, strict=True)]
     expected = [(500 + n * 6_000, 3_000 + n * 6_000, text) for n, text in enumerate(texts)]
-    assert shown(read(tmp_path, "\n".join(parts))) == expected
+    assert shown(read_written(tmp_path, "\n".join(parts), ".vtt")) == expected
 
 
 @pytest.mark.parametrize("texts", SENTENCES.values(), ids=SENTENCES)
@@ -70,7 +63,7 @@ def test_a_clock_that_moves_with_its_cues_is_the_recordings_own(tmp_path, texts)
         for n, text in enumerate(texts)
     ]
     expected = [(500 + n * 6_000, 3_000 + n * 6_000, text) for n, text in enumerate(texts)]
-    assert shown(read(tmp_path, "\n".join(parts))) == expected
+    assert shown(read_written(tmp_path, "\n".join(parts), ".vtt")) == expected
 
 
 def test_a_header_whose_clock_would_end_after_the_audio_is_passed_over(tmp_path):
@@ -79,7 +72,7 @@ def test_a_header_whose_clock_would_end_after_the_audio_is_passed_over(tmp_path)
         write_vtt([(n * 6_000, n * 6_000 + 3_000, text)], timestamp_map(n * 6 * CLOCK_HZ))
         for n, text in enumerate(SENTENCES["en"])
     ]
-    captions = read(tmp_path, "\n".join(parts), duration_ms=24_000)
+    captions = read_written(tmp_path, "\n".join(parts), ".vtt", duration_ms=24_000)
     assert [cue.start_ms for cue in captions.cues] == [0, 6_000, 12_000, 18_000]
 
 
@@ -112,7 +105,7 @@ RESTARTS = {
 @pytest.mark.parametrize(("suffix", "text"), RESTARTS.values(), ids=RESTARTS)
 def test_a_clock_that_restarts_is_refused_in_a_sentence(tmp_path, suffix, text):
     with pytest.raises(CaptionError, match=r"^talk\.\w+: the clock restarts at line [0-9]+: .* Export .*\.$"):
-        read(tmp_path, text, suffix)
+        read_written(tmp_path, text, suffix)
 
 
 @pytest.mark.parametrize("header", ["", timestamp_map(900_000)], ids=["no map", "same map"])
@@ -127,7 +120,7 @@ def test_a_cue_that_two_segments_have_is_read_once(tmp_path, texts, header):
         ]
     )
     expected = [(1_000, 3_500, a), (5_000, 8_000, b), (9_000, 11_000, c), (12_500, 16_000, d)]
-    captions = read(tmp_path, text)
+    captions = read_written(tmp_path, text, ".vtt")
     assert shown(captions) == expected
     assert captions.num_merged == 1
 
@@ -143,7 +136,11 @@ def test_a_cue_that_a_boundary_cuts_is_joined(tmp_path, texts, gap_ms):
             write_vtt([(12_000, 13_000, b), (13_000, 15_000, c)]),
         ]
     )
-    assert shown(read(tmp_path, text)) == [(1_000, 3_500, a), (4_500, 13_000, b), (13_000, 15_000, c)]
+    assert shown(read_written(tmp_path, text, ".vtt")) == [
+        (1_000, 3_500, a),
+        (4_500, 13_000, b),
+        (13_000, 15_000, c),
+    ]
 
 
 def test_two_rows_that_a_boundary_cuts_are_both_joined(tmp_path):
@@ -152,7 +149,7 @@ def test_two_rows_that_a_boundary_cuts_are_both_joined(tmp_path):
         write_vtt([(start, end, row, setting) for row, setting in rows])
         for start, end in [(4_500, 6_000), (6_000, 8_000)]
     )
-    assert shown(read(tmp_path, text)) == [(4_500, 8_000, "Is it far? An hour or so.")]
+    assert shown(read_written(tmp_path, text, ".vtt")) == [(4_500, 8_000, "Is it far? An hour or so.")]
 
 
 ONE_CLOCK = {
@@ -171,12 +168,12 @@ ONE_CLOCK = {
 
 @pytest.mark.parametrize(("suffix", "text"), ONE_CLOCK.values(), ids=ONE_CLOCK)
 def test_times_of_one_clock_are_put_in_order(tmp_path, suffix, text):
-    captions = read(tmp_path, text, suffix)
+    captions = read_written(tmp_path, text, suffix)
     assert [cue.text.removeprefix("WEBVTT ") for cue in captions.cues] == ["a", "b", "c", "d"]
 
 
 def test_many_segments_are_joined_in_linear_time(tmp_path):
     parts = [write_vtt([(500, 3_000, f"word {n}")], timestamp_map(n * 6 * CLOCK_HZ)) for n in range(6_000)]
-    captions = read(tmp_path, "\n".join(parts))
+    captions = read_written(tmp_path, "\n".join(parts), ".vtt")
     assert len(captions.cues) == 6_000
     assert captions.cues[-1].start_ms == 5_999 * 6_000 + 500

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from caption_files import write_srt
+from caption_files import read_written, write_srt
 
 from recipe.captions.mojibake import mend_text
-from recipe.captions.reader import is_uncertain, read_captions
+from recipe.captions.reader import is_uncertain
 
 SAID = {
     "fr": ["Où êtes-vous allés ?", "À la mer, évidemment.", "C'est déjà l'été…", "Et toi ?"],
@@ -34,9 +34,8 @@ def misread(text, code_page):
 
 
 def read(tmp_path, texts, language=None):
-    path = tmp_path / "talk.srt"
-    path.write_text(write_srt((n * 4_000, n * 4_000 + 3_500, text) for n, text in enumerate(texts)))
-    return read_captions(path, language=language)
+    cues = ((n * 4_000, n * 4_000 + 3_500, text) for n, text in enumerate(texts))
+    return read_written(tmp_path, write_srt(cues), language=language)
 
 
 @pytest.mark.parametrize(("code_page", "language"), PAGES, ids=map("-".join, PAGES))

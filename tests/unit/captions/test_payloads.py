@@ -1,4 +1,4 @@
-# ruff: noqa: E501, RUF001 - a table of other languages' lines
+# ruff: noqa: RUF001 - a table of other languages' lines
 """Timed text for programs is refused by name; captions that quote some are read."""
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from caption_files import write_srt, write_vtt
+from caption_files import read_written, write_srt, write_vtt
 
 from recipe.captions.reader import read_captions
 from recipe.errors import CaptionError
@@ -43,22 +43,25 @@ def test_payloads_for_programs_are_refused_by_name(tmp_path, kind, payload, suff
 
 
 SAID = [
-    "Go to https://example.com/slides now.", "The file is called preview.jpg, I think.", "[laughs]", "[1]", "{ }",
-    "and/or", "24/7", "either/or/neither", "He typed {x}.", "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch",
+    "Go to https://example.com/slides now.", "The file is called preview.jpg, I think.", "and/or", "24/7",
+    "either/or/neither", "He typed {x}.", "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch",
     "Donaudampfschifffahrtsgesellschaftskapitän", "www", "C:", "ааа" * 60, "7" * 200,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", SAID, ids=range(len(SAID)))
 def test_text_for_people_is_read(tmp_path, text):
-    path = tmp_path / "talk.vtt"
-    path.write_text(write_vtt([(0, 20_000, text), (20_000, 40_000, text)]))
-    read_captions(path)
+    captions = read_written(tmp_path, write_vtt([(0, 20_000, text), (20_000, 40_000, text)]), ".vtt")
+    assert [cue.text for cue in captions.cues] == [text] * 2
+
+
+@pytest.mark.parametrize("text", ["[laughs]", "[1]", "{ }"])
+def test_marks_for_people_say_nothing(tmp_path, text):
+    captions = read_written(tmp_path, write_vtt([(0, 20_000, text), (20_000, 40_000, text)]), ".vtt")
+    assert [(note.action, note.reason) for note in captions.notes] == [("dropped", "it says nothing")] * 2
 
 
 def test_captions_that_quote_a_few_are_read(tmp_path):
-    path = tmp_path / "talk.vtt"
-    path.write_text(
-        write_vtt([(0, 2_000, "Look here:"), (2_000, 5_000, "https://example.com/a"), (5_000, 7_000, "So.")])
-    )
-    assert [cue.text for cue in read_captions(path).cues] == ["Look here:", "So."]
+    cues = [(0, 2_000, "Look here:"), (2_000, 5_000, "https://example.com/a"), (5_000, 7_000, "So.")]
+    captions = read_written(tmp_path, write_vtt(cues), ".vtt")
+    assert [cue.text for cue in captions.cues] == ["Look here:", "So."]

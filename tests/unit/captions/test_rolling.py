@@ -5,11 +5,11 @@ import time
 from itertools import pairwise
 
 import pytest
+from caption_files import read_written
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from recipe.captions.cue_text import format_timestamp
-from recipe.captions.reader import read_captions
 
 REPEATABLE = settings(deadline=None, derandomize=True, max_examples=150)
 STEP_MS = 2_000
@@ -48,12 +48,6 @@ def write(blocks, *, is_subrip, separator="\n"):
     return "WEBVTT\nKind: captions\nLanguage: en\n\n" + "\n".join(cues)
 
 
-def read(text, tmp_path, suffix=".vtt", **settings):
-    path = tmp_path / f"talk{suffix}"
-    path.write_text(text)
-    return read_captions(path, **settings)
-
-
 words = st.sampled_from(["oh", "no", "yes", "we", "are", "here", "now", "and", "then"])
 transcripts = st.lists(st.lists(words, min_size=2, max_size=7).map(" ".join), min_size=4, max_size=30)
 
@@ -65,7 +59,7 @@ def test_any_rolled_transcript_is_unrolled_exactly(
 ):
     text = roll(lines, height=height, filler_ms=filler_ms, has_times=has_times, is_subrip=is_subrip)
     folder = tmp_path_factory.mktemp("rolled", numbered=True)
-    captions = read(text, folder, ".srt" if is_subrip else ".vtt")
+    captions = read_written(folder, text, ".srt" if is_subrip else ".vtt")
     assert [cue.text for cue in captions.cues] == lines
     assert [cue.start_ms for cue in captions.cues] == [index * STEP_MS for index in range(len(lines))]
     assert captions.num_cues_in == len(captions.cues) + captions.num_merged
@@ -75,7 +69,7 @@ def test_any_rolled_transcript_is_unrolled_exactly(
 @REPEATABLE
 def test_rolling_captions_joined_into_one_line_are_unrolled(tmp_path_factory, lines):
     folder = tmp_path_factory.mktemp("joined", numbered=True)
-    captions = read(roll(lines, is_subrip=True, is_joined=True), folder, ".srt")
+    captions = read_written(folder, roll(lines, is_subrip=True, is_joined=True))
     assert " ".join(cue.text for cue in captions.cues) == " ".join(lines)
 
 
@@ -92,12 +86,12 @@ def test_captions_that_do_not_roll_keep_every_word(tmp_path_factory, lines, num_
             or earlier == later
         )
     folder = tmp_path_factory.mktemp("plain", numbered=True)
-    captions = read(write(blocks, is_subrip=False), folder)
+    captions = read_written(folder, write(blocks, is_subrip=False), ".vtt")
     assert " ".join(cue.text for cue in captions.cues) == " ".join(lines)
 
 
 def test_inline_times_become_those_of_the_cue(tmp_path):
-    captions = read(roll(["we are here", "and now you too"]), tmp_path)
+    captions = read_written(tmp_path, roll(["we are here", "and now you too"]), ".vtt")
     assert [(word.start_ms, word.text) for word in captions.cues[1].words] == [
         (2000, "and"),
         (2150, "now"),
@@ -112,7 +106,9 @@ def test_rolling_and_other_captions_may_share_a_file(tmp_path):
         for index in range(40)
     ]
     rolled = roll([f"line number {index}" for index in range(10)], has_times=False)
-    captions = read(rolled + "\n" + write(plain, is_subrip=False).partition("\n\n")[2], tmp_path)
+    captions = read_written(
+        tmp_path, rolled + "\n" + write(plain, is_subrip=False).partition("\n\n")[2], ".vtt"
+    )
     expected = [f"line number {index}" for index in range(10)] + [
         f"so it is number {index}" for index in range(40)
     ]
@@ -126,7 +122,7 @@ def test_a_talk_of_ten_hours_keeps_each_word_once(tmp_path, is_subrip):
     lines = [" ".join(generator.choices(vocabulary, k=9)) for _ in range(14_400)]
     text = roll(lines, is_subrip=is_subrip)
     started = time.process_time()
-    captions = read(text, tmp_path, ".srt" if is_subrip else ".vtt")
+    captions = read_written(tmp_path, text, ".srt" if is_subrip else ".vtt")
     seconds = time.process_time() - started
     assert captions.num_cues_in == 28_800
     assert sum(len(cue.text.split()) for cue in captions.cues) == 129_600

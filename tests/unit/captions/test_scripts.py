@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from caption_files import write_srt
+from caption_files import read_written, write_srt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.captions.reader import read_captions
 from recipe.captions.scripts import count_scripts, foreign_fraction, scripts_of
 from recipe.errors import CaptionError
 
@@ -48,9 +47,8 @@ BOTH = [
 
 
 def read(tmp_path, texts, language):
-    path = tmp_path / "talk.srt"
-    path.write_text(write_srt((n * 5_000, n * 5_000 + 4_500, text) for n, text in enumerate(texts)))
-    return read_captions(path, language=language)
+    cues = ((n * 5_000, n * 5_000 + 4_500, text) for n, text in enumerate(texts))
+    return read_written(tmp_path, write_srt(cues), language=language)
 
 
 @pytest.mark.parametrize("language", SAID)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from caption_files import read_written, write_srt
 
 from recipe.captions.annotations import AMBIGUOUS, UNWRITTEN
 from recipe.captions.credits import CREDIT
@@ -16,18 +17,10 @@ def read(tmp_path):
     """Read texts as the cues of a SubRip file, two seconds each, three seconds apart."""
 
     def read_texts(*texts):
-        path = tmp_path / "talk.srt"
-        path.write_text("".join(map(write_cue, range(len(texts)), texts)), encoding="utf-8")
-        return read_captions(path)
+        cues = ((3_000 * n, 3_000 * n + 2_000, text) for n, text in enumerate(texts))
+        return read_written(tmp_path, write_srt(cues))
 
     return read_texts
-
-
-def write_cue(index, text):
-    minutes, seconds = divmod(3 * index, 60)
-    return (
-        f"{index + 1}\n00:{minutes:02}:{seconds:02},000 --> 00:{minutes:02}:{seconds + 2:02},000\n{text}\n\n"
-    )
 
 
 def texts_of(captions):

@@ -4,17 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from caption_files import write_srt, write_vtt
-
-from recipe.captions.reader import read_captions
+from caption_files import read_written, write_srt, write_vtt
 
 HOUR_MS = 3_600_000
-
-
-def read(tmp_path, text, suffix=".srt", **arguments):
-    path = tmp_path / f"talk{suffix}"
-    path.write_text(text)
-    return read_captions(path, **arguments)
 
 
 def broadcast(first_ms, num_cues=10, step_ms=4_000):
@@ -40,7 +32,7 @@ def broadcast(first_ms, num_cues=10, step_ms=4_000):
 )
 def test_times_that_are_whole_hours_late_are_moved(tmp_path, hours, offset_ms, duration_ms, num_cues, suffix):
     cues = broadcast(hours * HOUR_MS + offset_ms, num_cues)
-    captions = read(
+    captions = read_written(
         tmp_path, write_srt(cues) if suffix == ".srt" else write_vtt(cues), suffix, duration_ms=duration_ms
     )
     assert [cue.start_ms for cue in captions.cues] == [offset_ms + n * 4_000 for n in range(num_cues)]
@@ -58,7 +50,7 @@ def test_times_that_are_whole_hours_late_are_moved(tmp_path, hours, offset_ms, d
     ],
 )
 def test_times_that_are_late_by_nobody_knows_what_are_said_to_be(tmp_path, first_ms, duration_ms):
-    captions = read(tmp_path, write_srt(broadcast(first_ms)), duration_ms=duration_ms)
+    captions = read_written(tmp_path, write_srt(broadcast(first_ms)), duration_ms=duration_ms)
     assert not captions.cues
     assert next(note.reason for note in captions.notes if not note.line).endswith(
         "late, or is it another recording?"
@@ -67,7 +59,7 @@ def test_times_that_are_late_by_nobody_knows_what_are_said_to_be(tmp_path, first
 
 @pytest.mark.parametrize("duration_ms", [None, 11 * HOUR_MS])
 def test_times_that_may_be_right_are_left(tmp_path, duration_ms):
-    captions = read(tmp_path, write_srt(broadcast(10 * HOUR_MS)), duration_ms=duration_ms)
+    captions = read_written(tmp_path, write_srt(broadcast(10 * HOUR_MS)), duration_ms=duration_ms)
     assert captions.cues[0].start_ms == 10 * HOUR_MS
     assert not captions.notes
 
@@ -77,7 +69,7 @@ def test_what_is_lost_of_late_captions_is_lost_on_the_audio_s_clock(tmp_path):
         *broadcast(10 * HOUR_MS),
         (10 * HOUR_MS + 41_000, 10 * HOUR_MS + 41_100, "far too much to be said in it " * 8),
     ]
-    captions = read(tmp_path, write_srt(cues), duration_ms=45_000)
+    captions = read_written(tmp_path, write_srt(cues), duration_ms=45_000)
     assert captions.lost_speech_ms == ((41_000, 41_100),)
 
 
@@ -107,7 +99,7 @@ def test_two_long_cues_of_one_time_are_both_lost(tmp_path, texts, second):
         (*second, texts[1]),
         (13_000, 15_000, "After."),
     ]
-    captions = read(tmp_path, write_srt(cues))
+    captions = read_written(tmp_path, write_srt(cues))
     assert [cue.text for cue in captions.cues] == ["Before.", "After."]
     assert captions.lost_speech_ms == ((5_280, 11_120), second)
 
@@ -115,13 +107,13 @@ def test_two_long_cues_of_one_time_are_both_lost(tmp_path, texts, second):
 def test_a_third_cue_of_that_time_is_lost_too(tmp_path):
     first, second = LONG["en"]
     cues = [(0, 5_000, first), (0, 5_000, second), (3_000, 6_000, "And me."), (6_100, 8_000, "After.")]
-    captions = read(tmp_path, write_srt(cues))
+    captions = read_written(tmp_path, write_srt(cues))
     assert [cue.text for cue in captions.cues] == ["After."]
     assert captions.num_dropped == 3
 
 
 def test_a_cue_of_minutes_does_not_cost_those_that_are_said_meanwhile(tmp_path):
     cues = [(0, 600_000, "The end of this one is a slip. " * 20), *broadcast(4_000)]
-    captions = read(tmp_path, write_srt(cues))
+    captions = read_written(tmp_path, write_srt(cues))
     assert [cue.start_ms for cue in captions.cues] == [4_000 + n * 4_000 for n in range(10)]
     assert captions.num_dropped == 1

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from caption_files import write_srt, write_vtt
+from caption_files import read_written, write_srt, write_vtt
 
-from recipe.captions.reader import read_captions
 from recipe.errors import CaptionError
 
 SAID = {
@@ -67,16 +66,10 @@ LAYOUTS = {
 }
 
 
-def read(tmp_path, text, language, suffix=".srt"):
-    path = tmp_path / f"talk{suffix}"
-    path.write_text(text)
-    return read_captions(path, language=language)
-
-
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize(("wanted", "other"), APART, ids=map("-".join, APART))
 def test_the_rows_in_the_wanted_language_are_kept(tmp_path, wanted, other, layout):
-    captions = read(tmp_path, write_srt(layout(SAID[wanted], SAID[other])), wanted)
+    captions = read_written(tmp_path, write_srt(layout(SAID[wanted], SAID[other])), language=wanted)
     assert [cue.text for cue in captions.cues] == SAID[wanted]
     assert not captions.num_dropped
     assert captions.notes
@@ -93,14 +86,14 @@ def test_two_languages_of_one_script_are_refused(tmp_path, wanted, other, layout
     others = ["ما زنبور نگه می‌داریم.", "هر بهار جعبه‌ها را باز می‌کنیم.", "آرام هستند.", "هیچ‌کس نمی‌ترسد."]
     text = write_srt(layout(SAID[wanted], SAID.get(other, others)))
     with pytest.raises(CaptionError, match=r"^talk.srt: each caption stands there in two languages.*Remove"):
-        read(tmp_path, text, wanted)
+        read_written(tmp_path, text, language=wanted)
 
 
 @pytest.mark.parametrize("layout", [rows, cues], ids=["rows", "cues"])
 @pytest.mark.parametrize("other", ["zh", "ja", "ru", "ar", "hi", "th", "el", "ko"])
 def test_two_languages_are_refused_where_nobody_said_the_wanted_one(tmp_path, other, layout):
     with pytest.raises(CaptionError, match="set the language"):
-        read(tmp_path, write_srt(layout(SAID["en"], SAID[other])), None)
+        read_written(tmp_path, write_srt(layout(SAID["en"], SAID[other])), language=None)
 
 
 ONE_LANGUAGE = {
@@ -120,14 +113,14 @@ ONE_LANGUAGE = {
 @pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
 def test_captions_in_one_language_keep_every_row(tmp_path, language, texts, is_known):
     text = write_srt((n * 4_000, n * 4_000 + 3_500, shown) for n, shown in enumerate(texts))
-    captions = read(tmp_path, text, language if is_known else None)
+    captions = read_written(tmp_path, text, language=language if is_known else None)
     expected = [len("".join(ch for ch in shown if ch.isalpha())) for shown in texts]
     assert [sum(map(str.isalpha, cue.text)) for cue in captions.cues] == expected
 
 
 def test_a_cue_in_the_other_language_alone_is_lost_speech(tmp_path):
     shown = [*rows(SAID["zh"], SAID["en"]), (16_000, 19_000, "Nobody knows what this was in Chinese.")]
-    captions = read(tmp_path, write_srt(shown), "zh")
+    captions = read_written(tmp_path, write_srt(shown), language="zh")
     assert [cue.text for cue in captions.cues] == SAID["zh"]
     assert captions.lost_speech_ms == ((16_000, 19_000),)
 
@@ -140,5 +133,5 @@ def test_rows_as_cues_of_one_language_become_one_cue(tmp_path):
         for n, pair in enumerate(halves)
         for row in reversed(pair)
     ]
-    captions = read(tmp_path, write_vtt(shown), "en", ".vtt")
+    captions = read_written(tmp_path, write_vtt(shown), ".vtt", language="en")
     assert [cue.text for cue in captions.cues] == [" ".join(pair) for pair in halves]

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import pytest
 from caption_cases import CASES, Case
-
-from recipe.captions.reader import read_captions
+from caption_files import read_written
 
 
 def read(case: Case, tmp_path):
-    path = tmp_path / f"talk{case.suffix}"
-    path.write_bytes(case.data)
-    return read_captions(path, duration_ms=case.duration_ms, suppressed_symbols=case.symbols)
+    settings = {"duration_ms": case.duration_ms, "suppressed_symbols": case.symbols}
+    return read_written(tmp_path, case.data, case.suffix, **settings)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from table_folders import SENTENCES, write_lines, write_sounds
 from voices import make_noise, make_voice
 
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import encode_flac
 from recipe.data.dataset import ReportOrigin, check_dataset, prepare_dataset, write_dataset_report
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings, read_folder
 from recipe.errors import DataError
 from recipe.run.files import read_state, write_state
 
@@ -44,6 +45,22 @@ def test_the_whole_dataset_adds_up_and_holds_a_recording_out(make_recording, tmp
     assert data.report["speech_ms"] == sum(cue["end_ms"] - cue["start_ms"] for cue in cues) > 0
     assert data.report["num_words"] == sum(len(cue["text"].split()) for cue in cues) > 0
     assert not set(data.train["recording"]) & set(data.test["recording"])
+
+
+def test_rows_in_another_language_are_named_to_the_user(tmp_path, preparation):
+    write_sounds(tmp_path / "data")
+    rows = [f'{name}.flac,"{text}"' for name, text in SENTENCES.items()]
+    rows[2] = "de_03.flac,Поезд отправляется в восемь часов."
+    write_lines(tmp_path / "data" / "metadata.csv", "file_name,text", *rows)
+    recordings = [replace(item, language="fr") for item in read_folder(tmp_path / "data").recordings]
+    data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
+    assert data.warnings[0] == (
+        "Rows of tables that are not trained: 1, such as metadata 1: row 4: dropped: most of its letters are "
+        "Cyrillic, and French (fr) is written in Latin. The dataset report has more."
+    )
+    texts = [" ".join(part["text"] for part in row) for row in data.rows["segments"]]
+    good = [*SENTENCES.values()]
+    assert texts == [" ".join(good[:2]), " ".join(good[3:])]
 
 
 def test_what_is_no_file_costs_its_recording_only(make_recording, tmp_path, preparation):

@@ -1,5 +1,6 @@
 """Datasets that the datasets library reads, from folders as it writes them."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from voices import make_voice
 
 from recipe.arguments import SourceArguments
 from recipe.audio.decoding import encode_flac
+from recipe.data import hub_dataset
 from recipe.data.hub_dataset import SoundStore, keep_tables, read_dataset
-from recipe.data.rows import pack_rows
-from recipe.errors import DataError
+from recipe.data.rows import Table, pack_rows
+from recipe.errors import DataError, DiskError
 
 SOUNDS = {name: encode_flac(make_voice(2 + number / 10)) for number, name in enumerate(SENTENCES)}
 
@@ -167,3 +169,39 @@ def test_what_was_fetched_from_the_hub_is_not_fetched_again(parquet, tmp_path, o
     tables[0].rows[0].audio.path.unlink()
     with pytest.raises(DataError, match=r"owner/name: .*the hub cannot be reached"):
         read_dataset(source, tmp_path / "downloads", 2**20)
+
+
+def test_a_disk_that_takes_no_sound_is_the_disks_fault(parquet, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(DiskError, match="may not grow as large as it must"):
+            read(parquet, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_any_error_of_the_library_is_a_sentence(parquet, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("a thing of its own")
+
+    monkeypatch.setattr(hub_dataset, "load_dataset", fail)
+    with pytest.raises(DataError, match=r"the dataset cannot be read \(RuntimeError\)"):
+        read(parquet, tmp_path)
+
+
+def test_a_row_whose_file_the_hub_has_not_costs_itself(tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(hub_dataset, "xopen", fail)
+    file = SoundStore(tmp_path, "owner/name", 100).keep({"path": "hf://datasets/owner/name@main/a.wav"})
+    assert file.error == "there is no file 'hf://datasets/owner/name@main/a.wav'"
+
+
+def test_the_example_of_a_row_is_a_row():
+    table = Table(
+        "train", num_rows=3, notes=["train: file 1 of 2 was left out: it cannot be read to its end"]
+    )
+    table.leave_out(2, "column text: it is empty")
+    assert "1 of 3 rows cannot be used, such as: train: row 2 was left out: column text" in table.describe()

@@ -4,15 +4,10 @@ from pathlib import Path
 
 import pytest
 from damages import DAMAGES, Damage
+from files import write_files
 
 from recipe.data.manifest import ManifestEntry, list_folder, locate_files, read_manifest
 from recipe.errors import DataError
-
-
-def write_files(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("")
 
 
 @pytest.mark.parametrize(
@@ -32,7 +27,7 @@ def write_files(folder: Path, *names: str) -> None:
     ],
 )
 def test_a_folder_without_audio_is_refused_and_what_it_holds_is_named(tmp_path, names, found):
-    write_files(tmp_path, *names)
+    write_files(tmp_path, dict.fromkeys(names, ""))
     with pytest.raises(DataError, match=f"holds no audio file. .*{found}.*; expected names such as talk.m4a"):
         list_folder(tmp_path)
 
@@ -43,14 +38,15 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 
 
 def test_too_many_files_are_refused(tmp_path):
-    write_files(tmp_path, *(f"{number}/{number}.jpg" for number in range(11)))
+    write_files(tmp_path, {f"{number}/{number}.jpg": "" for number in range(11)})
     with pytest.raises(DataError, match="more than 10 files; give a folder of recordings only"):
         list_folder(tmp_path, max_files=10)
 
 
 def test_folders_are_read_at_any_depth_and_links_that_go_round_end(tmp_path):
-    write_files(tmp_path / "data", "a/b/c/talk.wav", "a/b/c/talk.vtt", "Talk.mp4/Talk.mp4", "top.mp3")
-    write_files(tmp_path / "elsewhere", "far.wav")
+    found = ["a/b/c/talk.wav", "a/b/c/talk.vtt", "Talk.mp4/Talk.mp4", "top.mp3"]
+    write_files(tmp_path / "data", dict.fromkeys(found, ""))
+    write_files(tmp_path / "elsewhere", {"far.wav": ""})
     (tmp_path / "data" / "a" / "b" / "round").symlink_to(tmp_path / "data")
     (tmp_path / "data" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data" / "again").symlink_to(tmp_path / "elsewhere")
@@ -91,7 +87,8 @@ def test_what_is_no_file_is_missing_and_named(tmp_path):
 def test_a_folder_lists_audio_and_what_says_something_about_it(tmp_path):
     names = ["a.wav", "b.MP4", "b.en.vtt", "b.info.json", "b.txt"]
     ignored = [".hidden/", "b.description", "b.live_chat.json", "b.temp.mp4", "b.webp", "notes.docx"]
-    write_files(tmp_path, *names, *(name + "x" * name.endswith("/") for name in ignored))
+    others = [name + "x" * name.endswith("/") for name in ignored]
+    write_files(tmp_path, dict.fromkeys([*names, *others], ""))
     listing = list_folder(tmp_path)
     assert listing.ignored == ignored
     assert listing.entries == [

@@ -4,12 +4,14 @@ import re
 from pathlib import Path, PurePosixPath
 
 import pytest
+from files import write_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recipe.data.caption_choice import Wanted
 from recipe.data.manifest import AUDIO_EXTENSIONS, LocalFile, ManifestEntry, Recording, list_folder
-from recipe.data.pairing import Pairing, pair_recordings, read_folder
+from recipe.data.pairing import Pairing, pair_recordings
+from recipe.data.sources import read_folder
 
 CUES = [
     "Good evening to you all.",
@@ -48,15 +50,8 @@ def pair(*names: str, language: str = "") -> Pairing:
     )
 
 
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
-    return folder
-
-
 def read_one(folder: Path, files: dict[str, str], wanted: Wanted = Wanted()) -> Recording:  # noqa: B008
-    (recording,) = read_folder(write(folder, files), wanted).recordings
+    (recording,) = read_folder(write_files(folder, files), wanted).recordings
     return recording
 
 
@@ -99,6 +94,8 @@ def taken(recording: Recording) -> str:
         ("audio/talk.mp3", "subs/talk.en.vtt", "en"),
         ("wav/2021/03/a.wav", "vtt/2021/03/a.vtt", ""),
         ("media/talk.mp3", "subs/de/talk.vtt", "de"),
+        ("media/talk.mp3", "subs/deu/talk.vtt", "de"),
+        ("media/talk.mp3", "subs/mai/talk.vtt", ""),  # the month, hardly Maithili
         ("clips/a/b/talk.flac", "clips/a/b/talk.vtt", ""),
         ("Talk.mp4", "[English (auto-generated)] Talk [DownSub.com].srt", "en"),
         ("Un discours.webm", "(Français) Un discours.vtt", "fr"),
@@ -267,7 +264,7 @@ VIDEO = "Une soirée [dQw4w9WgXcQ]"
 def write_video(folder: Path, info: object, *captions: str, content: str = PEOPLE) -> Path:
     text = info if isinstance(info, str) else json.dumps(info)
     names = dict.fromkeys((f"{VIDEO}.{tag}.vtt" for tag in captions), content)
-    return write(folder, {f"{VIDEO}.webm": "", f"{VIDEO}.info.json": text, **names})
+    return write_files(folder, {f"{VIDEO}.webm": "", f"{VIDEO}.info.json": text, **names})
 
 
 @pytest.mark.parametrize(
@@ -313,14 +310,14 @@ def test_a_damaged_info_is_passed_over_with_a_note(tmp_path, info):
 def test_a_videos_channel_is_its_group_and_its_chapters_share_it(tmp_path):
     write_video(tmp_path, {"channel_id": "UC1", "uploader": "Someone"}, "fr")
     (tmp_path / f"{VIDEO}.webm").unlink()
-    write(tmp_path, {f"Une soirée - {n:03} Teil [dQw4w9WgXcQ].webm": "" for n in (1, 2)})
-    write(tmp_path, {"other [abcdefghi-1].webm": "", "plain.wav": ""})
+    write_files(tmp_path, {f"Une soirée - {n:03} Teil [dQw4w9WgXcQ].webm": "" for n in (1, 2)})
+    write_files(tmp_path, {"other [abcdefghi-1].webm": "", "plain.wav": ""})
     groups = {recording.name[:14]: recording.group for recording in read_folder(tmp_path).recordings}
     assert groups == {"Une soirée - 0": "UC1", "other [abcdefg": "abcdefghi-1", "plain": ""}
 
 
 def test_a_machines_captions_are_told_by_their_marks_and_used_or_not(tmp_path):
-    write(tmp_path, {"a.wav": "", "a.en.vtt": MACHINE, "b.wav": "", "b.en.vtt": PEOPLE})
+    write_files(tmp_path, {"a.wav": "", "a.en.vtt": MACHINE, "b.wav": "", "b.en.vtt": PEOPLE})
     pairing = read_folder(tmp_path)
     assert [recording.is_automatic for recording in pairing.recordings] == [True, False]
     assert "1 of 2 recordings have captions that a machine made" in pairing.warnings[0]
@@ -343,7 +340,7 @@ def test_a_whole_folder_of_a_download_tool(tmp_path):
     }
     write_video(tmp_path, info, "fr", "fr-orig", "de")
     rest = ("description", "live_chat.json", "webp", "mp4.part", "f137.mp4.ytdl", "jpg")
-    write(tmp_path, {f"{VIDEO}.{extension}": "" for extension in rest})
+    write_files(tmp_path, {f"{VIDEO}.{extension}": "" for extension in rest})
     pairing = read_folder(tmp_path)
     (recording,) = pairing.recordings
     assert (taken(recording), recording.group, recording.problem) == (f"{VIDEO}.fr.vtt", "UC1", "")
@@ -373,7 +370,7 @@ def test_every_file_is_in_a_recording_or_named_or_counted(tmp_path_factory, name
     folder = tmp_path_factory.mktemp("any")
     names = {name.strip() for name in names} | {"always.wav"}
     names = {name for name in names if not any(f"{name}/" == other[: len(name) + 1] for other in names)}
-    write(folder, dict.fromkeys(names, PEOPLE))
+    write_files(folder, dict.fromkeys(names, PEOPLE))
     pairing = read_folder(folder, Wanted(language))
     assert len({recording.name for recording in pairing.recordings}) == len(pairing.recordings)
     used = {

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from caption_files import read_written
 from voices import make_noise, make_voice
 
-from recipe.captions.reader import Captions, read_captions
+from recipe.captions.reader import Captions
 from recipe.captions.scripts import count_scripts
 from recipe.captions.timing import CANNOT_BE_ONE, ENDS_EARLIER, SAID_TOGETHER
 from recipe.data.quality import (
@@ -149,9 +150,7 @@ def test_speed_and_scripts():
 
 
 def read(folder: Path, *cues: str) -> Captions:
-    path = folder / "talk.vtt"
-    path.write_text("WEBVTT\n\n" + "\n\n".join(cues) + "\n")
-    return read_captions(path, duration_ms=60_000)
+    return read_written(folder, "WEBVTT\n\n" + "\n\n".join(cues) + "\n", ".vtt", duration_ms=60_000)
 
 
 def flags_of(captions: Captions) -> set[str]:

@@ -54,7 +54,10 @@ def test_bad_data_ends_as_the_contract_says(
     ("changes", "outcome", "reason"),
     [
         pytest.param(
-            {"limits": AudioLimits(max_seconds=None)}, "silence", "it cannot be read (TypeError)", id="audio"
+            {"limits": AudioLimits(max_seconds=None)},
+            "silence",
+            "its audio cannot be used: it cannot be read (TypeError)",
+            id="audio",
         ),
         pytest.param(
             {"suppressed_symbols": frozenset({5})},
@@ -158,6 +161,7 @@ def said(*numbers: int, length_ms: int = 3_000) -> list[tuple[int, int, str]]:
 
 FAST = [(n * 5_000, n * 5_000 + 100, "far more than anybody says in that time " * 3) for n in range(6, 12)]
 SOUNDS = [(n * 5_000, n * 5_000 + 3_000, "[Music]") for n in range(6, 14)]
+CREDITS = [(n * 5_000, n * 5_000 + 3_000, f"Subtitles by www.example{n}.org") for n in (0, 2, 3)]
 PAST_THE_END = [(n * 5_000, n * 5_000 + 3_000, "Said elsewhere.") for n in range(20, 26)]
 TOO_LONG = [(40_000, 75_000, "It is all in here, and goes on and on. " * 12)]
 
@@ -167,6 +171,7 @@ TOO_LONG = [(40_000, 75_000, "It is all in here, and goes on and on. " * 12)]
     [
         pytest.param(said(*range(6)), "speech", "", id="nothing lost"),
         pytest.param([*said(0), *SOUNDS], "speech", "", id="sounds are no loss"),
+        pytest.param([CREDITS[0], *said(1), *CREDITS[1:]], "speech", "", id="credits are no loss"),
         pytest.param([*said(*range(6)), *FAST[:3]], "speech", "", id="a third lost"),
         pytest.param(
             [*said(*range(5)), *FAST[:6]], "skipped", "6 of its 11 cues", id="more than half too fast"

@@ -329,6 +329,35 @@ def test_rows_with_times_are_the_captions_of_their_file(tmp_path):
     assert (clips.audio.path, clips.clips[0].start_ms, clips.clips[0].end_ms) == (None, 1_500, 4_750)
 
 
+LONG = " ".join(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param({}, id="by-the-header"),
+        pytest.param({"duration": 40.0}, id="by-a-column"),
+        pytest.param({"offset": 0.0, "duration": 40.0}, id="with-an-offset"),
+    ],
+)
+def test_a_row_of_more_than_a_window_is_a_recording_with_a_text(tmp_path, told):
+    write_sounds(tmp_path, ["talk"], seconds=40)
+    write_sounds(tmp_path, ["short"], seconds=20)
+    rows = [
+        {"audio_filepath": f"{name}.flac", "text": f"{name}: {LONG}", "speaker": "anna", **told}
+        for name in ("talk", "short")
+    ]
+    rows[1] |= {"duration": 20.0} if told else {}
+    write_lines(tmp_path / "manifest.jsonl", *map(json.dumps, rows))
+    short, talk = read(tmp_path).recordings
+    assert (talk.name, talk.audio.path, talk.whole_text) == (
+        "manifest row 1",
+        tmp_path / "talk.flac",
+        f"talk: {LONG}",
+    )
+    assert (short.name, short.whole_text, len(short.clips)) == ("manifest anna 1", "", 1)
+
+
 def test_a_list_of_timed_sentences_in_a_row(tmp_path):
     write_sounds(tmp_path, ["talk"], seconds=20)
     sentences = [{"start": 2.0 * i, "end": 2.0 * i + 1.5, "text": t} for i, t in enumerate(TEXTS)]

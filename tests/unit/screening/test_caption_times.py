@@ -1,5 +1,6 @@
 """Recordings as they come from a folder, and the captions that preparation reads."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from voices import make_voice
 
 from recipe.audio.decoding import AudioLimits
 from recipe.captions.reader import format_webvtt, parse_webvtt, read_captions
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings, read_folder
+from recipe.errors import TrainingError
 from recipe.screening.caption_times import TimingSettings, settle_times
 from recipe.screening.word_times import TimedWord
 
@@ -62,7 +64,8 @@ class Bench:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
     def settle(self):
-        recordings, warnings = settle_times(list_recordings(self.folder, "en"), self.settings)
+        found = [replace(item, language="en") for item in read_folder(self.folder).recordings]
+        recordings, warnings = settle_times(found, self.settings)
         return {recording.name: recording for recording in recordings}, warnings
 
 
@@ -91,6 +94,28 @@ def test_a_long_recordings_text_becomes_captions_and_the_rest_lost_speech(tmp_pa
     assert lost == pytest.approx((36_500, 42_000), abs=600)
     assert "100% of its words" in warnings[0]
     assert "60 of 60 words" in recordings["talk"].notes[0]
+
+
+def test_a_long_row_of_a_table_is_aligned_as_a_text_is(tmp_path, sounds):
+    bench = Bench(tmp_path)
+    bench.add("talk", sounds["long"], TEXT)
+    bench.add("wrong", np.flip(sounds["long"]), "Quite another story about things that nobody said. " * 8)
+    bench.add("short", sounds["short"], "Said fast.")
+    rows = [
+        json.dumps({"file_name": path.with_suffix(".wav").name, "text": path.read_text(), "speaker_id": "a"})
+        for path in sorted(bench.folder.glob("*.txt"))
+    ]
+    for path in bench.folder.glob("*.txt"):
+        path.unlink()
+    (bench.folder / "metadata.jsonl").write_text("\n".join(rows))
+    recordings, warnings = bench.settle()
+    assert [*recordings] == ["metadata a 1", "metadata row 2", "metadata row 3"]
+    assert len(recordings["metadata a 1"].clips) == 1
+    talk, wrong = recordings["metadata row 2"], recordings["metadata row 3"]
+    assert " ".join(cue.text for cue in read_captions(talk.transcript.path).cues) == TEXT
+    assert (talk.clips, wrong.clips, talk.group) == ((), (), wrong.group)
+    assert "does not match its audio" in wrong.transcript.error
+    assert "100% of its words" in warnings[0]
 
 
 def test_a_text_that_does_not_match_is_refused_by_name(tmp_path, sounds):
@@ -184,6 +209,41 @@ def test_whatever_goes_wrong_costs_the_recording_alone(tmp_path, sounds, caplog)
     assert "cannot be given times" in caplog.text
 
 
+def test_what_failed_is_tried_again_by_the_next_attempt(tmp_path, sounds, monkeypatch):
+    bench = Bench(tmp_path)
+    bench.add("talk", sounds["long"], TEXT)
+    good, bench.timer = bench.timer, BrokenTimer([])
+    first, _ = bench.settle()
+    bench.timer = good
+    with monkeypatch.context() as second_process:
+        second_process.setenv("LOCAL_RANK", "1")
+        assert bench.settle()[0] == first
+    assert bench.settle()[0]["talk"].transcript.path
+
+
+def test_captions_that_cannot_be_judged_stay_and_say_so(tmp_path, sounds):
+    bench = Bench(tmp_path, is_retiming=True)
+    bench.timer = BrokenTimer([])
+    bench.add("talk", sounds["long"], late_captions(), ".vtt")
+    recordings, _ = bench.settle()
+    assert recordings["talk"].transcript.path == bench.folder / "talk.vtt"
+    assert recordings["talk"].notes == (
+        "its captions were not re-timed: the words cannot be timed (RuntimeError)",
+    )
+
+
+def test_a_model_that_cannot_be_made_ready_is_no_fault_of_the_recordings(tmp_path, sounds):
+    def start() -> StandInTimer:
+        raise MemoryError
+
+    bench = Bench(tmp_path, start_timer=start)
+    bench.add("talk", sounds["long"], TEXT)
+    with pytest.raises(TrainingError, match=r"cannot be made ready to time words \(MemoryError\)"):
+        bench.settle()
+    bench.settings = replace(bench.settings, start_timer=lambda: bench.timer)
+    assert bench.settle()[0]["talk"].transcript.path
+
+
 def late_captions() -> str:
     cues = [
         f"00:{(2_500 + 3_000 * n) // 60_000:02d}:{(2_500 + 3_000 * n) % 60_000 / 1000:06.3f} --> "
@@ -192,6 +252,19 @@ def late_captions() -> str:
         for n in range(12)
     ]
     return "\n".join(["WEBVTT\n", *cues])
+
+
+def test_captions_that_cannot_be_judged_keep_their_times_and_say_so(tmp_path, sounds, caplog):
+    bench = Bench(tmp_path, is_retiming=True)
+    bench.timer = BrokenTimer([])
+    bench.add("talk", sounds["long"], late_captions(), ".vtt")
+    bench.add("bad", sounds["short"], "", ".vtt")
+    recordings, _ = bench.settle()
+    assert recordings["talk"].transcript.path == bench.folder / "talk.vtt"
+    assert recordings["talk"].notes == (
+        "its captions were not re-timed: the base model failed (RuntimeError)",
+    )
+    assert recordings["bad"].notes == ()
 
 
 def test_loose_captions_are_re_timed_and_the_user_is_told(tmp_path, sounds):

@@ -11,9 +11,9 @@ from recipe.training.arguments import (
     Arguments,
     RecipeTrainingArguments,
     check_arguments,
-    find_output_dir,
     parse_arguments,
 )
+from recipe.training.first_look import find_output_dir
 
 
 @pytest.fixture
@@ -125,9 +125,12 @@ def test_the_folder_of_a_refused_run_is_known_from_its_file(tmp_path, content):
 def test_the_folder_of_a_refused_run_is_known_from_its_flags(flags, tmp_path):
     assert find_output_dir([*flags, "--no_such_flag", "1"]) == tmp_path / "run"
     assert find_output_dir([f"--output_dir={tmp_path}", "--seed"]) == tmp_path
+    assert find_output_dir([f"--output_dir={tmp_path}", "--data_dir"]) == tmp_path
 
 
-@pytest.mark.parametrize("argv", [[], ["no_such_file.json"], ["--no_such_flag"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "argv", [[], ["no_such_file.json"], ["--no_such_flag"], ["--output_dir"]], ids=" ".join
+)
 def test_a_run_that_names_no_folder_has_the_default_one(argv):
     assert find_output_dir(argv) == Path(parse_arguments(["--use_cpu", "true"]).training.output_dir)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from damages import DAMAGES as FILE_DAMAGES
 from damages import Damage, flip_bit
+from files import write_files
 
 from recipe.errors import CheckpointError
 from recipe.training.checkpoints import (
@@ -28,16 +29,8 @@ FILES = {
 }
 
 
-def write_files(checkpoint: Path) -> Path:
-    for name, content in FILES.items():
-        path = checkpoint / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return checkpoint
-
-
 def save(output_dir: Path, step: int) -> Path:
-    checkpoint = write_files(output_dir / f"checkpoint-{step}")
+    checkpoint = write_files(output_dir / f"checkpoint-{step}", FILES)
     complete_checkpoint(checkpoint, FINGERPRINT)
     return checkpoint
 
@@ -107,7 +100,7 @@ def test_a_checkpoint_whose_best_one_is_damaged_is_set_aside_for_one_before_both
     states = {7: None, 8: 8, 9: 8, 10: 8}
     for step, best in states.items():
         (tmp_path / f"checkpoint-{step}").mkdir()
-        checkpoint = write_files(tmp_path / f"checkpoint-{step}")
+        checkpoint = write_files(tmp_path / f"checkpoint-{step}", FILES)
         (checkpoint / "trainer_state.json").write_text(json.dumps({"best_global_step": best}))
         complete_checkpoint(checkpoint, FINGERPRINT)
     assert find_checkpoint(tmp_path, FINGERPRINT) == tmp_path / "checkpoint-10"
@@ -125,7 +118,7 @@ def test_a_completion_file_that_lists_nothing_is_none(tmp_path, content: str):
 
 @pytest.mark.parametrize("num_files", range(len(FILES) + 1))
 def test_a_save_that_was_cut_short_after_any_file_is_not_used(tmp_path, num_files: int):
-    before, torn = save(tmp_path, 9), write_files(tmp_path / "checkpoint-10")
+    before, torn = save(tmp_path, 9), write_files(tmp_path / "checkpoint-10", FILES)
     for name in list(FILES)[num_files:]:
         (torn / name).unlink()
     assert find_checkpoint(tmp_path, FINGERPRINT) == before
@@ -150,7 +143,7 @@ def test_rotation_goes_by_updates_and_keeps_the_best(tmp_path, num_kept, best_st
 
 def test_several_damaged_checkpoints_of_one_number_are_all_kept(tmp_path):
     for _ in range(3):
-        write_files(tmp_path / "checkpoint-10")
+        write_files(tmp_path / "checkpoint-10", FILES)
         assert find_checkpoint(tmp_path, FINGERPRINT) is None
     names = sorted(path.name for path in (tmp_path / DAMAGED_DIR).iterdir())
     assert names == ["001-checkpoint-10", "002-checkpoint-10", "003-checkpoint-10"]

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from caption_files import write_srt, write_vtt
-
-from recipe.captions.reader import read_captions
+from caption_files import read_written, write_srt, write_vtt
 
 SPOKEN = {
     "en": ["Children, what are you hiding there?", "Please stay under the roof for now.", "I will call you.", "Bring your brother."],
@@ -28,12 +26,6 @@ SIGNS = {
 
 def spoken(language):
     return [(n * 4_000, n * 4_000 + 3_500, text) for n, text in enumerate(SPOKEN[language])]
-
-
-def read(tmp_path, text, suffix):
-    path = tmp_path / f"talk{suffix}"
-    path.write_text(text)
-    return read_captions(path)
 
 
 SRT_MARKS = [
@@ -62,7 +54,7 @@ SPANS = [(500, 9_000), (3_600, 7_000), (4_000, 7_500), (8_200, 15_000)]
 def test_a_sign_over_dialogue_is_in_no_label(tmp_path, mark, span):
     for language, texts in SPOKEN.items():
         cues = sorted([*spoken(language), (*span, mark + SIGNS[language])])
-        captions = read(tmp_path, write_srt(cues), ".srt")
+        captions = read_written(tmp_path, write_srt(cues))
         assert [cue.text for cue in captions.cues] == texts
         assert captions.num_dropped == 1
 
@@ -71,14 +63,14 @@ def test_a_sign_over_dialogue_is_in_no_label(tmp_path, mark, span):
 @pytest.mark.parametrize("language", SPOKEN)
 def test_a_sign_that_settings_place_is_in_no_label(tmp_path, language, settings):
     cues = [*spoken(language), (3_800, 9_000, SIGNS[language], settings)]
-    captions = read(tmp_path, write_vtt(cues), ".vtt")
+    captions = read_written(tmp_path, write_vtt(cues), ".vtt")
     assert [cue.text for cue in captions.cues] == SPOKEN[language]
 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es", "ru", "pt"])
 def test_a_sign_in_capitals_is_told_without_its_place(tmp_path, language):
     cues = sorted([*spoken(language), (3_800, 9_000, SIGNS[language].upper())])
-    captions = read(tmp_path, write_srt(cues), ".srt")
+    captions = read_written(tmp_path, write_srt(cues))
     assert [cue.text for cue in captions.cues] == SPOKEN[language]
 
 
@@ -94,7 +86,7 @@ KEPT = {
 
 @pytest.mark.parametrize("cues", KEPT.values(), ids=KEPT)
 def test_speech_that_is_placed_is_kept(tmp_path, cues):
-    captions = read(tmp_path, write_srt(cues), ".srt")
+    captions = read_written(tmp_path, write_srt(cues))
     assert not captions.num_dropped
     assert len(captions.cues) + captions.num_merged == len(cues)
 
@@ -121,11 +113,11 @@ def test_rows_that_are_cues_are_read_from_the_top(tmp_path, top, bottom, is_top_
         times = (number * 4_000, number * 4_000 + 3_000)
         rows = [(*times, first, top), (*times, second, bottom)]
         cues += rows if is_top_first else rows[::-1]
-    captions = read(tmp_path, write_vtt(cues), ".vtt")
+    captions = read_written(tmp_path, write_vtt(cues), ".vtt")
     assert [cue.text for cue in captions.cues] == [" ".join(pair) for pair in pairs]
 
 
 def test_cues_of_the_same_start_and_other_ends_keep_their_order(tmp_path):
     cues = [(0, 3_000, "Hello."), (0, 3_500, "World.", "line:0")]
-    (cue,) = read(tmp_path, write_vtt(cues), ".vtt").cues
+    (cue,) = read_written(tmp_path, write_vtt(cues), ".vtt").cues
     assert cue.text == "Hello. World."

@@ -89,7 +89,7 @@ class Comparison:
         """The figure in a sentence."""
         rates = (
             f"{self.after / max(1, self.num_words):.1%} of the words are wrong "
-            f"({_percent(self.after_interval)}), {self.before / max(1, self.num_words):.1%} "
+            f"(95 % interval {_percent(self.after_interval)}), {self.before / max(1, self.num_words):.1%} "
             f"({_percent(self.before_interval)}) by the base model"
         )
         if self.verdict is Verdict.BETTER:

@@ -79,7 +79,7 @@ def align_words(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator
 
 
 def mark_differences(text: Text) -> list[Step]:
-    """The alignment of the words as written; words that differ in case or punctuation alone are equal."""
+    """The alignment of the words as written; case and punctuation make no difference."""
     said, heard = (split_words(fold_text(part), text.language) for part in text[:2])
     steps, places = [], [0, 0]
     for step in align_words(*([_fold_style(word) for word in words] for words in (said, heard))):
@@ -89,7 +89,8 @@ def mark_differences(text: Text) -> list[Step]:
             for words, place, length in zip((said, heard), places, lengths, strict=True)
         ]
         places = [place + length for place, length in zip(places, lengths, strict=True)]
-        steps.append(Step(step.kind, " ".join(parts[0]), " ".join(parts[1])))
+        said_or_heard = PUNCTUATION.sub("", step.reference + step.hypothesis).strip()
+        steps.append(Step(step.kind if said_or_heard else "equal", " ".join(parts[0]), " ".join(parts[1])))
     return steps
 
 

@@ -18,7 +18,7 @@ NUM_SHOWN = 4
 MAX_WARNINGS = 50
 """Warnings on the page; result.json has all."""
 
-CHART = (600, 180)
+CHART = (300, 110)
 """Width and height of a curve, in the units of its drawing."""
 
 

@@ -28,7 +28,7 @@ def describe_result(result: Mapping[str, Any]) -> Iterator[str]:
             yield f"{label:32}{before:9.1%}{after:9.1%}{change}"
         example = evaluation["example"]
         yield f"\nSaid    {example['reference']}\nBefore  {example['before']}\nAfter   {example['after']}"
-    warnings = result["warnings"]
+    warnings = [warning for warning in result["warnings"] if warning not in result["message"]]
     if warnings:
         yield f"\nWarnings ({len(warnings)}):"
         yield from (f"- {warning}" for warning in warnings[:MAX_WARNINGS])

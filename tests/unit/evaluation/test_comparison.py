@@ -117,7 +117,9 @@ def test_the_words_needed_are_those_that_show_the_difference() -> None:
 def test_the_sentence_says_how_many_words_would_tell() -> None:
     before, after = wrong(20, 25, 18, 30), wrong(19, 22, 19, 26)
     sentence = compare_errors(in_one(before), before, after).describe()
-    assert sentence.startswith("The trained model is not shown to be better: 28.7% of the words are wrong (")
+    assert sentence.startswith(
+        "The trained model is not shown to be better: 28.7% of the words are wrong (95 %"
+    )
     assert "31.0% (" in sentence
     assert " words of test speech would show such a difference, here are 300." in sentence
 

@@ -124,7 +124,7 @@ def test_what_differs_is_marked_for_eyes_and_without_colour(page: PageReader) ->
 def test_curves_begin_with_the_base_model(report: dict) -> None:
     curves = {curve.title: curve for curve in draw_curves(report["curve"])}
     assert curves["Words wrong on the validation part"].points == [(0, 0.33), (10, 0.2)]
-    assert curves["Words wrong on the validation part"].places == [(0.0, 0.0), (600.0, 180.0)]
+    assert curves["Words wrong on the validation part"].places == [(0.0, 0.0), (300.0, 110.0)]
     assert curves["Loss in training, nats a token"].points == [(5, 1.5), (10, 1.0)]
 
 

@@ -18,6 +18,7 @@ WEIGHTS_FILE = "model.safetensors"
 REQUIRED_FILES = frozenset(
     {
         "README.md",
+        "added_tokens.json",
         "config.json",
         "generation_config.json",
         "merges.txt",

@@ -23,6 +23,7 @@ from recipe.publish.release import (
 )
 from recipe.run.credentials import SECRET_VARIABLES, read_credential
 from recipe.run.disk import explain_disk
+from recipe.run.files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,9 @@ def _save_processor(whisper: Whisper, metadata: ReleaseMetadata, staging_dir: Pa
         )
     released.save_pretrained(staging_dir)
     released.feature_extractor.save_pretrained(staging_dir)
+    # whisper.cpp's converter opens these two.
     released.tokenizer.save_vocabulary(str(staging_dir))
+    write_json(staging_dir / "added_tokens.json", released.tokenizer.get_added_vocab())
 
 
 def _name_model(metadata: ReleaseMetadata) -> str:

@@ -240,7 +240,7 @@ def publish(
             bar.update(num_done - bar.n)
 
         delivery = publish_model(
-            trainer.whisper, metadata, attempt.folder, attempt.arguments.publish.publish_to, show
+            trainer.whisper, metadata, attempt.folder, attempt.arguments.publish, dataset.held_out, show
         )
     attempt.warn(*delivery.warnings)
     return delivery.uri

@@ -239,7 +239,7 @@ def publish(
             bar.update(num_done - bar.n)
 
         delivery = publish_model(
-            trainer.whisper, metadata, attempt.folder, attempt.arguments.publish.publish_to, show
+            trainer.whisper, metadata, attempt.folder, attempt.arguments.publish, dataset.test, show
         )
     attempt.warn(*delivery.warnings)
     return delivery.uri

@@ -9,6 +9,7 @@ One folder per stage; each imports only those above it here:
     data                recordings -> Arrow dataset of windows of at most 30 s, split, reported
     model               the checkpoint, its inputs, its adapters, inference on all processes
     evaluation          windows -> transcripts, WER and CER
+    export              model folder -> formats of other runtimes, each proved by its runtime
     screening           the base model judges the data: languages, times of words, labels against their audio
     publish             model -> verified folder with its card -> folder, S3 or hub
     training            arguments, one attempt's life, the exact trainer, checkpoints, weight selection

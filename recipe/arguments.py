@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
+from recipe.errors import JobError
+
 MAX_PROBLEMS_NAMED = 20
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -272,6 +274,13 @@ class PublishArguments:
             "help": "Publish the model even if its WER on the test part is not lower than the base model's."
         },
     )
+    export: str | None = field(
+        default=None,
+        metadata={
+            "help": "Formats that are delivered with the model, joined by commas: ct2 (faster-whisper), ggml "
+            "(whisper.cpp), pt (openai-whisper)."
+        },
+    )
 
 
 @dataclass
@@ -346,6 +355,32 @@ def find_problems(group: type, values: Mapping[str, Any]) -> list[str]:
     return []
 
 
+EXPORT_FORMATS = ("ct2", "ggml", "pt")
+
+
+def split_formats(export: str) -> list[str]:
+    """The formats that `--export` names, each once.
+
+    Raises:
+        JobError: one of them is not known.
+    """
+    formats = list(dict.fromkeys(name.strip() for name in export.split(",")))
+    unknown = [name for name in formats if name not in EXPORT_FORMATS]
+    if unknown:
+        raise JobError(
+            f"export: expected {', '.join(EXPORT_FORMATS)} joined by commas, found {unknown[0][:40]!r}"
+        )
+    return formats
+
+
+def _find_format_problems(export: str | None) -> list[str]:
+    try:
+        split_formats(export or EXPORT_FORMATS[0])
+    except JobError as error:
+        return [str(error)]
+    return []
+
+
 def find_contradictions(values: Mapping[str, Any]) -> list[str]:
     """One sentence for each rule between options that the values break.
 
@@ -382,7 +417,7 @@ def find_contradictions(values: Mapping[str, Any]) -> list[str]:
         (given["max_steps"] != 0, "max_steps: expected -1 (all epochs) or at least 1, found 0"),
         (given["lora_rank"] > 0 or given["lora_alpha"] is None, "lora_alpha needs a lora_rank over 0"),
     ]
-    return [problem for is_met, problem in rules if not is_met]
+    return [problem for is_met, problem in rules if not is_met] + _find_format_problems(given["export"])
 
 
 def describe_problems(problems: Sequence[str]) -> str:

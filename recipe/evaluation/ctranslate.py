@@ -70,16 +70,25 @@ def convert_model(model: WhisperForConditionalGeneration, processor: WhisperProc
         processor: The model's.
         precision: What it computes in, by CTranslate2's name: "float32", "float16", "bfloat16", "int8" …
     """
-    with tempfile.TemporaryDirectory() as folder:
-        return _convert(model, processor, Path(folder), precision)
-
-
-def _convert(
-    model: WhisperForConditionalGeneration, processor: WhisperProcessor, folder: Path, precision: str
-) -> Any:
-    """The converted model, loaded."""
-    from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - optional
     from ctranslate2.models import Whisper  # noqa: PLC0415 - optional
+
+    with tempfile.TemporaryDirectory() as folder:
+        converted = Path(folder) / "converted"
+        write_converted(model, processor, precision, converted)
+        return Whisper(
+            str(converted),
+            device=model.device.type,
+            device_index=model.device.index or 0,
+            compute_type=precision,
+            intra_threads=torch.get_num_threads(),
+        )
+
+
+def write_converted(
+    model: WhisperForConditionalGeneration, processor: WhisperProcessor, precision: str, folder: Path
+) -> None:
+    """Write the model into a folder as CTranslate2 reads it; see `convert_model`."""
+    from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - optional
 
     class Converter(TransformersConverter):  # type: ignore[misc]  # untyped
         """Takes the model from memory; only its configuration is read from the folder."""
@@ -90,16 +99,9 @@ def _convert(
         def load_tokenizer(self, *_args: Any, **_kwargs: Any) -> Any:
             return processor.tokenizer
 
-    model.config.save_pretrained(folder)
-    converted = str(folder / "converted")
-    Converter(str(folder)).convert(converted, quantization=precision)
-    return Whisper(
-        converted,
-        device=model.device.type,
-        device_index=model.device.index or 0,
-        compute_type=precision,
-        intra_threads=torch.get_num_threads(),
-    )
+    with tempfile.TemporaryDirectory() as configuration:
+        model.config.save_pretrained(configuration)
+        Converter(configuration).convert(str(folder), quantization=precision, force=True)
 
 
 def _copy_to_cpu(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:

@@ -71,7 +71,7 @@ def decode_windows(
         batch = [pad(part, (0, NUM_FRAMES - part.shape[1])) for part in rest]
         passes = engine.write(torch.stack(batch), [prompts[row] for row in starts])
         for row, tokens in zip(list(starts), passes, strict=True):
-            kept, num_frames = _take_finished(cut_loop(tokens, first_timestamp), first_timestamp)
+            kept, num_frames = take_finished(cut_loop(tokens, first_timestamp), first_timestamp)
             decoded[row] += kept
             starts[row] += num_frames
             if starts[row] >= NUM_FRAMES:
@@ -79,7 +79,7 @@ def decode_windows(
     return decoded
 
 
-def _take_finished(tokens: list[int], first_timestamp: int) -> tuple[list[int], int]:
+def take_finished(tokens: list[int], first_timestamp: int) -> tuple[list[int], int]:
     """Tokens of the finished phrases of a pass, and the frames that they cover: `NUM_FRAMES` if all are."""
     is_time = [token >= first_timestamp for token in tokens]
     pairs = [i for i in range(1, len(tokens)) if is_time[i - 1] and is_time[i]]

@@ -5,6 +5,7 @@ recognises nothing; its files, special tokens, windows and generation settings a
 """
 
 from collections.abc import Sequence
+from itertools import islice, product
 from pathlib import Path
 
 import torch
@@ -32,7 +33,7 @@ NUM_HEADS = 2
 NUM_TIMESTAMPS = 1501  # <|0.00|>, <|0.02|> … <|30.00|>
 
 
-def build_tiny_whisper(
+def build_tiny_whisper(  # noqa: PLR0913 - a checkpoint is described by many numbers
     output_dir: Path,
     *,
     seed: int = 0,
@@ -42,6 +43,7 @@ def build_tiny_whisper(
     d_model: int = 16,
     num_layers: int = 1,
     num_decoder_layers: int | None = None,
+    num_text_tokens: int = NUM_BYTES,
 ) -> Path:
     """Folder that `from_pretrained` and `transformers.pipeline` load like a published Whisper checkpoint.
 
@@ -55,12 +57,14 @@ def build_tiny_whisper(
         d_model: Width, a multiple of 2.
         num_layers: Layers of the encoder.
         num_decoder_layers: Layers of the decoder; as many as the encoder's by default (turbo has fewer).
+        num_text_tokens: At least the 256 bytes; with OpenAI's 50,257 (50,256 in `.en`) every special token
+            has its real number, as other runtimes take for granted.
 
     Returns:
         `output_dir`.
     """
     assert tuple(languages) == tuple(LANGUAGES)[: len(languages)], "language ids follow Whisper's order"
-    tokenizer = _build_tokenizer(languages)
+    tokenizer = _build_tokenizer(languages, num_text_tokens)
     config = _build_config(tokenizer, num_mel_bins, d_model, (num_layers, num_decoder_layers or num_layers))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -75,8 +79,14 @@ def build_tiny_whisper(
     return output_dir
 
 
-def _build_tokenizer(languages: Sequence[str]) -> WhisperTokenizer:
-    """Byte-level tokenizer without merges: 256 bytes in GPT-2's order, special tokens, timestamps."""
+def _build_tokenizer(languages: Sequence[str], num_text_tokens: int) -> WhisperTokenizer:
+    """Byte-level tokenizer without merges: 256 bytes in GPT-2's order, special tokens, timestamps.
+
+    Without merges no text has the further tokens, which are pairs of bytes.
+    """
+    characters = list(bytes_to_unicode().values())
+    pairs = map("".join, product(characters, repeat=2))
+    texts = [*characters, *islice(pairs, num_text_tokens - NUM_BYTES)]
     special_tokens = [
         START,
         *(f"<|{language}|>" for language in languages),
@@ -87,7 +97,7 @@ def _build_tokenizer(languages: Sequence[str]) -> WhisperTokenizer:
         NO_TIMESTAMPS,
     ]
     tokenizer = WhisperTokenizer(
-        vocab={character: index for index, character in enumerate(bytes_to_unicode().values())},
+        vocab={text: index for index, text in enumerate(texts)},
         merges=[],
         pad_token=END,
         extra_special_tokens=special_tokens,

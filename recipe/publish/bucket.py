@@ -56,8 +56,8 @@ def deliver_to_bucket(release: Release, bucket: Bucket, on_progress: OnProgress)
         if not _is_delivered(client, bucket, release):
             _put_seal(client, bucket, PLACEHOLDER)
             progress = _Progress(release.num_bytes, on_progress)
-            for name, record in release.files.items():
-                _upload_file(client, bucket, release.folder / name, record, progress)
+            for name in release.files:
+                _upload_file(client, bucket, name, release, progress)
             _put_seal(client, bucket, release.seal)
     on_progress(release.num_bytes, release.num_bytes)
     return bucket.uri
@@ -105,14 +105,13 @@ def _is_stored(client: S3Client, bucket: Bucket, name: str, record: FileRecord) 
     return bool(head["ContentLength"] == record.size and head["Metadata"].get("sha256") == record.sha256)
 
 
-def _upload_file(
-    client: S3Client, bucket: Bucket, path: Path, record: FileRecord, progress: _Progress
-) -> None:
+def _upload_file(client: S3Client, bucket: Bucket, name: str, release: Release, progress: _Progress) -> None:
     """Uploads in parts, with a checksum of the whole that the store computes anew and compares."""
+    path, record = release.folder / name, release.files[name]
     checksum = _crc32(path)
     client.upload_file(
         str(path),
-        **_address(bucket, path.name),
+        **_address(bucket, name),
         ExtraArgs={
             "ChecksumAlgorithm": "CRC32",
             "ChecksumCRC32": checksum,
@@ -121,11 +120,11 @@ def _upload_file(
         Config=TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES),
         Callback=progress,
     )
-    head = client.head_object(**_address(bucket, path.name), ChecksumMode="ENABLED")
+    head = client.head_object(**_address(bucket, name), ChecksumMode="ENABLED")
     found = head.get("ChecksumCRC32")
-    is_same = found == checksum if found else _hash_object(client, bucket, path.name) == record.sha256
+    is_same = found == checksum if found else _hash_object(client, bucket, name) == record.sha256
     if head["ContentLength"] != record.size or not is_same:
-        raise PublishError(f"{bucket.uri} holds {path.name} otherwise than it was sent; try again.")
+        raise PublishError(f"{bucket.uri} holds {name} otherwise than it was sent; try again.")
 
 
 def _crc32(path: Path) -> str:

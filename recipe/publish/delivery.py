@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from datasets import Dataset
+
+from recipe.arguments import PublishArguments, split_formats
+from recipe.export.exports import export_model
+from recipe.export.proof import choose_windows
 from recipe.model.whisper import Whisper
 from recipe.publish.credentials import read_aws_credentials, read_hub_token
 from recipe.publish.destination import Bucket, Destination, Folder, HubRepository, parse_destination
 from recipe.publish.folder import check_folder, deliver_to_folder
 from recipe.publish.metadata import ReleaseMetadata
-from recipe.publish.release import OnProgress, load_release
-from recipe.publish.staging import stage_model
+from recipe.publish.release import OnProgress, load_release, seal_release
+from recipe.publish.staging import describe_model, stage_model
 from recipe.publish.verification import verify_release
 from recipe.run.folder import RunFolder
 from recipe.run.settings import VOLUME_DIR, models_on
@@ -106,16 +111,18 @@ def publish_model(
     whisper: Whisper,
     metadata: ReleaseMetadata,
     folder: RunFolder,
-    destination: str | None,
+    arguments: PublishArguments,
+    test: Dataset,
     on_progress: OnProgress | None = None,
 ) -> Delivery:
-    """Stage the model in the run's folder, verify it, and deliver it.
+    """Stage the model in the run's folder, verify it, export it, and deliver it all.
 
     Args:
         whisper: The trained model, adapters merged.
         metadata: What is published about it.
         folder: Of the run.
-        destination: As in `deliver`.
+        arguments: Where to, and in which formats.
+        test: Windows that exports are proved on; may be empty.
         on_progress: Told the bytes done and the bytes in all.
 
     Raises:
@@ -123,12 +130,31 @@ def publish_model(
     """
     stage_model(whisper, metadata, folder.staging)
     verify_release(folder.staging, whisper.model)
+    warnings = _add_exports(folder.staging, metadata, arguments.export, test)
     default_dir, warning = default_destination(folder.path)
+    destination = arguments.publish_to
     delivery = deliver(folder.staging, destination, default_dir=default_dir, on_progress=on_progress)
     shutil.rmtree(folder.staging)
     if warning and not destination:
-        return replace(delivery, warnings=(warning, *delivery.warnings))
-    return delivery
+        warnings.append(warning)
+    return replace(delivery, warnings=(*warnings, *delivery.warnings))
+
+
+def _add_exports(
+    staging_dir: Path, metadata: ReleaseMetadata, formats: str | None, test: Dataset
+) -> list[str]:
+    """Put exports into a sealed folder, their figures on its card, and seal it anew; sentences for the user.
+
+    Whatever becomes of an export, the sealed model is released.
+    """
+    if not formats:
+        return []
+    windows = choose_windows(test)
+    exports = export_model(staging_dir, split_formats(formats), staging_dir, windows, metadata.task)
+    made = {export.name: export.as_dict() for export in exports if export.num_bytes}
+    describe_model(replace(metadata, exports=made), staging_dir)
+    seal_release(staging_dir)
+    return [export.problem for export in exports if export.problem]
 
 
 def _resolve(destination: str | None, default_dir: Path) -> Destination:

@@ -67,12 +67,14 @@ def _copy_release(release: Release, incoming: Path, on_progress: OnProgress) -> 
     incoming.mkdir(parents=True)
     num_done = 0
     for name, record in release.files.items():
+        (incoming / name).parent.mkdir(exist_ok=True)
         if _copy_file(release.folder / name, incoming / name) != record.sha256:
             raise PublishError(f"{name} changed while it was copied; nothing was delivered.")
         num_done += record.size
         on_progress(num_done, release.num_bytes)
     _copy_file(release.folder / SEAL_FILE, incoming / SEAL_FILE)
-    sync(incoming)
+    for folder in {(incoming / name).parent for name in release.files}:
+        sync(folder)
 
 
 def _copy_file(source: Path, target: Path) -> str:

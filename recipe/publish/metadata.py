@@ -36,6 +36,7 @@ class ReleaseMetadata:
         versions: Versions of the libraries by name.
         num_warnings: Warnings about the data; they may quote file names, so only their number is published.
         base_revision: Commit of the base model, where one was pinned.
+        exports: The formats delivered with the model: size, and comparison with it, by name.
         license: Licence of the released weights as the hub spells it; None leaves the choice to the owner.
     """
 
@@ -55,6 +56,7 @@ class ReleaseMetadata:
     versions: Mapping[str, str] = field(default_factory=dict)
     num_warnings: int = 0
     base_revision: str | None = None
+    exports: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     license: str | None = None
 
     @property
@@ -98,6 +100,7 @@ def format_metadata(metadata: ReleaseMetadata) -> str:
         "settings": metadata.settings,
         "versions": metadata.versions,
         "num_warnings": metadata.num_warnings,
+        "exports": metadata.exports,
         "license": metadata.license,
     }
     try:

@@ -21,6 +21,7 @@ def format_model_card(metadata: ReleaseMetadata, model_name: str) -> str:
     """Content of README.md: the hub's metadata, results before and after, how to use it, how it was made."""
     sections = {"Results": _format_results(metadata), "Use": _format_usage(metadata)}
     sections |= {
+        "Other runtimes": _format_exports(metadata.exports),
         "Weights": _format_selection(metadata.weight_selection),
         "Data": _format_table("Count", metadata.dataset),
         "Training": _format_table("Setting", _list_settings(metadata)),
@@ -150,6 +151,34 @@ def _format_usage(metadata: ReleaseMetadata) -> str:
         'print(recogniser("recording.wav", return_timestamps=True)["text"])\n```'
     )
     return f"{code}\n\n{hint}".strip()
+
+
+def _format_exports(exports: Mapping[str, Mapping[str, Any]]) -> str:
+    if not exports:
+        return ""
+    proofs = [export["proof"] for export in exports.values() if export["proof"]]
+    seconds = max((proof["speech_seconds"] for proof in proofs), default=0)
+    head = (
+        f"Each was loaded by its runtime and transcribed up to {seconds:.0f} s of held-out speech: what "
+        "differs from this model's own words and times, and the normalised WER.\n\n"
+    )
+    columns = ("File", "MB", "Words that differ", "Times that differ", "WER", "This model's", "Loads in")
+    table = [f"| {' | '.join(columns)} |", f"|---{'|---:' * (len(columns) - 1)}|"]
+    return head + "\n".join(table + [_format_export(name, export) for name, export in exports.items()])
+
+
+def _format_export(name: str, export: Mapping[str, Any]) -> str:
+    size, proof = f"{export['num_bytes'] / 1e6:,.0f}", export["proof"]
+    if not proof:
+        return f"| `{name}` | {size} | not proved | | | | |"
+    figures = (
+        f"{proof['num_other_words']} of {proof['num_words']}",
+        f"{proof['num_other_times']} of {proof['num_times']}",
+        f"{proof['wer_normalized']:.2%}",
+        f"{proof['wer_normalized_released']:.2%}",
+        f"{proof['load_seconds']:.1f} s",
+    )
+    return f"| `{name}` | {size} | {' | '.join(figures)} |"
 
 
 def _list_settings(metadata: ReleaseMetadata) -> dict[str, Any]:

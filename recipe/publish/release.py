@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recipe.errors import PublishError
+from recipe.export.artifacts import EXPORTED_FILES
 from recipe.run.files import hash_file
 
 SEAL_FILE = "release.json"
@@ -18,6 +19,7 @@ WEIGHTS_FILE = "model.safetensors"
 REQUIRED_FILES = frozenset(
     {
         "README.md",
+        "added_tokens.json",
         "config.json",
         "generation_config.json",
         "merges.txt",
@@ -30,7 +32,7 @@ REQUIRED_FILES = frozenset(
         WEIGHTS_FILE,
     }
 )
-OPTIONAL_FILES = frozenset({"normalizer.json"})
+OPTIONAL_FILES = frozenset({"normalizer.json"}) | EXPORTED_FILES
 FORMAT = 1
 MARGIN_BYTES = 64 * 2**20
 
@@ -57,7 +59,7 @@ class Release:
 
     Attributes:
         folder: Where the files are.
-        files: Records by file name, without the seal itself.
+        files: Records by file name, with the folder of an export before it; without the seal itself.
     """
 
     folder: Path
@@ -80,8 +82,11 @@ def list_files(folder: Path) -> dict[str, FileRecord]:
     Raises:
         PublishError: a file is missing, or something is there that must not go out.
     """
-    found = {entry.name for entry in folder.iterdir()} - {SEAL_FILE}
-    odd = {name for name in found if not (folder / name).is_file() or (folder / name).is_symlink()}
+    folders = {str(Path(name).parent) for name in EXPORTED_FILES}
+    entries = {str(entry.relative_to(folder)): entry for entry in folder.rglob("*")}
+    odd = {name for name, entry in entries.items() if not entry.is_file() or entry.is_symlink()}
+    odd -= {name for name in folders if name in entries and not entries[name].is_symlink()}
+    found = entries.keys() - folders - {SEAL_FILE}
     foreign = sorted(found - REQUIRED_FILES - OPTIONAL_FILES | odd)
     if foreign:
         raise PublishError(f"The staging folder holds {', '.join(foreign)}, which is not part of a release.")

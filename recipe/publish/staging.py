@@ -10,6 +10,8 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from recipe.errors import PublishError
+from recipe.export.artifacts import ARTIFACTS
+from recipe.export.exports import remove_artifact
 from recipe.model.whisper import Whisper
 from recipe.publish.metadata import ReleaseMetadata, format_metadata
 from recipe.publish.model_card import format_model_card
@@ -23,6 +25,7 @@ from recipe.publish.release import (
 )
 from recipe.run.credentials import SECRET_VARIABLES, read_credential
 from recipe.run.disk import explain_disk
+from recipe.run.files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -61,14 +64,18 @@ def stage_model(
     except (OSError, ValueError) as error:
         problem = PublishError(f"The model could not be written to {staging_dir}: {error}.")
         raise explain_disk(staging_dir, error) or problem from error
-    (staging_dir / "training_metadata.json").write_text(format_metadata(metadata), encoding="utf-8")
-    (staging_dir / "README.md").write_text(
-        format_model_card(metadata, _name_model(metadata)), encoding="utf-8"
-    )
+    describe_model(metadata, staging_dir)
     list_files(staging_dir)
     _check_secrets(staging_dir, os.environ)
     logger.info("Staged the model in %s", staging_dir)
     return staging_dir
+
+
+def describe_model(metadata: ReleaseMetadata, staging_dir: Path) -> None:
+    """Write what is published about the model: the card, and the same for programs."""
+    (staging_dir / "training_metadata.json").write_text(format_metadata(metadata), encoding="utf-8")
+    card = format_model_card(metadata, _name_model(metadata))
+    (staging_dir / "README.md").write_text(card, encoding="utf-8")
 
 
 def _check_finished(metadata: ReleaseMetadata) -> None:
@@ -91,6 +98,8 @@ def _check_finite(model: WhisperForConditionalGeneration) -> None:
 def _clear(staging_dir: Path) -> None:
     """Removes the files of an earlier staging, the seal first."""
     staging_dir.mkdir(parents=True, exist_ok=True)
+    for name in ARTIFACTS:
+        remove_artifact(name, staging_dir)
     for name in (SEAL_FILE, *sorted(REQUIRED_FILES | OPTIONAL_FILES)):
         (staging_dir / name).unlink(missing_ok=True)
     left = sorted(entry.name for entry in staging_dir.iterdir())
@@ -123,7 +132,9 @@ def _save_processor(whisper: Whisper, metadata: ReleaseMetadata, staging_dir: Pa
         )
     released.save_pretrained(staging_dir)
     released.feature_extractor.save_pretrained(staging_dir)
+    # whisper.cpp's converter opens these two.
     released.tokenizer.save_vocabulary(str(staging_dir))
+    write_json(staging_dir / "added_tokens.json", released.tokenizer.get_added_vocab())
 
 
 def _name_model(metadata: ReleaseMetadata) -> str:

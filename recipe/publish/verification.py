@@ -45,6 +45,7 @@ def verify_release(staging_dir: Path, reference_model: WhisperForConditionalGene
     _compare_generation(recogniser.model, reference_model)
     _check_times(recogniser)
     _check_old_form(staging_dir, recogniser.model.config.num_mel_bins)
+    _check_vocabulary(staging_dir, recogniser.tokenizer)
     seal_release(staging_dir)
     logger.info("The staged model was reloaded and equals the trained one")
 
@@ -94,3 +95,12 @@ def _check_old_form(staging_dir: Path, num_mel_bins: int) -> None:
     found = json.loads(path.read_text(encoding="utf-8")).get("feature_size") if path.is_file() else None
     if found != num_mel_bins:
         raise PublishError(f"preprocessor_config.json says {found} mel bins; the model takes {num_mel_bins}.")
+
+
+def _check_vocabulary(staging_dir: Path, tokenizer: Any) -> None:
+    """whisper.cpp's converter reads tokens from these files and from nowhere else."""
+    found: dict[str, int] = {}
+    for name in ("vocab.json", "added_tokens.json"):
+        found |= json.loads((staging_dir / name).read_text(encoding="utf-8"))
+    if found != tokenizer.get_vocab():
+        raise PublishError("vocab.json and added_tokens.json together are not the tokenizer's vocabulary.")

@@ -11,6 +11,7 @@ import itertools
 import json
 import logging
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,28 @@ def replacing(path: Path, writer: str = "") -> Iterator[Path]:
     except BaseException:
         with suppress(OSError):  # half a file only fills a disk that may be full
             partial.unlink()
+        raise
+    sync(path.parent)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill with files, which takes the place of `path` once they are written and synced.
+
+    A kill between the two leaves no folder of that name, never a mixture.
+    """
+    partial = path.with_name(f"{path.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for file in partial.iterdir():
+            sync(file)
+        sync(partial)
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
         raise
     sync(path.parent)
 

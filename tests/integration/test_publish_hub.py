@@ -36,6 +36,8 @@ def make_sealed(tmp_path):
         for name in REQUIRED_FILES:
             (folder / name).write_text(f"{content} of {name}")
         (folder / "model.safetensors").write_bytes(os.urandom(100_000))
+        (folder / "ct2-int8").mkdir()
+        (folder / "ct2-int8" / "model.bin").write_text(f"{content} of an export")
         seal_release(folder)
         return folder
 
@@ -43,7 +45,7 @@ def make_sealed(tmp_path):
 
 
 def read_all(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_a_private_repository_holds_exactly_the_release(hub, make_sealed, tmp_path):

@@ -111,10 +111,16 @@ def make_sealed(tmp_path):
         for name in REQUIRED_FILES:
             (folder / name).write_text(f"{content} of {name}")
         (folder / "model.safetensors").write_bytes(os.urandom(num_weight_bytes))
+        (folder / "ct2-int8").mkdir()
+        (folder / "ct2-int8" / "model.bin").write_text(f"{content} of an export")
         seal_release(folder)
         return folder
 
     return make
+
+
+def read_folder(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def read_all(client):
@@ -130,7 +136,7 @@ def test_the_prefix_holds_exactly_the_release_in_parts(client, make_sealed, tmp_
     progress = []
     delivery = deliver(folder, URI, default_dir=tmp_path, on_progress=lambda *told: progress.append(told))
     assert delivery.uri == URI
-    assert read_all(client) == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert read_all(client) == read_folder(folder)
     head = client.head_object(Bucket="models", Key="whisper/fr/model.safetensors")
     assert head["ETag"].strip('"').endswith("-3")
     assert progress[-1][0] == progress[-1][1] > 2 * PART_BYTES
@@ -148,7 +154,7 @@ def test_another_release_replaces_the_earlier_one(client, make_sealed, tmp_path)
     deliver(make_sealed("first"), URI, default_dir=tmp_path)
     second = make_sealed("second")
     deliver(second, URI, default_dir=tmp_path)
-    assert read_all(client) == {path.name: path.read_bytes() for path in second.iterdir()}
+    assert read_all(client) == read_folder(second)
 
 
 def test_a_lost_or_changed_object_is_mended(client, make_sealed, tmp_path):
@@ -157,7 +163,7 @@ def test_a_lost_or_changed_object_is_mended(client, make_sealed, tmp_path):
     client.delete_object(Bucket="models", Key="whisper/fr/config.json")
     client.put_object(Bucket="models", Key="whisper/fr/vocab.json", Body=b"changed")
     deliver(folder, URI, default_dir=tmp_path)
-    assert read_all(client) == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert read_all(client) == read_folder(folder)
 
 
 def test_an_upload_that_breaks_off_leaves_no_finished_release(client, make_sealed, tmp_path):
@@ -175,7 +181,7 @@ def test_an_upload_that_breaks_off_leaves_no_finished_release(client, make_seale
     assert json.loads(read_all(client)[SEAL_FILE])["files"] == {}
     (second / "vocab.json").write_bytes(last)
     deliver(second, URI, default_dir=tmp_path)
-    assert read_all(client) == {path.name: path.read_bytes() for path in second.iterdir()}
+    assert read_all(client) == read_folder(second)
 
 
 def test_a_bucket_that_does_not_exist_is_named(client, make_sealed, tmp_path):
@@ -195,8 +201,8 @@ def test_a_store_without_checksums_is_read_back(start_plain_store, make_sealed, 
     store = start_plain_store(is_damaging=False)
     folder = make_sealed("first")
     assert deliver(folder, URI, default_dir=tmp_path).uri == URI
-    stored = {path.rpartition("/")[2]: body for path, (body, _) in store.objects.items()}
-    assert stored == {path.name: path.read_bytes() for path in folder.iterdir()}
+    stored = {path.removeprefix("/models/whisper/fr/"): body for path, (body, _) in store.objects.items()}
+    assert stored == read_folder(folder)
 
 
 def test_one_changed_bit_in_the_store_is_noticed(start_plain_store, make_sealed, tmp_path):

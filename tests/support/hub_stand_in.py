@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
 
 from huggingface_hub.utils.sha import git_hash
 
@@ -146,7 +147,7 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def describe(self, repository, body):
         files = self.server.commits[repository][int(self.path.rpartition("/")[2], 16)]
-        asked = re.findall(r"paths=([^&]+)", body.decode())
+        asked = parse_qs(body.decode())["paths"]
         self.answer(200, [describe_file(path, files[path]) for path in asked if path in files])
 
 

@@ -34,6 +34,6 @@ def test_every_requirement_of_the_worker_is_imported_by_the_worker():
 
 
 def test_a_package_is_required_in_one_place():
-    files = ("requirements.txt", "requirements-demo.txt", "requirements-dev.txt")
+    files = ("requirements.txt", "requirements-demo.txt", "requirements-dev.txt", "requirements-export.txt")
     names = [name for file in files for name in sorted(read_requirements(file))]
     assert len(names) == len(set(names))

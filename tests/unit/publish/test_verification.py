@@ -54,6 +54,10 @@ DAMAGES = {
         ),
         "128 mel bins",
     ),
+    "added tokens gone": (
+        lambda folder: edit_json(folder / "added_tokens.json", dict.clear),
+        r"added_tokens\.json together are not",
+    ),
     "foreign file": (lambda folder: (folder / "optimizer.pt").write_text("x"), r"optimizer\.pt"),
     "card gone": (lambda folder: (folder / "README.md").unlink(), r"lacks README\.md"),
 }

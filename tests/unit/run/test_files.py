@@ -15,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipe.errors import JobConflictError
-from recipe.run.files import acquire, export_json, open_lock, read_state, write_json, write_state
+from recipe.run.files import (
+    acquire,
+    export_json,
+    open_lock,
+    read_state,
+    replacing_folder,
+    write_json,
+    write_state,
+)
 from recipe.run.launch import REPOSITORY_DIR
 
 
@@ -124,3 +132,17 @@ def test_a_lock_on_a_read_only_disk_is_taken_if_it_is_there(tmp_path: Path) -> N
             acquire(lock, "it is held")
         with pytest.raises(OSError, match="Read-only"):
             open_lock(disk / "another")
+
+
+def test_a_folder_is_replaced_once_the_new_one_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").write_text("x")
+    (tmp_path / "model.part").mkdir()
+    (tmp_path / "model.part" / "left").write_text("by a kill")
+    with replacing_folder(tmp_path / "model") as partial:
+        (partial / "new").write_text("x")
+        assert (tmp_path / "model" / "old").exists()
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["new"]
+    with pytest.raises(ValueError, match="half"), replacing_folder(tmp_path / "model"):
+        raise ValueError("half")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["model", "model/new"]

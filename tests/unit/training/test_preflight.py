@@ -77,6 +77,12 @@ def test_an_engine_that_is_not_installed_is_refused(check, monkeypatch):
         check("--evaluation_engine", "ctranslate2")
 
 
+def test_an_unknown_export_is_refused(check):
+    check("--export", "pt,ct2")
+    with pytest.raises(JobError, match="export: expected ct2, ggml, pt joined by commas, found 'onnx'"):
+        check("--export", "ct2,onnx")
+
+
 def test_lora_alpha_alone_is_refused(check):
     with pytest.raises(JobError, match="lora_alpha needs a lora_rank"):
         check("--lora_alpha", "16")

@@ -6,6 +6,7 @@ One folder per stage; each imports only those above it here:
     run                 one run, as the handler and `train.py` both know it: folder, files, stages, launch
     backend             files come from the platform, progress goes to it
     captions, audio     caption file -> cues; audio or video file -> 16 kHz mono samples
+    page                template -> page for people, in one style
     data                recordings -> Arrow dataset of windows of at most 30 s, split, reported
     model               the checkpoint, its inputs, its adapters, inference on all processes
     evaluation          windows -> transcripts, WER and CER

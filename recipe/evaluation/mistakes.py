@@ -71,26 +71,26 @@ def align_words(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator
     output = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
     for chunk in output.alignments[0]:
         said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
-        heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        written = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
         if chunk.type == "substitute":
-            yield from (Step("substitute", *pair) for pair in zip(said, heard, strict=True))
+            yield from (Step("substitute", *pair) for pair in zip(said, written, strict=True))
         else:
-            yield Step(chunk.type, " ".join(said), " ".join(heard))
+            yield Step(chunk.type, " ".join(said), " ".join(written))
 
 
 def mark_differences(text: Text) -> list[Step]:
     """The alignment of the words as written; case and punctuation make no difference."""
-    said, heard = (split_words(fold_text(part), text.language) for part in text[:2])
+    said, written = (split_words(fold_text(part), text.language) for part in text[:2])
     steps, places = [], [0, 0]
-    for step in align_words(*([_fold_style(word) for word in words] for words in (said, heard))):
+    for step in align_words(*([_fold_style(word) for word in words] for words in (said, written))):
         lengths = [len(part.split(" ")) if part else 0 for part in (step.reference, step.hypothesis)]
         parts = [
             words[place : place + length]
-            for words, place, length in zip((said, heard), places, lengths, strict=True)
+            for words, place, length in zip((said, written), places, lengths, strict=True)
         ]
         places = [place + length for place, length in zip(places, lengths, strict=True)]
-        said_or_heard = PUNCTUATION.sub("", step.reference + step.hypothesis).strip()
-        steps.append(Step(step.kind if said_or_heard else "equal", " ".join(parts[0]), " ".join(parts[1])))
+        letters = PUNCTUATION.sub("", step.reference + step.hypothesis).strip()
+        steps.append(Step(step.kind if letters else "equal", " ".join(parts[0]), " ".join(parts[1])))
     return steps
 
 

@@ -31,7 +31,7 @@ class ShownWindow:
         why: Why it is shown.
         before: The base model's words against the reference's.
         after: The trained model's.
-        sound: An address that holds what is heard.
+        sound: An address that holds its sound.
     """
 
     window: Mapping[str, Any]

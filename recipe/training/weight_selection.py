@@ -102,7 +102,7 @@ class Outcome:
         if self.comparison.verdict is Verdict.BETTER:
             return figure
         if self.comparison.is_lower:
-            return f"{figure} It is delivered all the same: listen to it, or train on more speech."
+            return f"{figure} It is delivered all the same: try it, or train on more speech."
         if self.publish_if_worse:
             return f"{figure} It is delivered as publish_if_worse says."
         return f"{figure} No model was published; the option publish_if_worse would publish it."

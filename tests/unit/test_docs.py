@@ -82,7 +82,7 @@ def test_the_stage_table_names_the_folders_of_the_recipe():
     rows = read_rows(ROOT / "README.md", "stage")
     named = {path.split("/")[1] for row in rows for path in codes(row[1])}
     folders = {path.parent.name for path in (ROOT / "recipe").glob("*/__init__.py")}
-    assert named | {"run", "worker"} == folders
+    assert named | {"page", "run", "worker"} == folders
 
 
 def test_the_stage_table_names_files_of_the_run_folder():

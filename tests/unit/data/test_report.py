@@ -12,7 +12,7 @@ def test_the_report_names_languages_with_recordings_and_audio():
         RecordingReport("b", language="fr", audio_ms=2),
         RecordingReport("c", audio_ms=1),
     ]
-    assert build_report(reports, 1, 0, {})["languages"] == {
+    assert build_report(reports, {"train": 1, "validation": 0, "test": 0}, {})["languages"] == {
         "fr": {"num_recordings": 2, "audio_ms": 7},
         "unknown": {"num_recordings": 1, "audio_ms": 1},
     }
@@ -33,4 +33,4 @@ def test_too_many_substitutes_are_refused_with_the_list(make_recording, tmp_path
     check_fallbacks(reports, 0.5)
     with pytest.raises(DataError, match="None of the 1 recordings can be trained on"):
         check_fallbacks(reports[1:], 1.0)
-    assert build_report(reports, 1, 0, {})["num_fallback_recordings"] == 1
+    assert build_report(reports, {"train": 1, "validation": 0, "test": 0}, {})["num_fallback_recordings"] == 1

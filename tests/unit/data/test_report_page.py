@@ -61,7 +61,7 @@ def test_the_page_plays_windows_to_review_and_escapes_what_files_hold(
     assert "<u>bold" in page.text
     assert "<script>alert(1)</script> and some more of that." in page.text
     sounds = [address for address in page.addresses if not address.startswith("#")]
-    assert page.tags.count("audio") == len(sounds) == 3 + len(data.report["held_out_windows"]) == 4
+    assert page.tags.count("audio") == len(sounds) == 3 + len(data.report["test_windows"]) == 4
     for sound in sounds:
         head, _, content = sound.partition(",")
         assert head == "data:audio/mpeg;base64"
@@ -102,7 +102,7 @@ def test_the_page_says_whose_it_is_and_begins_with_what_needs_a_person(
     page.feed((tmp_path / "prepared" / "dataset_report.html").read_text())
     head, _, rest = page.text.partition("What needs a person")
     assert all(value in head for value in ORIGIN.as_dict().values())
-    places = [rest.index(text) for text in ("<i>empty", "Replace it by", "What came in", "Held-out windows")]
+    places = [rest.index(text) for text in ("<i>empty", "Replace it by", "What came in", "Test windows")]
     assert places == sorted(places)
     kinds = {kind["what"]: kind["items"] for kind in list_findings(data.report, data.warnings)}
     assert next(iter(kinds)) == "recordings that are not trained"

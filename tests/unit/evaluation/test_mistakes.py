@@ -11,8 +11,8 @@ from recipe.evaluation.mistakes import (
 
 
 def test_an_alignment_has_every_word_once() -> None:
-    said, heard = ["a", "b", "c", "d", "e", "g", "h"], ["a", "x", "c", "e", "g", "h", "f"]
-    assert list(align_words(said, heard)) == [
+    said, written = ["a", "b", "c", "d", "e", "g", "h"], ["a", "x", "c", "e", "g", "h", "f"]
+    assert list(align_words(said, written)) == [
         Step("equal", "a", "a"),
         Step("substitute", "b", "x"),
         Step("equal", "c", "c"),
@@ -23,15 +23,15 @@ def test_an_alignment_has_every_word_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "heard", "steps"),
+    ("said", "written", "steps"),
     [
         pytest.param("", "", [], id="silence taken for silence"),
         pytest.param("", "a b", [Step("insert", "", "a b")], id="words in silence"),
-        pytest.param("a b", "", [Step("delete", "a b", "")], id="nothing heard"),
+        pytest.param("a b", "", [Step("delete", "a b", "")], id="nothing written"),
     ],
 )
-def test_an_alignment_of_nothing(said: str, heard: str, steps: list[Step]) -> None:
-    assert list(align_words(said.split(), heard.split())) == steps
+def test_an_alignment_of_nothing(said: str, written: str, steps: list[Step]) -> None:
+    assert list(align_words(said.split(), written.split())) == steps
 
 
 @pytest.mark.parametrize(

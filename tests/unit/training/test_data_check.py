@@ -17,7 +17,7 @@ NUM_TOKENS = [10, 20, 30]
 @pytest.fixture
 def dataset() -> PreparedDataset:
     train = Dataset.from_dict({"num_tokens": NUM_TOKENS})
-    return PreparedDataset(train, train.select([]), train, {}, [], "f")
+    return PreparedDataset(train, train.select([]), train.select([]), train, {}, [], "f")
 
 
 def plan(folder: Path, dataset: PreparedDataset, *flags: str) -> Work:

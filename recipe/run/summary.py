@@ -42,7 +42,4 @@ def describe_result(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"Report  {report.with_suffix('.html')}"
     yield f"Model   {artifacts['model_path'] or 'not published'}"
     if artifacts["model_path"]:
-        yield (
-            f"\nNext: python scripts/evaluate_wer.py --model {artifacts['model_path']} --data_dir FOLDER, on "
-            "recordings of your own that were not trained."
-        )
+        yield f"\nNext: python scripts/try_it.py {artifacts['model_path']}"

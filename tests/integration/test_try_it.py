@@ -1,0 +1,90 @@
+"""The page that transcribes by two models: on this machine alone, for this machine's page alone."""
+
+import io
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import httpx
+import numpy as np
+import pytest
+from processes import wait_for
+from voices import make_voice
+
+ROOT = Path(__file__).resolve().parents[2]
+RAW = {"content-type": "application/octet-stream"}
+
+
+@pytest.fixture(scope="module")
+def page(tiny_dir: Path) -> Iterator[httpx.Client]:
+    """The page with the tiny model on both sides."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "scripts/try_it.py", str(tiny_dir), "--base", str(tiny_dir)]
+    server = subprocess.Popen([*command, "--port", str(port), "--language", "en"], cwd=ROOT)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
+
+    def answers() -> bool:
+        assert server.poll() is None, "it did not start"
+        try:
+            return client.get("/models").is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_for(answers, 60)
+        yield client
+    finally:
+        client.close()
+        server.terminate()
+        server.wait()
+
+
+def record(seconds: int) -> bytes:
+    """What a browser's recorder makes: Opus in WebM, without a length."""
+    samples = make_voice(seconds)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="webm", options={"live": "1"}) as container:
+        stream = container.add_stream("libopus", rate=48_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.repeat(samples, 3)[None], format="s16", layout="mono")
+        frame.sample_rate = 48_000
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return buffer.getvalue()
+
+
+def test_the_page_needs_nothing_from_elsewhere(page: httpx.Client) -> None:
+    for name in ("/", "/try_it.js", "/try_it.css"):
+        answer = page.get(name)
+        assert answer.status_code == 200
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "://" not in answer.text
+
+
+@pytest.mark.parametrize("seconds", [3, 40])
+def test_what_a_browser_records_is_transcribed_with_times(page: httpx.Client, seconds: int) -> None:
+    recording = record(seconds)
+    answers = [
+        page.post(f"/transcribe/{side}", content=recording, headers=RAW) for side in ("base", "trained")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+    base, trained = (answer.json() for answer in answers)
+    assert base["segments"] == trained["segments"]
+    assert base["audio_seconds"] == pytest.approx(40, abs=0.1)
+
+
+def test_what_is_no_sound_is_refused_with_a_sentence(page: httpx.Client) -> None:
+    answer = page.post("/transcribe/base", content=b"<html>", headers=RAW)
+    assert answer.status_code == 422
+    assert "expected audio or video" in answer.json()["error"]
+    assert page.post("/transcribe/other", content=b"x", headers=RAW).status_code == 404
+
+
+def test_another_page_cannot_ask(page: httpx.Client) -> None:
+    form = {"content-type": "text/plain"}
+    assert page.post("/transcribe/base", content=b"x", headers=form).status_code == 415
+    assert page.get("/models", headers={"host": "evil.example"}).status_code == 400

@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from recipe.captions.cues import Action, Cue, Note, note_on, shift_cue
 from recipe.captions.positions import row_of
+from recipe.captions.rows import fold
 
 MAX_CHARS_PER_SECOND = 25
 """Nobody speaks faster for long."""
@@ -229,7 +230,7 @@ def _merge(first: Cue, second: Cue) -> Cue:
         first,
         end_ms=max(first.end_ms, second.end_ms),
         payload=f"{first.payload}\n{second.payload}",
-        text=f"{first.text} {second.text}",
+        text=fold(f"{first.text}\n{second.text}"),
         speaker=first.speaker if first.speaker == second.speaker else "",
         words=(),
     )

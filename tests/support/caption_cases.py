@@ -630,6 +630,12 @@ TIMES = [
         ("merged 6 same time",),
     ),
     Case(
+        "two_at_the_same_time_in_a_script_without_spaces",
+        f"{HEAD}{ONE}今日は寒いです。\n\n00:01.000 --> 00:03.500\n明日も寒いです。\n",
+        ("1000 3500 今日は寒いです。明日も寒いです。",),
+        ("merged 6 same time",),
+    ),
+    Case(
         "two_speakers_at_once",
         f"{HEAD}00:01.000 --> 00:05.000\n<v Ann>I would never say that\n\n{TWO}<v Bob>But you did\n",
         ("1000 6000 I would never say that But you did",),

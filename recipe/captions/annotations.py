@@ -59,6 +59,7 @@ _MASKED = regex.compile(
 # Coordinates, matrices, arguments: `[1, 0]`, `(x, y)`, `(3-λ)`. They are read out.
 _FORMULA = regex.compile(r"(?=.*[\p{N}\p{Sm},;|=^/-])(?:\p{L}{1,3}(?!\p{L})|[^\p{L}])+")
 _SHOUTED = regex.compile(r"(?=.*\p{Lu}{3})\p{Lu}+(?:[^\p{L}]+\p{Lu}+)+\P{L}*")
+_QUOTED = regex.compile(r"[\p{Pi}\p{Pf}\u201e\"\u300c].*\p{L}.*[\p{Pi}\p{Pf}\"\u300d]")
 _FOOTNOTE = regex.compile(r"[0-9]{1,3}")
 _CONTEXT_CHARS = 130  # looked at on each side of a bracket: longer than any
 _MAX_ASIDE_WORDS = 4
@@ -198,7 +199,8 @@ def _is_shouted(content: str) -> bool:
 
 def _is_short(content: str) -> bool:
     """Tell whether an annotation is no sentence: four words at most, and none that only sentences have."""
-    if content.endswith(("?", "\uff1f", "\u061f", "\u037e")) or FUNCTION_WORDS.occur_in(content):
+    is_question = content.endswith(("?", "\uff1f", "\u061f", "\u037e"))
+    if is_question or _QUOTED.search(content) or FUNCTION_WORDS.occur_in(content):
         return False
     if _NO_SPACE.search(content):
         return len(content) <= _MAX_ASIDE_IDEOGRAPHS

@@ -25,6 +25,10 @@ MAX_CHARS_PER_SECOND = 25
 """Nobody speaks faster for long, so repeats that have less time are not said."""
 
 REPEATED_FOR_A_WORD = "it repeats its line to highlight a word"
+REPEATED_WITHOUT_TIME = "it repeats its line, which has no time to be said again"
+
+MIN_LINE_WORDS = 3
+"""Words of a line that nobody says again at once."""
 
 _MARKUP = re.compile(r"<(?P<close>/?)(?P<tag>[A-Za-z][^<>]*)>|\{(?P<override>\\[^{}]*)\}")
 _PLACEMENT = re.compile(r"\\(?:an?[0-9]+|q[0-9]|(?:pos|move|org|i?clip|fade?)\([^()]*\))")
@@ -55,9 +59,11 @@ def undo_highlighting(cues: Sequence[Cue]) -> tuple[list[Cue], list[Note]]:
     kept: list[Cue] = []
     notes: list[Note] = []
     for line in lines:
-        if _has_moving_mark(line) or (is_highlighted and _has_mark(line)) or _has_no_time(line):
+        is_for_a_word = _has_moving_mark(line) or (is_highlighted and _has_mark(line))
+        if is_for_a_word or _has_no_time(line):
             kept.append(_join(line))
-            notes += (note_on(shown.cue, Action.MERGED, REPEATED_FOR_A_WORD) for shown in line[1:])
+            reason = REPEATED_FOR_A_WORD if is_for_a_word else REPEATED_WITHOUT_TIME
+            notes += (note_on(shown.cue, Action.MERGED, reason) for shown in line[1:])
         else:
             kept += (shown.cue for shown in line)
     return kept, notes
@@ -132,7 +138,12 @@ def _has_moving_mark(line: Sequence[_Shown]) -> bool:
 
 
 def _has_no_time(line: Sequence[_Shown]) -> bool:
-    """Tell whether the line is shown again more often than it can be said in that time."""
+    """Tell whether the line is shown again more often than it can be said in that time.
+
+    A word or two may well be said again: "no, no". Where they have no time either, who aligned them failed.
+    """
+    if len(line[0].cue.text.split()) < MIN_LINE_WORDS:
+        return False
     length_ms = line[-1].cue.end_ms - line[0].cue.start_ms
     num_chars = len(line) * len(line[0].cue.text)
     return len(line) > 1 and num_chars > MAX_CHARS_PER_SECOND * max(0, length_ms) / 1000

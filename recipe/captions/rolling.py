@@ -151,8 +151,10 @@ def _keep_new_lines(steps: Iterable[_Step], rolls: Iterable[bool]) -> tuple[list
     shown_until_ms = 0
     for step, is_rolling in zip(steps, rolls, strict=True):
         cue, kind = step.cue, step.kind
-        is_filler = kind is _Kind.FILLER and (is_rolling or cue.end_ms - cue.start_ms <= FILLER_MS)
-        is_still_shown = kind is _Kind.REPEAT and is_rolling and cue.start_ms <= shown_until_ms + FILLER_MS
+        is_touching = cue.start_ms <= shown_until_ms + FILLER_MS
+        is_tiny = cue.end_ms - cue.start_ms <= FILLER_MS
+        is_filler = kind is _Kind.FILLER and (is_rolling or (is_tiny and is_touching))
+        is_still_shown = kind is _Kind.REPEAT and is_rolling and is_touching
         if is_filler or is_still_shown:
             notes.append(note_on(cue, Action.MERGED, "it only repeats the cue before it (rolling captions)"))
         elif kind is _Kind.CARRY and is_rolling:

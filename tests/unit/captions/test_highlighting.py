@@ -8,6 +8,8 @@ import random
 import pytest
 from caption_files import read_written, write_srt, write_vtt
 
+from recipe.captions.highlighting import REPEATED_WITHOUT_TIME
+
 WORD_MS, GAP_MS = 240, 60
 LINE_MS = 3_000
 
@@ -196,3 +198,16 @@ def test_any_highlighted_text_is_read_as_it_was(tmp_path):
             at = cues[-1][1] + generator.choice([0, 40, 700])
         captions = read_written(tmp_path, write_srt(cues))
         assert [cue.text for cue in captions.cues] == [" ".join(line) for line in lines]
+
+
+def test_a_word_said_again_in_no_time_is_not_taken_for_a_line(tmp_path):
+    cues = [(1_000, 3_000, "We asked again."), *((at, at + 10, "no,") for at in (4_000, 4_200, 4_300))]
+    captions = read_written(tmp_path, write_vtt(cues), ".vtt")
+    assert [cue.text for cue in captions.cues] == ["We asked again.", "no,", "no,", "no,"]
+
+
+def test_a_line_said_twice_in_no_time_says_so(tmp_path):
+    cues = [(1_000, 1_400, "We asked for it again."), (1_400, 1_800, "We asked for it again.")]
+    captions = read_written(tmp_path, write_vtt(cues), ".vtt")
+    assert [cue.text for cue in captions.cues] == ["We asked for it again."]
+    assert [note.reason for note in captions.notes] == [REPEATED_WITHOUT_TIME]

@@ -27,7 +27,7 @@ from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset,
 from recipe.data.manifest import Recording
 from recipe.data.sources import check_source, fetch_recordings
 from recipe.errors import InterruptedTraining, RecipeError
-from recipe.evaluation.report import Evaluation, Evaluations, write_report
+from recipe.evaluation.report import Evaluation, Evaluations
 from recipe.model.adapters import add_adapters, merge_adapters
 from recipe.model.whisper import Whisper, load_whisper
 from recipe.publish.delivery import publish_model
@@ -40,8 +40,9 @@ from recipe.training.arguments import find_output_dir, parse_arguments
 from recipe.training.attempt import Attempt, refuse, set_up_process
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.data_check import show_check
+from recipe.training.long_form import LongFormCheck
 from recipe.training.preflight import check_run
-from recipe.training.result import build_result, describe_release
+from recipe.training.result import build_result, describe_release, tell_outcome
 from recipe.training.self_test import prepare_self_test
 from recipe.training.trainer import WhisperTrainer
 from recipe.training.weight_selection import Outcome, select_published_weights
@@ -71,8 +72,9 @@ def train_whisper(attempt: Attempt) -> None:
     dataset = check_labels(attempt, whisper, dataset)
     trainer = assembly.build_trainer(attempt, whisper, dataset)
     before = evaluate_base(attempt, trainer, dataset)
+    long_form = LongFormCheck(attempt, trainer, dataset, recordings)
     train(attempt, trainer)
-    outcome = evaluate_trained(attempt, trainer, dataset, before)
+    outcome = evaluate_trained(attempt, trainer, dataset, before, long_form)
     model_path = publish(attempt, trainer, dataset, outcome)
     attempt.finish(build_result(attempt, trainer, dataset, outcome, model_path))
 
@@ -158,9 +160,7 @@ def check_labels(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -
         if attempt.is_main:
             write_dataset_report(attempt.folder.prepared, dataset)
     attempt.warn(*dataset.warnings)
-    sizes = {"validation_samples": len(dataset.validation), "test_samples": len(dataset.test)}
-    sizes |= {"train_samples": len(dataset.train), "eval_samples": sum(sizes.values())}
-    attempt.report(Stage.DATASET_READY, sizes)
+    attempt.report(Stage.DATASET_READY, dataset.count_samples())
     return dataset
 
 
@@ -205,7 +205,11 @@ def train(attempt: Attempt, trainer: WhisperTrainer) -> None:
 
 
 def evaluate_trained(
-    attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset, before: Evaluations
+    attempt: Attempt,
+    trainer: WhisperTrainer,
+    dataset: PreparedDataset,
+    before: Evaluations,
+    long_form: LongFormCheck,
 ) -> Outcome | None:
     """Select the published weights by some windows, measure them on others; None if nothing is held out."""
     if "test" not in before:
@@ -216,13 +220,9 @@ def evaluate_trained(
             windows = assembly.selection_windows(attempt.arguments, dataset)
             selection = select_published_weights(attempt, trainer, windows, before["validation"])
         after = assembly.transcribe(attempt, trainer, dataset.test)
-    outcome = Outcome(before["test"], after, selection, attempt.arguments.publish.publish_if_worse)
-    attempt.report(Stage.EVALUATION_COMPLETED, outcome.as_dict())
-    attempt.warn(*[outcome.warning] * bool(outcome.warning))
-    if attempt.is_main:
-        settings = {"task": trainer.whisper.task, **asdict(assembly.decoding_of(attempt.arguments))}
-        settings["weight_selection"] = outcome.describe_selection()
-        write_report(attempt.folder.report, before["test"], after, settings)
+    heard = long_form.compare({"alpha": selection.selected.alpha if selection else 1.0})
+    outcome = Outcome(before["test"], after, selection, attempt.arguments.publish.publish_if_worse, heard)
+    tell_outcome(attempt, trainer, outcome)
     return outcome
 
 

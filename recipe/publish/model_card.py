@@ -21,6 +21,7 @@ def format_model_card(metadata: ReleaseMetadata, model_name: str) -> str:
     """Content of README.md: the hub's metadata, results before and after, how to use it, how it was made."""
     sections = {"Results": _format_results(metadata), "Use": _format_usage(metadata)}
     sections |= {
+        "Whole recordings": _format_long_form(metadata.long_form),
         "Weights": _format_selection(metadata.weight_selection),
         "Data": _format_table("Count", metadata.dataset),
         "Training": _format_table("Setting", _list_settings(metadata)),
@@ -110,6 +111,35 @@ def _format_results(metadata: ReleaseMetadata) -> str:
     what = "Error rates on test speech that nothing was trained on or chosen by; lower is better."
     head = f"{sentence}\n\n{what}\n\n".lstrip()
     return head + "\n".join(["| Rate | Base model | This model |", "|---|---:|---:|", *rows])
+
+
+LONG_FORM_ROWS = {
+    "wer_normalized": ("WER, normalized", ".2%"),
+    "wer": ("WER", ".2%"),
+    "cer_normalized": ("CER, normalized", ".2%"),
+    "start_error_median_ms": ("Cue starts off by, median, ms", ".0f"),
+    "start_error_p90_ms": ("Cue starts off by, 90th percentile, ms", ".0f"),
+    "starts_within_200_ms": ("Cue starts within 0.2 s", ".0%"),
+    "words_on_silence": ("Words on a minute of silence", "d"),
+    "words_on_noise": ("Words on a minute of noise", "d"),
+    "words_on_music": ("Words on a minute of music", "d"),
+    "num_loops": ("Loops", "d"),
+}
+"""Label and form of the figures that the card shows, in its order."""
+
+
+def _format_long_form(long_form: Mapping[str, Any]) -> str:
+    if not long_form:
+        return ""
+    rows = [
+        f"| {label} | {long_form['before'][name]:{form}} | {long_form['after'][name]:{form}} |"
+        for name, (label, form) in LONG_FORM_ROWS.items()
+    ]
+    head = (
+        f"faster-whisper, greedy, on {long_form['num_recordings']} test recordings as a whole: what is said, "
+        "when, and what is written where nobody speaks. Lower is better but for the share of starts.\n\n"
+    )
+    return head + "\n".join(["| Figure | Base model | This model |", "|---|---:|---:|", *rows])
 
 
 def _format_selection(selection: Mapping[str, Any]) -> str:

@@ -1,20 +1,35 @@
 """What a finished run says of itself: the platform's `result`, and what is published with the model."""
 
+from dataclasses import asdict
 from typing import Any
 
 import datasets
 import transformers
 
 from recipe.data.dataset import PreparedDataset
-from recipe.evaluation.report import choose_example, compare
+from recipe.evaluation.long_form import SETTINGS
+from recipe.evaluation.report import choose_example, compare, write_report
 from recipe.publish.metadata import ReleaseMetadata
 from recipe.run.stages import Stage
+from recipe.training.assembly import decoding_of
 from recipe.training.attempt import Attempt
 from recipe.training.trainer import WhisperTrainer
 from recipe.training.weight_selection import Outcome
 
 LONG_LISTS = frozenset({"recordings", "suspect_windows"})
 """Left out of the result; the dataset report on disk has them."""
+
+
+def tell_outcome(attempt: Attempt, trainer: WhisperTrainer, outcome: Outcome) -> None:
+    """Report and warn of what came of the run, and write `report.json`."""
+    attempt.report(Stage.EVALUATION_COMPLETED, outcome.as_dict())
+    attempt.warn(*[outcome.warning] * bool(outcome.warning))
+    if attempt.is_main:
+        settings = {"task": trainer.whisper.task, **asdict(decoding_of(attempt.arguments))}
+        settings["weight_selection"] = outcome.describe_selection()
+        if outcome.long_form:
+            settings["long_form"] = {"settings": dict(SETTINGS), **outcome.long_form.as_dict()}
+        write_report(attempt.folder.report, outcome.before, outcome.after, settings)
 
 
 def build_result(
@@ -77,6 +92,7 @@ def describe_release(
         figures=compare(outcome.before, outcome.after) if outcome else {},
         comparison=outcome.comparison.as_dict() if outcome else {},
         weight_selection=outcome.describe_selection() if outcome else {},
+        long_form=outcome.describe_long_form() if outcome else {},
         dataset={
             k: v for k, v in dataset.report.items() if isinstance(v, int | float) and k != "format_version"
         },

@@ -135,8 +135,9 @@ def _format_long_form(long_form: Mapping[str, Any]) -> str:
         f"| {label} | {long_form['before'][name]:{form}} | {long_form['after'][name]:{form}} |"
         for name, (label, form) in LONG_FORM_ROWS.items()
     ]
+    number = long_form["num_recordings"]
     head = (
-        f"faster-whisper, greedy, on {long_form['num_recordings']} test recordings as a whole: what is said, "
+        f"faster-whisper, greedy, on {number} whole test recording{'s' * (number != 1)}: what is said, "
         "when, and what is written where nobody speaks. Lower is better but for the share of starts.\n\n"
     )
     return head + "\n".join(["| Figure | Base model | This model |", "|---|---:|---:|", *rows])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_runs import TrainingRun, run_script, write_recording
+from training_runs import TWO_PROCESSES, TrainingRun, run_script, write_recording
 
 from recipe.arguments import ModelArguments
 from recipe.evaluation.ctranslate import save_converted
@@ -22,11 +22,15 @@ def data_dir(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def run(data_dir, tiny_dir, tmp_path_factory) -> TrainingRun:
+def make_run(folder: Path, data_dir: Path, tiny_dir: Path, launcher: tuple[str, ...] = (), **more: object):
     options = {"data_dir": data_dir, "model_name_or_path": tiny_dir, "language": "en", "long_form": "on"}
     options |= {"learning_rate": 1e-3, "eval_fraction": 0.5, "publish_if_worse": True}
-    return TrainingRun(tmp_path_factory.mktemp("runs") / "run", options).finish()
+    return TrainingRun(folder, options | more, launcher).finish()
+
+
+@pytest.fixture(scope="module")
+def run(data_dir, tiny_dir, tmp_path_factory) -> TrainingRun:
+    return make_run(tmp_path_factory.mktemp("runs") / "run", data_dir, tiny_dir)
 
 
 def test_report_result_card_and_metadata_tell_the_same_figures(run):
@@ -63,6 +67,14 @@ def test_the_script_gets_the_published_models_figures_also_of_its_converted_fold
     for figures in (ours, converted):
         for name in ("wer", "cer", "start_error_median_ms", "num_segments", "words_on_noise"):
             assert figures[name] == told[name], name
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_transcribes_for_both(run, data_dir, tiny_dir, tmp_path):
+    two = make_run(tmp_path / "two", data_dir, tiny_dir, TWO_PROCESSES, per_device_train_batch_size=1)
+    ours, theirs = (each.read("report.json")["long_form"]["before"] for each in (two, run))
+    assert ours["recordings"].keys() == theirs["recordings"].keys()
+    assert ours["wer"] == theirs["wer"]
 
 
 @pytest.mark.slow

@@ -142,8 +142,10 @@ def prepare_converted(
     untold = [recording.name for recording in recordings if not recording.language]
     if untold:
         raise DataError(f"{untold[0]}: nothing says in which language it is; give --language.")
-    task = "translate" if recogniser.task == "translate" else "transcribe"
-    return recordings, PreparationSettings(tokenizer_file=tokenizer_file, task=task)
+    return recordings, PreparationSettings(
+        tokenizer_file=tokenizer_file,
+        task="translate" if recogniser.task == "translate" else "transcribe",
+    )
 
 
 def report_long_form(arguments: argparse.Namespace, long_form: LongForm) -> None:

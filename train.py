@@ -40,9 +40,10 @@ from recipe.training.arguments import parse_arguments
 from recipe.training.attempt import Attempt, refuse, set_up_process
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.data_check import show_check
+from recipe.training.long_form import LongFormCheck
 from recipe.training.preflight import check_run
 from recipe.training.result import build_result, describe_release
-from recipe.training.run_report import write_run_report
+from recipe.training.run_report import tell_outcome
 from recipe.training.self_test import prepare_self_test
 from recipe.training.trainer import WhisperTrainer
 from recipe.training.weight_selection import Outcome, select_published_weights
@@ -72,8 +73,9 @@ def train_whisper(attempt: Attempt) -> None:
     dataset = check_labels(attempt, whisper, dataset)
     trainer = assembly.build_trainer(attempt, whisper, dataset)
     before = evaluate_base(attempt, trainer, dataset)
+    long_form = LongFormCheck(attempt, trainer, dataset, recordings)
     train(attempt, trainer)
-    outcome = evaluate_trained(attempt, trainer, dataset, before)
+    outcome = evaluate_trained(attempt, trainer, dataset, before, long_form)
     model_path = publish(attempt, trainer, dataset, outcome)
     attempt.finish(build_result(attempt, trainer, dataset, outcome, model_path))
 
@@ -159,9 +161,7 @@ def check_labels(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -
         if attempt.is_main:
             write_dataset_report(attempt.folder.prepared, dataset, assembly.describe_origin(attempt))
     attempt.warn(*dataset.warnings)
-    sizes = {"validation_samples": len(dataset.validation), "test_samples": len(dataset.test)}
-    sizes |= {"train_samples": len(dataset.train), "eval_samples": sum(sizes.values())}
-    attempt.report(Stage.DATASET_READY, sizes)
+    attempt.report(Stage.DATASET_READY, dataset.count_samples())
     return dataset
 
 
@@ -206,22 +206,22 @@ def train(attempt: Attempt, trainer: WhisperTrainer) -> None:
 
 
 def evaluate_trained(
-    attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset, before: Evaluations
+    attempt: Attempt,
+    trainer: WhisperTrainer,
+    dataset: PreparedDataset,
+    before: Evaluations,
+    long_form: LongFormCheck,
 ) -> Outcome | None:
     """Select the published weights by some windows, measure them on others; None if nothing is held out."""
     if "test" not in before:
         return None
     with attempt.stage("evaluate_after"):
-        selection = None
-        if "validation" in before:
-            windows = assembly.selection_windows(attempt.arguments, dataset)
-            selection = select_published_weights(attempt, trainer, windows, before["validation"])
+        windows = assembly.selection_windows(attempt.arguments, dataset)
+        selection = select_published_weights(attempt, trainer, windows, before.get("validation"))
         after = assembly.transcribe(attempt, trainer, dataset.test)
-    outcome = Outcome(before["test"], after, selection, attempt.arguments.publish.publish_if_worse)
-    attempt.report(Stage.EVALUATION_COMPLETED, outcome.as_dict())
-    attempt.warn(*[outcome.warning] * bool(outcome.warning))
-    if attempt.is_main:
-        write_run_report(attempt, trainer, dataset, before, outcome)
+    whole = long_form.compare({"alpha": selection.selected.alpha if selection else 1.0})
+    outcome = Outcome(before["test"], after, selection, attempt.arguments.publish.publish_if_worse, whole)
+    tell_outcome(attempt, trainer, dataset, before, outcome)
     return outcome
 
 

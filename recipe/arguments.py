@@ -248,6 +248,14 @@ class EvaluationArguments:
             "help": "Validation windows transcribed at the end of an epoch to choose the best checkpoint."
         },
     )
+    long_form: Literal["auto", "on", "off"] = field(
+        default="auto",
+        metadata={
+            "help": "Whether whole test recordings are transcribed too, by faster-whisper as people use it, "
+            "before and after training: word errors, times, words written where nobody speaks. auto does so "
+            "where there is a GPU."
+        },
+    )
     interpolate: bool = field(
         default=True,
         metadata={

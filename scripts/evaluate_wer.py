@@ -4,7 +4,8 @@
     python scripts/evaluate_wer.py --model openai/whisper-small --data_dir recordings --language fr
 
 With --report RUN/report.json only the windows that this run held out are transcribed, in the same batches and
-by the same engine, so that a published model gets the very figures that the report says.
+by the same engine, so that a published model gets the very figures that the report says. With --long_form
+whole recordings go through faster-whisper, as people use the model; it may be a folder of CTranslate2 then.
 """
 
 import argparse
@@ -12,8 +13,9 @@ import json
 import logging
 import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from tqdm import tqdm
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import ModelArguments, caption_language
+from recipe.audio.decoding import AudioLimits
 from recipe.data.caption_choice import Wanted
 from recipe.data.manifest import Recording
 from recipe.data.recording import PreparationSettings
@@ -33,6 +36,9 @@ from recipe.data.shards import build_shards, load_examples
 from recipe.data.sources import read_folder
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.asr_errors import AsrErrors
+from recipe.evaluation.long_form import CONVERTED_MODEL, Recogniser, measure_long_form, open_recogniser
+from recipe.evaluation.long_form_scores import LongForm, build_references
+from recipe.evaluation.normalization import language_code
 from recipe.evaluation.report import Evaluation, Transcript, evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.whisper import Whisper, load_whisper
@@ -45,6 +51,9 @@ def main() -> None:
     arguments = parse_arguments()
     logging.basicConfig(level=logging.WARNING)
     try:
+        if arguments.long_form:
+            report_long_form(arguments, evaluate_whole(arguments))
+            return
         evaluation, task = evaluate(arguments)
     except RecipeError as error:
         sys.exit(str(error))
@@ -67,9 +76,86 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=8, help="windows at once (default 8)")
     parser.add_argument("--engine", choices=["transformers", "ctranslate2"], default="transformers")
     parser.add_argument("--report", type=Path, help="report.json of a run: only what it held out")
+    parser.add_argument("--long_form", action="store_true", help="whole recordings through faster-whisper")
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
+
+
+def evaluate_whole(arguments: argparse.Namespace) -> LongForm:
+    """The model's figures on whole recordings; a recording of a run's report only where it held it out."""
+    report = json.loads(arguments.report.read_text()) if arguments.report else {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_for_long_form(arguments, report, Path(folder)) as (recogniser, recordings, settings),
+    ):
+        examples = read_examples(recordings, settings, Path(folder))
+        chosen = choose_examples(examples, report)
+        num_windows = Counter(examples["recording"])
+        num_chosen = Counter(chosen["recording"])
+        partly = {name for name, number in num_chosen.items() if number < num_windows[name]}
+        references = build_references(chosen, partly, recogniser.task)
+        if not references:
+            raise DataError("No speech with captions was found to evaluate the model on.")
+        with tqdm(total=len(references), desc="transcribe", unit="recording") as bar:
+            return measure_long_form(recogniser, references, recordings, AudioLimits(), bar.update)
+
+
+@contextmanager
+def open_for_long_form(
+    arguments: argparse.Namespace, report: Mapping[str, Any], folder: Path
+) -> Iterator[tuple[Recogniser, list[Recording], PreparationSettings]]:
+    """faster-whisper with the model, the recordings, and how their references are made; files in `folder`."""
+    device = torch.device(arguments.device)
+    asked = ModelArguments(arguments.model, language=arguments.language, task=arguments.task)
+    if (Path(arguments.model) / CONVERTED_MODEL).is_file():
+        recogniser = Recogniser(Path(arguments.model), device, task=asked.task)
+        yield recogniser, *prepare_converted(arguments, recogniser)
+        return
+    whisper = load_whisper(asked)
+    recordings, warnings = read_recordings(arguments.data_dir, asked, whisper, report)
+    for warning in check_task(asked, whisper) + warnings:
+        print(warning, file=sys.stderr)
+    with open_recogniser(whisper, device) as recogniser:
+        yield recogniser, recordings, describe_preparation(whisper, folder)
+
+
+def prepare_converted(
+    arguments: argparse.Namespace, recogniser: Recogniser
+) -> tuple[list[Recording], PreparationSettings]:
+    """The recordings for a model of CTranslate2, and how their references are made.
+
+    Raises:
+        DataError: if the language of a recording is not told, or the model has no tokenizer beside it.
+    """
+    tokenizer_file = Path(arguments.model) / "tokenizer.json"
+    if not tokenizer_file.is_file():
+        raise DataError(
+            f"{arguments.model} has no tokenizer.json; convert the model with `--copy_files tokenizer.json "
+            "preprocessor_config.json`."
+        )
+    language = language_code(arguments.language) or ("" if recogniser.task else "en")
+    recordings = [
+        replace(recording, language=language or language_code(recording.language_tag or None) or "")
+        for recording in read_folder(arguments.data_dir, Wanted(language)).recordings
+    ]
+    untold = [recording.name for recording in recordings if not recording.language]
+    if untold:
+        raise DataError(f"{untold[0]}: nothing says in which language it is; give --language.")
+    return recordings, PreparationSettings(
+        tokenizer_file=tokenizer_file,
+        task="translate" if recogniser.task == "translate" else "transcribe",
+    )
+
+
+def report_long_form(arguments: argparse.Namespace, long_form: LongForm) -> None:
+    """Print the figures of whole recordings, and write the JSON."""
+    for sentence in long_form.unread:
+        print(sentence, file=sys.stderr)
+    for name, value in long_form.summarise().items():
+        print(f"{name:24}{value:12.4f}" if isinstance(value, float) else f"{name:24}{value:12}")
+    if arguments.json:
+        export_json(arguments.json, {"model": arguments.model, "long_form": long_form.as_dict()})
 
 
 def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, str | None]:
@@ -110,7 +196,12 @@ def read_recordings(
 
 def read_speech(recordings: Sequence[Recording], whisper: Whisper, folder: Path) -> Dataset:
     """The recordings' speech as examples, in order of their names; their files are in the folder."""
-    shards = build_shards(recordings, describe_preparation(whisper, folder), folder / "shards")
+    return read_examples(recordings, describe_preparation(whisper, folder), folder)
+
+
+def read_examples(recordings: Sequence[Recording], settings: PreparationSettings, folder: Path) -> Dataset:
+    """The recordings' speech as examples made by the settings; their files are in the folder."""
+    shards = build_shards(recordings, settings, folder / "shards")
     for shard in shards:
         if shard.report.reason:
             print(f"{shard.report.name}: not evaluated: {shard.report.reason}", file=sys.stderr)

@@ -138,7 +138,12 @@ def _meaning_of_words(match: regex.Match[str], content: str, *, is_shouted: bool
         return _Meaning.UNWRITTEN
     if match["parenthesis"]:
         return _meaning_of_parentheses(match, content, is_shouted=is_shouted)
-    if is_shouted or any(table.occur_in(content) for table in (SOUNDS, SPEAKER_TURN, MANNER, DISCLAIMERS)):
+    is_manner = MANNER.occur_in(content) and not _QUOTED.search(content)  # what is said softly may follow
+    if (
+        is_shouted
+        or is_manner
+        or any(table.occur_in(content) for table in (SOUNDS, SPEAKER_TURN, DISCLAIMERS))
+    ):
         return _Meaning.SOUND
     is_alone = _is_alone(match) and not (_is_open(match) or _before(match).rstrip().endswith(":"))
     return _meaning_alone(content) if is_alone else _meaning_in_sentence(match, content)

@@ -120,6 +120,19 @@ def join_clips(
     )
 
 
+def read_sound(recording: Recording, limits: AudioLimits) -> Audio:
+    """The sound of a whole recording, on the time line of its windows.
+
+    Raises:
+        AudioError: if it cannot be read.
+    """
+    if recording.has_own_sounds:
+        return join_clips(recording, limits)[0]
+    if recording.audio.path is None:
+        raise AudioError(recording.audio.error)
+    return decode_audio(recording.audio.path, limits)
+
+
 def caption_file(
     recording: Recording,
     audio: Audio,

@@ -80,6 +80,11 @@ class PreparedDataset:
     warnings: list[str]
     fingerprint: str
 
+    def count_samples(self) -> dict[str, int]:
+        """Numbers of examples by side, as the platform is told; what is held out also together."""
+        held_out = {"validation_samples": len(self.validation), "test_samples": len(self.test)}
+        return {**held_out, "train_samples": len(self.train), "eval_samples": sum(held_out.values())}
+
 
 def prepare_dataset(
     recordings: Sequence[Recording],

@@ -1,9 +1,11 @@
 """The words of a batch of windows by CTranslate2, the engine of faster-whisper; the package is optional."""
 
 import copy
+import ctypes
 import logging
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -13,15 +15,50 @@ import torch
 from torch import Tensor
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
+from recipe.errors import TrainingError
 from recipe.evaluation.decoding import MAX_NEW_TOKENS
 from recipe.model.inference import has_bfloat16
 
 logger = logging.getLogger(__name__)
 
+CUBLAS = ("libcublasLt.so.12", "libcublas.so.12")
+"""Libraries that CTranslate2 opens by name on a GPU, in the order in which they need each other."""
+
+MISSING_CUBLAS = (
+    "CTranslate2 needs libcublas.so.12 on a GPU, and it was not found: torch brings that of another CUDA. "
+    "Install it with `pip install nvidia-cublas-cu12`."
+)
+
 
 def is_ctranslate2_installed() -> bool:
     """Whether the optional package is there."""
     return find_spec("ctranslate2") is not None
+
+
+def find_gpu_problem(device: torch.device) -> str:
+    """Why CTranslate2 cannot work on the device, in a sentence; or ""."""
+    return MISSING_CUBLAS if device.type == "cuda" and not load_cublas() else ""
+
+
+@cache
+def load_cublas(names: Sequence[str] = CUBLAS, package: str = "nvidia.cublas") -> bool:
+    """Whether the libraries are loaded: the system's, or those of the package, which no loader looks for."""
+    return all(_load_library(name, package) for name in names)
+
+
+def _load_library(name: str, package: str) -> bool:
+    try:
+        found = find_spec(package)
+    except ModuleNotFoundError:  # of the package around it
+        found = None
+    folders = found.submodule_search_locations if found else None
+    for path in (name, *(str(Path(folder, "lib", name)) for folder in folders or [])):
+        try:
+            ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+        except OSError:
+            continue
+        return True
+    return False
 
 
 class Ctranslate2Engine:
@@ -34,7 +71,7 @@ class Ctranslate2Engine:
 
     def __init__(self, model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> None:
         self._config: Any = model.generation_config  # Whisper's fields are not in its type
-        precision = _precision(model.device)
+        precision = precision_of(model.device)
         self._whisper = convert_model(model, processor, precision)
         logger.info("CTranslate2 computes in %s.", precision)
 
@@ -55,7 +92,7 @@ class Ctranslate2Engine:
         return [result.sequences_ids[0] for result in results]
 
 
-def _precision(device: torch.device) -> str:
+def precision_of(device: torch.device) -> str:
     """As near to what transformers computes in on the device as the engine offers."""
     if device.type != "cuda":
         return "float32"
@@ -75,6 +112,8 @@ def convert_model(model: WhisperForConditionalGeneration, processor: WhisperProc
     with tempfile.TemporaryDirectory() as folder:
         converted = Path(folder) / "converted"
         write_converted(model, processor, precision, converted)
+        if problem := find_gpu_problem(model.device):
+            raise TrainingError(problem)
         return Whisper(
             str(converted),
             device=model.device.type,
@@ -87,7 +126,14 @@ def convert_model(model: WhisperForConditionalGeneration, processor: WhisperProc
 def write_converted(
     model: WhisperForConditionalGeneration, processor: WhisperProcessor, precision: str, folder: Path
 ) -> None:
-    """Write the model into a folder as CTranslate2 reads it; see `convert_model`."""
+    """Write a copy of the model in CTranslate2's format, with what faster-whisper reads beside it.
+
+    Args:
+        model: With whole weights: not sharded.
+        processor: The model's.
+        precision: Of the weights; see `convert_model`.
+        folder: Made if it is not there; a file of the same name is replaced.
+    """
     from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - optional
 
     class Converter(TransformersConverter):  # type: ignore[misc]  # untyped
@@ -102,6 +148,9 @@ def write_converted(
     with tempfile.TemporaryDirectory() as configuration:
         model.config.save_pretrained(configuration)
         Converter(configuration).convert(str(folder), quantization=precision, force=True)
+    processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    # Without its file faster-whisper takes 80 mel bins, and large-v3 has 128.
+    processor.feature_extractor.save_pretrained(folder)
 
 
 def _copy_to_cpu(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:

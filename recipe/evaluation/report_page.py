@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from recipe.arguments import caption_language
+from recipe.evaluation.long_form_scores import LONG_FORM_ROWS
 from recipe.evaluation.mistakes import Step, Text, mark_differences
 from recipe.page.rendering import render, sound_address
 
@@ -77,6 +78,7 @@ def render_page(report: Mapping[str, Any], test: Dataset, warnings: Sequence[str
         shown=show_windows(report, test),
         curves=list(draw_curves(report["curve"])),
         chart=CHART,
+        long_form_rows=LONG_FORM_ROWS,
         warnings=warnings[:MAX_WARNINGS],
         num_more_warnings=len(warnings[MAX_WARNINGS:]),
     )

@@ -11,6 +11,3 @@ FILES = ("config.json", "model.bin", "preprocessor_config.json", "tokenizer.json
 def write_ct2(whisper: Whisper, folder: Path, precision: str) -> None:
     """Fill a new folder; `precision` is "float16" or "int8"."""
     write_converted(whisper.model, whisper.processor, precision, folder)
-    whisper.save_tokenizer(folder)
-    # Without this file faster-whisper takes 80 mel bins, and large-v3 has 128.
-    whisper.processor.feature_extractor.save_pretrained(folder)

@@ -31,6 +31,7 @@ class ReleaseMetadata:
         comparison: What may be said of the difference to the base model, with a `sentence`; empty if
             nothing was measured.
         weight_selection: The weights that were selected, with all candidates.
+        long_form: Figures of whole recordings, `before` and `after`; empty where they were not measured.
         dataset: Counts and hours of the data, by name.
         settings: Hyperparameters by name.
         versions: Versions of the libraries by name.
@@ -51,6 +52,7 @@ class ReleaseMetadata:
     figures: Mapping[str, float | None] = field(default_factory=dict)
     comparison: Mapping[str, Any] = field(default_factory=dict)
     weight_selection: Mapping[str, Any] = field(default_factory=dict)
+    long_form: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, float | int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -96,6 +98,7 @@ def format_metadata(metadata: ReleaseMetadata) -> str:
         "evaluation": metadata.figures,
         "comparison": metadata.comparison,
         "weight_selection": metadata.weight_selection,
+        "long_form": metadata.long_form,
         "dataset": metadata.dataset,
         "settings": metadata.settings,
         "versions": metadata.versions,

@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
+from recipe.evaluation.long_form_scores import LONG_FORM_ROWS
 from recipe.publish.metadata import ReleaseMetadata
 
 RATES = ("wer", "cer")
@@ -22,6 +23,7 @@ def format_model_card(metadata: ReleaseMetadata, model_name: str) -> str:
     sections = {"Results": _format_results(metadata), "Use": _format_usage(metadata)}
     sections |= {
         "Other runtimes": _format_exports(metadata.exports),
+        "Whole recordings": _format_long_form(metadata.long_form),
         "Weights": _format_selection(metadata.weight_selection),
         "Data": _format_table("Count", metadata.dataset),
         "Training": _format_table("Setting", _list_settings(metadata)),
@@ -111,6 +113,21 @@ def _format_results(metadata: ReleaseMetadata) -> str:
     what = "Error rates on test speech that nothing was trained on or chosen by; lower is better."
     head = f"{sentence}\n\n{what}\n\n".lstrip()
     return head + "\n".join(["| Rate | Base model | This model |", "|---|---:|---:|", *rows])
+
+
+def _format_long_form(long_form: Mapping[str, Any]) -> str:
+    if not long_form:
+        return ""
+    rows = [
+        f"| {label} | {long_form['before'][name]:{form}} | {long_form['after'][name]:{form}} |"
+        for name, (label, form) in LONG_FORM_ROWS.items()
+    ]
+    number = long_form["num_recordings"]
+    head = (
+        f"faster-whisper, greedy, on {number} whole test recording{'s' * (number != 1)}: what is said, "
+        "when, and what is written where nobody speaks. Lower is better but for the share of starts.\n\n"
+    )
+    return head + "\n".join(["| Figure | Base model | This model |", "|---|---:|---:|", *rows])
 
 
 def _format_selection(selection: Mapping[str, Any]) -> str:

@@ -78,6 +78,7 @@ def describe_release(
         figures=compare(outcome.before, outcome.after) if outcome else {},
         comparison=outcome.comparison.as_dict() if outcome else {},
         weight_selection=outcome.describe_selection() if outcome else {},
+        long_form=outcome.describe_long_form() if outcome else {},
         dataset={
             k: v for k, v in dataset.report.items() if isinstance(v, int | float) and k != "format_version"
         },

@@ -7,10 +7,12 @@ from typing import Any
 
 from recipe.arguments import TrainerOptions, caption_language
 from recipe.data.dataset import PreparedDataset
+from recipe.evaluation.long_form import SETTINGS
 from recipe.evaluation.mistakes import Text, describe_mistakes
 from recipe.evaluation.report import Evaluation, Evaluations, build_report
 from recipe.evaluation.report_page import render_page
 from recipe.run.files import write_json, write_text
+from recipe.run.stages import Stage
 from recipe.run.warning import most_important_first
 from recipe.training import assembly
 from recipe.training.arguments import Arguments
@@ -26,6 +28,20 @@ OF_THE_DATASET = ("num_train_windows", "num_recordings", "audio_ms")
 
 CURVE = {"loss": "train_loss", "eval_loss": "validation_loss", "eval_wer_normalized": "wer_normalized"}
 """Figures that Trainer logs, and their names in the report."""
+
+
+def tell_outcome(
+    attempt: Attempt,
+    trainer: WhisperTrainer,
+    dataset: PreparedDataset,
+    before: Evaluations,
+    outcome: Outcome,
+) -> None:
+    """Report and warn of what came of the run, and write its report; see `write_run_report`."""
+    attempt.report(Stage.EVALUATION_COMPLETED, outcome.as_dict())
+    attempt.warn(*[outcome.warning] * bool(outcome.warning))
+    if attempt.is_main:
+        write_run_report(attempt, trainer, dataset, before, outcome)
 
 
 def write_run_report(
@@ -52,6 +68,7 @@ def write_run_report(
         **asdict(assembly.decoding_of(attempt.arguments)),
         "weight_selection": outcome.describe_selection(),
         **build_report(outcome.before, outcome.after),
+        "long_form": {"settings": dict(SETTINGS), **outcome.long_form.as_dict()} if outcome.long_form else {},
         "mistakes": {
             "before": describe_mistakes(_texts(outcome.before, task)),
             "after": describe_mistakes(_texts(outcome.after, task)),

@@ -18,6 +18,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 
 from recipe.evaluation.comparison import Comparison, Verdict
+from recipe.evaluation.long_form_scores import LongFormComparison
 from recipe.evaluation.report import Evaluation, compare, evaluate_model, test_difference
 from recipe.model.inference import IGNORED, label_nll, map_batches, move_batch, split_into_batches
 from recipe.model.inputs import load_captions
@@ -78,12 +79,14 @@ class Outcome:
         after: Those of the selected weights.
         selection: How they were selected; None where there was nothing to select by.
         publish_if_worse: Whether the model is published whatever comes of it.
+        long_form: Both models on whole recordings; None where that was not measured.
     """
 
     before: Evaluation
     after: Evaluation
     selection: WeightSelection | None
     publish_if_worse: bool
+    long_form: LongFormComparison | None = None
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -110,7 +113,10 @@ class Outcome:
     @property
     def warning(self) -> str:
         """What the user is warned of, "" if the model is better."""
-        return "" if self.comparison.verdict is Verdict.BETTER else self.sentence
+        sentences = [] if self.comparison.verdict is Verdict.BETTER else [self.sentence]
+        if self.comparison.is_lower and self.long_form:
+            sentences += filter(None, [self.long_form.warning])
+        return " ".join(sentences)
 
     def describe_selection(self) -> dict[str, Any]:
         """The weights taken and all candidates; ready for JSON; empty where there was no choice."""
@@ -122,12 +128,17 @@ class Outcome:
             "candidates": [_as_dict(candidate) for candidate in self.selection.candidates],
         }
 
+    def describe_long_form(self) -> dict[str, Any]:
+        """The figures of whole recordings; ready for JSON; empty where they were not measured."""
+        return self.long_form.summarise() if self.long_form else {}
+
     def as_dict(self) -> dict[str, Any]:
         """Error rates as fractions, what may be said of them, and the selection; ready for JSON."""
         return {
             **compare(self.before, self.after),
             "comparison": self.comparison.as_dict(),
             "weight_selection": self.describe_selection(),
+            "long_form": self.describe_long_form(),
         }
 
 
@@ -203,16 +214,20 @@ def select_weights(
 
 
 def select_published_weights(
-    attempt: Attempt, trainer: WhisperTrainer, windows: Dataset, before: Evaluation
-) -> WeightSelection:
-    """Give the model the weights that are published, selected on held-out windows. Kept for a resume.
+    attempt: Attempt, trainer: WhisperTrainer, windows: Dataset, before: Evaluation | None
+) -> WeightSelection | None:
+    """Give the model the weights that are published, selected on some windows. Kept for a resume.
+
+    Without windows there is no choice, and the model keeps the trained weights.
 
     Args:
         attempt: Of the run.
         trainer: Its model has the trained weights.
         windows: Those of the selection.
-        before: The base model's transcripts of these windows.
+        before: The base model's transcripts of these windows; None if there are none.
     """
+    if before is None:
+        return None
     arguments, whisper = attempt.arguments, trainer.whisper
     decoding = decoding_of(arguments)
     base = dict(load_whisper(arguments.model).model.named_parameters())

@@ -5,6 +5,7 @@ import pytest
 from datasets import Audio, Dataset
 
 from recipe.audio.decoding import encode_flac
+from recipe.evaluation.long_form_scores import LONG_FORM_ROWS
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.mistakes import Text, describe_mistakes
 from recipe.evaluation.report import Evaluation, Transcript, build_report
@@ -47,6 +48,12 @@ def report() -> dict:
             {"step": 10, "train_loss": 1.0},
             {"step": 10, "wer_normalized": 0.2, "validation_loss": 1.2},
         ],
+        "long_form": {
+            "num_recordings": 2,
+            "before": {name: 4 if form == "d" else 0.25 for name, (_, form) in LONG_FORM_ROWS.items()},
+            "after": {name: 2 if form == "d" else 0.125 for name, (_, form) in LONG_FORM_ROWS.items()},
+            "comparison": {"sentence": "Whole recordings are better too."},
+        },
         "dataset": {"num_train_windows": 40, "num_recordings": 5, "audio_ms": 1_200_000},
         "command": f"accelerate launch train.py --data_dir '{EVIL}'",
     }
@@ -87,6 +94,11 @@ def test_the_page_says_the_figure_and_what_may_be_said_of_it_first(page: PageRea
     assert "Of 100 words, the base model gets 33 wrong, the trained model 27 ." in text.replace("27.", "27 .")
     assert report["comparison"]["sentence"] in text
     assert text.index(report["comparison"]["sentence"]) < text.index("By recording")
+
+
+def test_whole_recordings_have_a_table(page: PageReader) -> None:
+    assert "Whole recordings are better too." in page.text
+    assert page.text.count("12.5") >= 1
 
 
 def test_the_page_loads_nothing_and_escapes_what_files_hold(page: PageReader) -> None:

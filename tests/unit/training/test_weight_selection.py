@@ -6,6 +6,13 @@ from dataclasses import asdict
 import pytest
 from tiny_trainers import evaluation_with
 
+from recipe.evaluation.long_form_scores import (
+    Decoded,
+    LongForm,
+    LongFormComparison,
+    Reference,
+    score_recording,
+)
 from recipe.evaluation.report import Evaluation
 from recipe.training.weight_selection import ALPHAS, Outcome, WeightSelection, select_weights
 
@@ -95,6 +102,21 @@ def test_the_errors_in_all_windows_decide_not_those_of_the_selection():
     forced = Outcome(before, after, selection, publish_if_worse=True)
     assert forced.is_published
     assert "delivered as publish_if_worse says" in forced.warning
+
+
+def test_a_gain_on_windows_that_whole_recordings_lack_is_told():
+    words = [Decoded(0, 1_000, text) for text in ("un deux", "un x")]
+    reference = Reference("talk", "fr", [(0, 2_000)], [0], "un deux")
+    whole = [LongForm([score_recording(reference, [w], 2.0, 1.0, "transcribe")], {}, []) for w in words]
+    selection = line_of("the nearest that keeps the gain").select()
+    figures = LongFormComparison(*whole)
+    outcome = Outcome(transcripts_with(40), transcripts_with(20), selection, False, figures)
+    assert "on whole recordings more: 50.0% of the words are wrong there, 0.0% by the base" in outcome.warning
+    assert outcome.as_dict()["long_form"] == figures.summarise()
+    alike = Outcome(
+        transcripts_with(40), transcripts_with(20), selection, False, LongFormComparison(whole[0], whole[0])
+    )
+    assert "whole recordings" not in alike.warning
 
 
 def test_the_outcome_tells_every_candidates_figures():

@@ -99,7 +99,7 @@ class EventStore:
 
 
 def summarize(row: sqlite3.Row) -> dict[str, Any]:
-    """A job's summary: its newest status, how old it is, and what earlier events say of model and progress."""
+    """A job's summary: its newest status and its age, and what earlier events say of model and progress."""
     latest = load_body(row["latest"], row["status"])
     return {
         "job_id": row["job_id"],

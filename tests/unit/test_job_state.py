@@ -78,8 +78,8 @@ EVENTS = [
 
 def test_an_evaluation_is_a_step_with_its_progress() -> None:
     states, words, title = ask(
-        "[page.readSteps(page.readJob(events)).map(({state}) => state), page.describeTask(page.readJob(events)), "
-        "page.readTitle(page.readJob(events), 'job-1')]",
+        "[page.readSteps(page.readJob(events)).map(({state}) => state), "
+        "page.describeTask(page.readJob(events)), page.readTitle(page.readJob(events), 'job-1')]",
         events=EVENTS,
     )
     assert states == ["done", "skipped", "done", "done", "done", "current", "", ""]

@@ -44,9 +44,11 @@ async function poll() {
 async function update() {
   const { jobs } = await get("/api/training/jobs");
   const asked = chosenFromAddress() ?? state.chosen ?? jobs[0]?.job_id ?? null;
-  if (asked !== state.chosen) choose(asked);
+  const isNew = asked !== state.chosen;
+  if (isNew) choose(asked);
   state.jobs = jobs;
   showJobs();
+  if (isNew) state.items.get(asked)?.scrollIntoView({ block: "nearest" });
   if (state.chosen !== null) await readOn(state.chosen);
 }
 

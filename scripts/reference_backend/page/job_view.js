@@ -72,8 +72,9 @@ function showMessage(job, silentSeconds) {
 }
 
 function showSteps(job, silentSeconds) {
+  const tone = toneOf(job.status, silentSeconds);
   find("steps").replaceChildren(...readSteps(job, silentSeconds).map(({ name, state, note }) => {
-    const item = make("li", { class: state, text: name }, make("small", { text: note }));
+    const item = make("li", { class: `${state} ${tone}`, text: name }, make("small", { text: note }));
     if (state === "current" || state === "stopped") item.setAttribute("aria-current", "step");
     return item;
   }));
@@ -88,7 +89,7 @@ function showPace(job, silentSeconds) {
   find("task").textContent = isRunning ? `${STEPS[job.current]?.name ?? ""}${describeTask(job) && ` · ${describeTask(job)}`}` : "";
   showFigures("pace", [
     ...(isRunning ? [describeTimeLeft(job)] : []),
-    [isRunning ? "Running for" : "Took", formatDuration((readTime(job.lastTime) - readTime(job.firstTime)) / 1000 + (isRunning ? silentSeconds : 0))],
+    [isRunning ? "Running for" : "Ran for", formatDuration((readTime(job.lastTime) - readTime(job.firstTime)) / 1000 + (isRunning ? silentSeconds : 0))],
     ["Passes over the data", job.epoch && `${formatShort(job.epoch)} of ${job.totalEpochs ?? "?"}`],
     ["Speed of training", job.audioSpeed !== null && `${formatFixed(job.audioSpeed, 1)} s of audio a second`],
     ["Checkpoints saved", job.checkpoints],

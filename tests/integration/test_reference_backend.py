@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import httpx
 import pytest
 
 from recipe.run.stages import Stage
+from scripts.demo_kit.run_demo import describe_page
 
 BACKEND = Path(__file__).parents[2] / "scripts" / "reference_backend"
 AUDIO = bytes(range(256)) * 1024
@@ -542,6 +544,22 @@ def test_the_page_shows_a_jobs_figures_and_runs_nothing_that_events_contain(
     assert "<title>failed · &lt;img" in page
     assert "<img" not in page
     assert "better by 30.0 points (75.0 % relative)" in page
+
+
+def test_the_command_that_the_demo_ends_with_shows_its_page_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "port").write_text(str(port))
+    _, *command = shlex.split(describe_page(tmp_path))
+    assert command[0] == "python"
+    server = subprocess.Popen(
+        [sys.executable, *command[1:]], cwd=BACKEND.parents[1], stdout=subprocess.PIPE, text=True
+    )
+    address = read_address(server)
+    assert address.endswith(f":{port}")
+    assert "WhisperTrain" in httpx.get(address, trust_env=False).text
+    server.terminate()
+    server.communicate(timeout=10)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

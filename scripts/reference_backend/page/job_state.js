@@ -339,24 +339,24 @@ function splitWords(content) {
 
 /** What a model wrote against the reference: [{kind, text}], kind "equal", "insert" (not said) or "delete" (not written). */
 export function markDifferences(reference, hypothesis) {
-  const [said, heard] = [splitWords(reference), splitWords(hypothesis)];
-  if (Math.max(said.length, heard.length) > MAX_WORDS_COMPARED) return [{ kind: "equal", text: hypothesis }];
-  // common[i][j]: length of the longest common subsequence of said from i on and heard from j on.
-  const common = Array.from({ length: said.length + 1 }, () => new Array(heard.length + 1).fill(0));
+  const [said, written] = [splitWords(reference), splitWords(hypothesis)];
+  if (Math.max(said.length, written.length) > MAX_WORDS_COMPARED) return [{ kind: "equal", text: hypothesis }];
+  // common[i][j]: length of the longest common subsequence of said from i on and written from j on.
+  const common = Array.from({ length: said.length + 1 }, () => new Array(written.length + 1).fill(0));
   for (let i = said.length - 1; i >= 0; i--) {
-    for (let j = heard.length - 1; j >= 0; j--) {
-      common[i][j] = said[i].key === heard[j].key ? common[i + 1][j + 1] + 1 : Math.max(common[i + 1][j], common[i][j + 1]);
+    for (let j = written.length - 1; j >= 0; j--) {
+      common[i][j] = said[i].key === written[j].key ? common[i + 1][j + 1] + 1 : Math.max(common[i + 1][j], common[i][j + 1]);
     }
   }
   const parts = [];
   const add = (kind, content) => (parts.at(-1)?.kind === kind ? (parts.at(-1).text += content) : parts.push({ kind, text: content }));
   let [i, j] = [0, 0];
-  while (i < said.length || j < heard.length) {
-    if (i < said.length && j < heard.length && said[i].key === heard[j].key) {
-      add("equal", heard[j++].text);
+  while (i < said.length || j < written.length) {
+    if (i < said.length && j < written.length && said[i].key === written[j].key) {
+      add("equal", written[j++].text);
       i++;
-    } else if (j === heard.length || (i < said.length && common[i + 1][j] >= common[i][j + 1])) add("delete", said[i++].text);
-    else add("insert", heard[j++].text);
+    } else if (j === written.length || (i < said.length && common[i + 1][j] >= common[i][j + 1])) add("delete", said[i++].text);
+    else add("insert", written[j++].text);
   }
   return parts;
 }

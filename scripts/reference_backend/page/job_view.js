@@ -63,7 +63,7 @@ function showMessage(job, silentSeconds) {
   const words = {
     bad: `Failed${step ? ` at “${step}”` : ""}: ${job.error}`,
     warn: [`The job was ${wordsOf(job.status)}${step ? ` at “${step}”` : ""}.`, job.error].filter(Boolean).join(" "),
-    stale: `Nothing has been heard of this job for ${formatDuration(silentSeconds)}; it may have been stopped. The worker's log tells, and the same job sent again goes on from its last checkpoint.`,
+    stale: `This job has told nothing for ${formatDuration(silentSeconds)}; it may have been stopped. The worker's log tells, and the same job sent again goes on from its last checkpoint.`,
   }[tone] ?? "";
   const node = find("job-message");
   node.hidden = words === "";

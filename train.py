@@ -109,7 +109,7 @@ def fetch(attempt: Attempt, whisper: Whisper) -> list[Recording]:
     wanted = Wanted(captions_in, uses_automatic=arguments.data.auto_captions == "use")
     with (
         attempt.stage("download", Stage.PREPARING_DATASET, main_first=True),
-        attempt.bar("download", None, "file") as bar,
+        attempt.bar("download", None, "file", is_told=False) as bar,
     ):
         pairing = fetch_recordings(arguments.source, wanted, assembly.build_downloads(attempt, bar))
     attempt.warn(*pairing.warnings)
@@ -170,16 +170,18 @@ def evaluate_base(attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDa
     depends_on = {**trainer.fingerprint, **asdict(assembly.decoding_of(attempt.arguments))}
     parts = {"validation": assembly.selection_windows(attempt.arguments, dataset), "test": dataset.test}
     with attempt.stage("evaluate_before"):
-        return {
+        before = {
             part: attempt.cached(
                 f"base_{part}",
                 Evaluation,
                 depends_on,
-                partial(assembly.transcribe, attempt, trainer, windows),
+                partial(assembly.transcribe, attempt, trainer.whisper, windows, part),
             )
             for part, windows in parts.items()
             if len(windows)
         }
+    assembly.report_base(attempt, before)
+    return before
 
 
 def train(attempt: Attempt, trainer: WhisperTrainer) -> None:
@@ -218,7 +220,7 @@ def evaluate_trained(
     with attempt.stage("evaluate_after"):
         windows = assembly.selection_windows(attempt.arguments, dataset)
         selection = select_published_weights(attempt, trainer, windows, before.get("validation"))
-        after = assembly.transcribe(attempt, trainer, dataset.test)
+        after = assembly.transcribe(attempt, trainer.whisper, dataset.test, "test")
     whole = long_form.compare({"alpha": selection.selected.alpha if selection else 1.0})
     outcome = Outcome(before["test"], after, selection, attempt.arguments.publish.publish_if_worse, whole)
     tell_outcome(attempt, trainer, dataset, before, outcome)
@@ -231,15 +233,10 @@ def publish(
     """Where the published model is, "" if it is not published; only the main process publishes."""
     if not attempt.is_main or (outcome and not outcome.is_published):
         return ""
-    metadata = describe_release(attempt, trainer, dataset, outcome)
+    metadata, options = describe_release(attempt, trainer, dataset, outcome), attempt.arguments.publish
     with attempt.stage("publish", Stage.SAVING_MODEL), attempt.bar("deliver", None, "B") as bar:
-
-        def show(num_done: int, num_bytes: int) -> None:
-            bar.total = num_bytes
-            bar.update(num_done - bar.n)
-
         delivery = publish_model(
-            trainer.whisper, metadata, attempt.folder, attempt.arguments.publish, dataset.test, show
+            trainer.whisper, metadata, attempt.folder, options, dataset.test, bar.move_to
         )
     attempt.warn(*delivery.warnings)
     return delivery.uri

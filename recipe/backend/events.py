@@ -48,7 +48,7 @@ MIN_FINAL_PAUSE_SECONDS = 0.25
 MAX_REFUSED_PAUSE_SECONDS = 600.0
 """Longest time until an event that the backend refused is offered again."""
 
-_REPEATING = frozenset({Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS})
+_REPEATING = frozenset({Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS, Stage.STAGE_PROGRESS})
 """Events of which the next one says all that the last one said; any other is lost if it does not arrive."""
 
 _BULKY_FIELDS = frozenset({"traceback", "system_stats"})

@@ -51,7 +51,7 @@ def transcribe_examples(
         whisper: The model, on its device.
         examples: Windows, as `recipe.data.shards` makes them.
         decoding: How they are transcribed.
-        on_batch: Called with the number of windows that this process has just transcribed.
+        on_batch: Called with the number of windows just transcribed.
     """
     batches = _sort_into_batches(examples, decoding.batch_size)
     engine = _start_engine(whisper, decoding)

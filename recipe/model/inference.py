@@ -47,7 +47,8 @@ def map_batches(
         batches: Indices of the windows of each batch.
         load: From some of the batches to their content, in order.
         run: Computes with the model, in the precision of `autocast` and without gradients.
-        on_batch: Called with the number of windows that this process has just run.
+        on_batch: Called with the number of windows that all processes have just run, if the others are as
+            fast as this one.
     """
     state = PartialState()
     mine = range(state.process_index, len(batches), state.num_processes)
@@ -58,7 +59,8 @@ def map_batches(
         loaded = load([batches[number] for number in mine])
         for number, batch in zip(mine, loaded, strict=True):
             results.append((number, run(batch)))
-            on_batch(len(batches[number]))
+            first = number - state.process_index
+            on_batch(sum(map(len, batches[first : first + state.num_processes])))
     model.train(was_training)
     by_number = dict(gather_object(results))
     return [by_number[number] for number in range(len(batches))]

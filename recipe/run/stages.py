@@ -6,9 +6,10 @@ from enum import StrEnum
 class Stage(StrEnum):
     """The `status` of a progress event; the order of the members is the pipeline.
 
-    The last four are alternative endings; all others come in this order. `DOWNLOAD_PROGRESS` and
-    `EPOCH_STARTED` to `CHECKPOINT_SAVED` repeat. `RESUMED`, `DOWNLOAD_PROGRESS`, `TRAINING_PROGRESS`,
-    `EVALUATION_COMPLETED`, `CANCELLED` and `INTERRUPTED` are additions to the platform's first contract.
+    The last four are alternative endings; all others come in this order, `STAGE_PROGRESS` in any stage that
+    takes long. It, `DOWNLOAD_PROGRESS` and `EPOCH_STARTED` to `CHECKPOINT_SAVED` repeat. `RESUMED`,
+    `STAGE_PROGRESS`, `DOWNLOAD_PROGRESS`, `BASE_EVALUATED`, `TRAINING_PROGRESS`, `EVALUATION_COMPLETED`,
+    `CANCELLED` and `INTERRUPTED` are additions to the platform's first contract.
     """
 
     INITIALIZING = "initializing"
@@ -16,7 +17,9 @@ class Stage(StrEnum):
     MODEL_LOADED = "model_loaded"
     PREPARING_DATASET = "preparing_dataset"
     DOWNLOAD_PROGRESS = "download_progress"
+    STAGE_PROGRESS = "stage_progress"
     DATASET_READY = "dataset_ready"
+    BASE_EVALUATED = "base_evaluated"
     STARTING_TRAINING = "starting_training"
     RESUMED = "resumed"
     TRAINING_STARTED = "training_started"

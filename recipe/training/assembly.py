@@ -3,11 +3,9 @@
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
-from typing import NoReturn
 
 import transformers
 from datasets import Dataset, concatenate_datasets
-from tqdm import tqdm
 
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import AudioLimits
@@ -16,7 +14,7 @@ from recipe.data.download import DownloadProgress
 from recipe.data.recording import PreparationSettings
 from recipe.data.sources import Downloads
 from recipe.data.validation import select_from_each
-from recipe.evaluation.report import Evaluation, evaluate_model
+from recipe.evaluation.report import Evaluation, Evaluations, evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.augmentation import Augmentation
 from recipe.model.checkpoint_files import find_checkpoint_folder
@@ -30,6 +28,7 @@ from recipe.screening.word_times import Ctranslate2WordTimer, WordTimer
 from recipe.training.arguments import Arguments, fingerprint
 from recipe.training.attempt import Attempt
 from recipe.training.callbacks import CheckpointCallback, ProgressCallback
+from recipe.training.progress import StageBar
 from recipe.training.telemetry import TelemetryCallback
 from recipe.training.trainer import WhisperTrainer
 
@@ -37,7 +36,7 @@ from recipe.training.trainer import WhisperTrainer
 def build_trainer(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> WhisperTrainer:
     """The trainer, with everything that it shows, saves and obeys."""
     arguments = attempt.arguments
-    training, decoding = arguments.training, decoding_of(arguments)
+    training = arguments.training
     selection = selection_windows(arguments, dataset)
     if len(selection):
         training.metric_for_best_model, training.greater_is_better = "wer_normalized", False
@@ -49,17 +48,16 @@ def build_trainer(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) 
         _training_windows(arguments, whisper, dataset),
         WindowDataset(selection, whisper, ViewProbabilities()) if len(selection) else None,
         fingerprint=fingerprint(arguments, dataset.fingerprint, whisper.task),
-        measure=lambda: evaluate_model(whisper, selection, decoding),
+        measure=lambda: transcribe(attempt, whisper, selection, "validation"),
         callbacks=_list_callbacks(attempt, dataset),
     )
 
 
-def build_downloads(attempt: Attempt, bar: "tqdm[NoReturn]") -> Downloads:
+def build_downloads(attempt: Attempt, bar: StageBar) -> Downloads:
     """How files are had from the backend, their progress shown and reported."""
 
     def show(progress: DownloadProgress) -> None:
-        bar.total = progress.num_files
-        bar.update(progress.num_files_done + progress.num_files_failed - bar.n)
+        bar.move_to(progress.num_files_done + progress.num_files_failed, progress.num_files)
         attempt.report(Stage.DOWNLOAD_PROGRESS, vars(progress), repeats=True)
 
     max_bytes = round(attempt.arguments.data.max_file_gib * 2**30)
@@ -157,10 +155,21 @@ def selection_windows(arguments: Arguments, dataset: PreparedDataset) -> Dataset
     return select_from_each(dataset.validation, arguments.evaluation.max_selection_windows)
 
 
-def transcribe(attempt: Attempt, trainer: WhisperTrainer, windows: Dataset) -> Evaluation:
-    """Transcripts of the windows by the model as it is now."""
-    with attempt.bar("transcribe", len(windows), "window") as bar:
-        return evaluate_model(trainer.whisper, windows, decoding_of(attempt.arguments), on_batch=bar.update)
+def transcribe(attempt: Attempt, whisper: Whisper, windows: Dataset, part: str) -> Evaluation:
+    """Transcripts of the windows, those of validation or test, by the model as it is now."""
+    with attempt.bar(f"transcribe {part}", len(windows), "window") as bar:
+        return evaluate_model(whisper, windows, decoding_of(attempt.arguments), on_batch=bar.update)
+
+
+def report_base(attempt: Attempt, before: Evaluations) -> None:
+    """Tell how well the base model does, and learn how long an evaluation takes."""
+    for part, evaluation in before.items():
+        attempt.job_eta.learn(part, evaluation.seconds)
+    if before:
+        attempt.report(
+            Stage.BASE_EVALUATED,
+            {part: {**e.scores.as_dict(), "num_windows": len(e.transcripts)} for part, e in before.items()},
+        )
 
 
 def _limit_audio(data: DataArguments) -> AudioLimits:
@@ -183,6 +192,7 @@ def _list_callbacks(attempt: Attempt, dataset: PreparedDataset) -> list[transfor
     callbacks: list[transformers.TrainerCallback] = [TelemetryCallback(attempt.folder.logs)]
     if attempt.is_main:
         seconds_per_window = (sum(train["end_ms"]) - sum(train["start_ms"])) / 1000 / len(train)
-        callbacks.append(ProgressCallback(attempt.outbox, seconds_per_window * training.windows_per_update))
+        audio_seconds_per_update = seconds_per_window * training.windows_per_update
+        callbacks.append(ProgressCallback(attempt.outbox, audio_seconds_per_update, attempt.job_eta))
     # Last, since it may end the run.
     return [*callbacks, CheckpointCallback(attempt.stop, training.save_minutes * 60)]

@@ -20,7 +20,6 @@ import transformers
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from pydantic import BaseModel, TypeAdapter
-from tqdm.auto import tqdm
 
 from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
@@ -39,6 +38,7 @@ from recipe.run.stages import Stage
 from recipe.run.summary import describe_result
 from recipe.training.arguments import Arguments
 from recipe.training.distributed import check_shared, is_lost_process, local_main_first
+from recipe.training.progress import JobEta, StageBar
 from recipe.training.shutdown import EXIT_CODE as INTERRUPTED
 from recipe.training.shutdown import StopSignal
 
@@ -79,6 +79,7 @@ class Attempt:
         stop: Whether the attempt was asked to end.
         warnings: Sentences for the user, part of the result.
         seconds: Time spent, by stage.
+        job_eta: Knows how long the job still takes.
     """
 
     def __init__(self, arguments: Arguments, secrets: MutableMapping[str, str]) -> None:
@@ -91,6 +92,8 @@ class Attempt:
         self.folder = RunFolder(output_dir)
         self.warnings: list[str] = []
         self.seconds: dict[str, float] = {}
+        self.job_eta = JobEta()
+        self._stage = ""
         self.stop = StopSignal(self.folder, settings.grace_seconds)
         self._is_finished = False
         self.is_main = PartialState().is_main_process
@@ -167,6 +170,7 @@ class Attempt:
         """
         if event:
             self.report(event)
+        self._stage = name
         started = time.monotonic()
         if main_first:
             with local_main_first():
@@ -175,9 +179,16 @@ class Attempt:
             yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
 
-    def bar(self, name: str, total: int | None, unit: str) -> "tqdm[NoReturn]":
-        """A progress bar on the console of the main process."""
-        return tqdm(desc=name, total=total, unit=unit, unit_scale=unit == "B", disable=not self.is_main)
+    def bar(self, name: str, total: int | None, unit: str, *, is_told: bool = True) -> StageBar:
+        """A progress bar on the console of the main process, and in `stage_progress` events if it is told."""
+
+        def tell(fields: dict[str, Any]) -> None:
+            eta = fields["eta_seconds"]
+            job_eta = None if eta is None else self.job_eta.after_training(self._stage, name, eta)
+            fields = {"stage": self._stage, **fields, "job_eta_seconds": job_eta}
+            self.report(Stage.STAGE_PROGRESS, fields, repeats=True)
+
+        return StageBar(name, total, unit, tell if is_told else lambda _: None, is_shown=self.is_main)
 
     def warn(self, *warnings: str) -> None:
         """Tell the user with the result, and in the log at once."""

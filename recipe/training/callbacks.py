@@ -15,9 +15,8 @@ from recipe.run.folder import RunFolder
 from recipe.run.machine import system_stats
 from recipe.run.stages import Stage
 from recipe.training.distributed import agree
+from recipe.training.progress import PROGRESS_SECONDS, JobEta
 from recipe.training.shutdown import StopSignal, interrupted
-
-PROGRESS_SECONDS = 3.0
 
 
 class ProgressCallback(TrainerCallback):
@@ -28,16 +27,24 @@ class ProgressCallback(TrainerCallback):
     Args:
         outbox: Takes the events; never waits for the backend.
         audio_seconds_per_update: Mean length of the windows of one update, summed.
+        job_eta: Knows what follows training, and learns how long an evaluation takes.
         clock: Monotonic seconds.
     """
 
     def __init__(
-        self, outbox: Outbox, audio_seconds_per_update: float, clock: Callable[[], float] = time.monotonic
+        self,
+        outbox: Outbox,
+        audio_seconds_per_update: float,
+        job_eta: JobEta,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
         self._audio_seconds_per_update = audio_seconds_per_update
+        self._job_eta = job_eta
         self._clock = clock
-        self._started = self._last_progress = self._epoch_started = clock()
+        self._started = self._last_progress = self._epoch_started = self._epoch_ended = clock()
+        self._evaluating_seconds = 0.0
+        self._num_completed = 0
         self._first_step = 0
         self._logs: dict[str, float] = {}
         self._begun_epoch = 0
@@ -49,6 +56,7 @@ class ProgressCallback(TrainerCallback):
         """`training_started`; and `checkpoint_saved`, if the run was killed before it could report it."""
         self._started = self._clock()
         self._first_step = state.global_step
+        self._num_completed = int(state.epoch or 0)
         self._append(Stage.TRAINING_STARTED, {"total_epochs": _total_epochs(state)})
         if state.global_step:
             self.on_save(args, state, control)
@@ -100,7 +108,7 @@ class ProgressCallback(TrainerCallback):
             **_position(state, state.epoch or 0.0),
             "metrics": {name: logs.get(name) for name in ("loss", "grad_norm", "learning_rate")},
             "audio_seconds_per_second": self._audio_seconds_per_second(state),
-            "eta_seconds": self._eta_seconds(state),
+            **self._time_left(args, state),
             "system_stats": system_stats(Path(str(args.output_dir))),
         }
         self._append(Stage.TRAINING_PROGRESS, fields, key=str(state.global_step))
@@ -110,8 +118,9 @@ class ProgressCallback(TrainerCallback):
     ) -> None:
         """`epoch_completed`, unless an evaluation comes first."""
         self._ended_epoch = math.ceil(state.epoch or 0)
+        self._epoch_ended = self._clock()
         if not control.should_evaluate:
-            self._complete_epoch(state, {})
+            self._complete_epoch(args, state, {})
 
     def on_evaluate(
         self,
@@ -123,7 +132,10 @@ class ProgressCallback(TrainerCallback):
     ) -> None:
         """`epoch_completed`, with the held-out loss and error rates."""
         if self._ended_epoch:
-            self._complete_epoch(state, metrics or {})
+            seconds = self._clock() - self._epoch_ended
+            self._evaluating_seconds += seconds
+            self._job_eta.learn("validation", seconds)
+            self._complete_epoch(args, state, metrics or {})
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -137,8 +149,11 @@ class ProgressCallback(TrainerCallback):
         }
         self._append(Stage.CHECKPOINT_SAVED, {"checkpoint": checkpoint}, key=str(state.global_step))
 
-    def _complete_epoch(self, state: TrainerState, metrics: Mapping[str, float]) -> None:
+    def _complete_epoch(
+        self, args: TrainingArguments, state: TrainerState, metrics: Mapping[str, float]
+    ) -> None:
         now = self._clock()
+        self._num_completed = self._ended_epoch
         losses = [
             entry["loss"]
             for entry in state.log_history
@@ -158,7 +173,7 @@ class ProgressCallback(TrainerCallback):
                     if name.startswith(("eval_wer", "eval_cer"))
                 },
             },
-            "eta_seconds": self._eta_seconds(state),
+            **self._time_left(args, state),
         }
         self._append(Stage.EPOCH_COMPLETED, fields, key=str(self._ended_epoch))
         self._ended_epoch = 0
@@ -167,14 +182,19 @@ class ProgressCallback(TrainerCallback):
         self._outbox.append(stage, fields, key=f"{stage}:{key}")
 
     def _seconds_per_update(self, state: TrainerState) -> float:
-        return (self._clock() - self._started) / max(1, state.global_step - self._first_step)
+        seconds = self._clock() - self._started - self._evaluating_seconds
+        return seconds / max(1, state.global_step - self._first_step)
 
     def _audio_seconds_per_second(self, state: TrainerState) -> float:
         seconds = self._seconds_per_update(state)
         return self._audio_seconds_per_update / seconds if seconds else 0.0
 
-    def _eta_seconds(self, state: TrainerState) -> float:
-        return self._seconds_per_update(state) * (state.max_steps - state.global_step)
+    def _time_left(self, args: TrainingArguments, state: TrainerState) -> dict[str, float]:
+        """Seconds left of training, evaluations at the ends of epochs included, and of the job."""
+        num_evaluations = 0 if args.eval_strategy == "no" else _total_epochs(state) - self._num_completed
+        seconds = self._seconds_per_update(state) * (state.max_steps - state.global_step)
+        seconds += max(0, num_evaluations) * self._job_eta.validation_seconds
+        return {"eta_seconds": seconds, "job_eta_seconds": self._job_eta.while_training(seconds)}
 
 
 class CheckpointCallback(TrainerCallback):

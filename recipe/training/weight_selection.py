@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from recipe.evaluation.comparison import Comparison, Verdict
 from recipe.evaluation.long_form_scores import LongFormComparison
-from recipe.evaluation.report import Evaluation, compare, evaluate_model, test_difference
+from recipe.evaluation.report import Evaluation, compare, test_difference
 from recipe.model.inference import IGNORED, label_nll, map_batches, move_batch, split_into_batches
 from recipe.model.inputs import load_captions
 from recipe.model.whisper import Whisper, load_whisper
-from recipe.training.assembly import decoding_of
+from recipe.training.assembly import decoding_of, transcribe
 from recipe.training.attempt import Attempt
 from recipe.training.trainer import WhisperTrainer
 
@@ -235,13 +235,15 @@ def select_published_weights(
 
     def loss_at(alpha: float) -> float:
         interpolation.take(alpha)
-        return measure_loss(whisper, windows, decoding.batch_size, arguments.training.dataloader_num_workers)
+        num_workers = arguments.training.dataloader_num_workers
+        with attempt.bar("select weights", len(windows), "window") as bar:
+            return measure_loss(whisper, windows, decoding.batch_size, num_workers, bar.update)
 
     def transcribe_at(alpha: float) -> Evaluation:
         if alpha == 1.0 and trainer.best_evaluation:
             return trainer.best_evaluation
         interpolation.take(alpha)
-        return evaluate_model(whisper, windows, decoding)
+        return transcribe(attempt, whisper, windows, "validation")
 
     alphas = ALPHAS if arguments.evaluation.interpolate else ()
     selection = attempt.cached(
@@ -255,7 +257,13 @@ def select_published_weights(
     return selection
 
 
-def measure_loss(whisper: Whisper, examples: Dataset, batch_size: int, num_workers: int = 0) -> float:
+def measure_loss(
+    whisper: Whisper,
+    examples: Dataset,
+    batch_size: int,
+    num_workers: int = 0,
+    on_batch: Callable[[int], object] = lambda _: None,
+) -> float:
     """Mean NLL of a label token in nats, times included (teacher forced); the same in any layout.
 
     It is infinite if the weights are of no use.
@@ -265,10 +273,11 @@ def measure_loss(whisper: Whisper, examples: Dataset, batch_size: int, num_worke
         examples: Windows with their words; at least one.
         batch_size: Windows at once.
         num_workers: Processes that make features.
+        on_batch: Called with the number of windows just run.
     """
     batches = split_into_batches(range(len(examples)), batch_size)
     load = partial(load_captions, whisper, examples, num_workers)
-    sums = map_batches(whisper.model, batches, load, partial(_sum_nll, whisper.model))
+    sums = map_batches(whisper.model, batches, load, partial(_sum_nll, whisper.model), on_batch)
     nll, counts = zip(*sums, strict=True)
     mean = float(sum(nll) / sum(counts))
     return mean if math.isfinite(mean) else math.inf

@@ -20,7 +20,8 @@ LAST_PROGRESS_SECONDS = 60.0
 
 _RELAYED = (
     *("status", "timestamp", "sequence", "step", "total_steps", "epoch", "total_epochs"),
-    *("progress_percent", "eta_seconds", "train_samples", "eval_samples", "metrics"),
+    *("progress_percent", "eta_seconds", "job_eta_seconds", "train_samples", "eval_samples", "metrics"),
+    *("stage", "task", "num_done", "num_total", "unit"),
 )
 
 

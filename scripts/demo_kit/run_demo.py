@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -57,7 +58,8 @@ def main() -> None:
         sys.exit(f"error: {error}")
     write_json(workdir / "result.json", answer)
     if not answer.get("success"):
-        sys.exit(f"The job failed: {answer.get('error')}\nLog: {workdir / 'handler.log'}")
+        show_again = describe_page(workdir)
+        sys.exit(f"The job failed: {answer.get('error')}\nLog: {workdir / 'handler.log'}\n{show_again}")
     show_result(answer["result"], workdir)
 
 
@@ -213,6 +215,9 @@ def show_event(progress: Progress, task: Any, event: dict[str, Any]) -> None:
     description = event["status"].replace("_", " ")
     if event["status"] == "training_progress":
         description = f"update {event['step']} of {event['total_steps']}, loss {event['metrics']['loss']:.2f}"
+    elif event["status"] == "stage_progress":
+        description = f"{event['task']}, {event['num_done']} of {event['num_total']}"
+        progress.update(task, completed=100 * event["num_done"] / event["num_total"])
     elif event["status"] == "download_progress":
         description = f"download {event['num_files_done']} of {event['num_files']} files"
     progress.update(task, description=description, completed=event.get("progress_percent"))
@@ -220,8 +225,15 @@ def show_event(progress: Progress, task: Any, event: dict[str, Any]) -> None:
 
 def show_result(result: dict[str, Any], workdir: Path) -> None:
     """What `train.py` prints at its end, and where the answer is."""
-    lines = [*describe_result(result), f"Answer  {workdir / 'result.json'}"]
-    console.print("\n".join(lines), highlight=False, markup=False)
+    lines = [*describe_result(result), f"Answer  {workdir / 'result.json'}", describe_page(workdir)]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def describe_page(workdir: Path) -> str:
+    """The command that shows the job's page again."""
+    port = (workdir / "port").read_text()
+    command = ["python", "scripts/reference_backend", "--root", str(workdir), "--port", port]
+    return f"Page    {shlex.join(command)}"
 
 
 if __name__ == "__main__":

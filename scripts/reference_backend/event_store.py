@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,12 @@ ON CONFLICT (job_id, event_id) DO NOTHING
 SELECT_AFTER = "SELECT status, body FROM events WHERE job_id = ? AND arrival > ? ORDER BY place, arrival"
 
 SELECT_JOBS = """
-SELECT job_id, MAX(arrival) AS num_events,
+SELECT job_id, MAX(arrival) AS num_events, MAX(received_ms) AS received_ms,
+    (SELECT body FROM events WHERE job_id = job.job_id ORDER BY place, arrival LIMIT 1) AS first,
     (SELECT body FROM events WHERE job_id = job.job_id AND status = 'initializing'
      ORDER BY place DESC, arrival DESC LIMIT 1) AS opening,
     (SELECT body FROM events WHERE job_id = job.job_id
-     AND status IN ('epoch_started', 'epoch_completed', 'training_progress')
+     AND status IN ('epoch_started', 'epoch_completed', 'training_progress', 'stage_progress')
      ORDER BY place DESC, arrival DESC LIMIT 1) AS progress,
     (SELECT body FROM events WHERE job_id = job.job_id ORDER BY place DESC, arrival DESC LIMIT 1) AS latest,
     (SELECT status FROM events WHERE job_id = job.job_id ORDER BY place DESC, arrival DESC LIMIT 1) AS status
@@ -98,16 +99,27 @@ class EventStore:
 
 
 def summarize(row: sqlite3.Row) -> dict[str, Any]:
-    """A job's summary: its newest status, and what earlier events say of its model and progress."""
+    """A job's summary: its newest status and its age, and what earlier events say of model and progress."""
     latest = load_body(row["latest"], row["status"])
     return {
         "job_id": row["job_id"],
         "num_events": row["num_events"],
         "status": latest["status"],
         "timestamp": latest["timestamp"],
+        "stage": latest.get("stage"),
+        "first_timestamp": load_body(row["first"])["timestamp"],
+        "silent_seconds": max(0.0, time.time() - row["received_ms"] / 1000),
         "base_model": load_body(row["opening"] or "{}").get("base_model"),
-        "progress_percent": load_body(row["progress"] or "{}").get("progress_percent"),
+        "progress_percent": percent_of(load_body(row["progress"] or "{}")),
     }
+
+
+def percent_of(progress: Mapping[str, Any]) -> float | None:
+    """How far training or another stage is; None if the event does not tell."""
+    match progress:
+        case {"num_done": int(num_done), "num_total": int(num_total)} if num_total > 0:
+            return 100 * num_done / num_total
+    return progress.get("progress_percent")
 
 
 def load_body(body: str, status: str = "") -> dict[str, Any]:

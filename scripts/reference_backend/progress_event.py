@@ -72,6 +72,8 @@ STATUS_FIELDS: dict[str, tuple[str, ...]] = {
     "failed": ("error", *SYSTEM_STATS),
     "training_progress": ("step", "total_steps", "epoch", "progress_percent", "metrics.loss", *SYSTEM_STATS),
     "download_progress": (),
+    "stage_progress": ("stage", "task", "num_done", "num_total", "unit", "eta_seconds"),
+    "base_evaluated": (),
     "evaluation_completed": (),
     "resumed": (),
     "interrupted": (),

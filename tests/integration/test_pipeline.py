@@ -118,10 +118,24 @@ def test_a_job_is_answered_as_the_contract_says(finished_job):
 
 def test_every_status_reaches_the_backend_once_and_in_order(finished_job):
     _, _, events = finished_job
-    additions = (Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS, Stage.EVALUATION_COMPLETED)
+    repeating = (Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS, Stage.STAGE_PROGRESS)
+    additions = (*repeating, Stage.BASE_EVALUATED, Stage.EVALUATION_COMPLETED)
     assert [event["status"] for event in events if event["status"] not in additions] == CONTRACT_ORDER
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
     assert len({event["event_id"] for event in events}) == len(events)
+
+
+def test_the_base_models_figure_is_told_before_training_and_every_evaluation_tells_where_it_is(finished_job):
+    _, answer, events = finished_job
+    statuses = [event["status"] for event in events]
+    assert statuses.index("base_evaluated") < statuses.index("training_started")
+    base = events[statuses.index("base_evaluated")]
+    assert base["test"]["wer"] == answer["result"]["evaluation"]["wer_before"]
+    tasks = {(event["stage"], event["task"]) for event in events if event["status"] == "stage_progress"}
+    evaluations = {(stage, "transcribe test") for stage in ("evaluate_before", "evaluate_after")}
+    assert evaluations | {("prepare", "prepare")} <= tasks
+    last = [event for event in events if event["status"] == "training_progress"][-1]
+    assert last["job_eta_seconds"] > last["eta_seconds"]
 
 
 def test_the_same_data_without_the_handler_gives_the_same_windows_and_loss(

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import httpx
 import pytest
 
 from recipe.run.stages import Stage
+from scripts.demo_kit.run_demo import describe_page
 
 BACKEND = Path(__file__).parents[2] / "scripts" / "reference_backend"
 AUDIO = bytes(range(256)) * 1024
@@ -396,14 +398,30 @@ def test_jobs_are_listed_with_their_state_the_newest_first(backend: httpx.Client
     post(backend, other_id, make_event(1))
     newest, oldest = backend.get("/api/training/jobs").json()["jobs"][:2]
     assert (newest["job_id"], newest["base_model"], newest["progress_percent"]) == (other_id, None, None)
+    assert 0 <= oldest.pop("silent_seconds") < 60
     assert oldest == {
         "job_id": job_id,
         "num_events": 3,
         "status": "completed",
         "timestamp": "2026-01-31T12:00:03+00:00",
+        "stage": None,
+        "first_timestamp": "2026-01-31T12:00:01+00:00",
         "base_model": "openai/whisper-tiny",
         "progress_percent": 50.0,
     }
+
+
+def test_a_job_in_a_long_stage_is_listed_with_the_stage_and_how_far_it_is(
+    backend: httpx.Client, job_id: str
+) -> None:
+    post(backend, job_id, make_event(1, status="training_progress", progress_percent=100.0))
+    post(
+        backend,
+        job_id,
+        make_event(2, status="stage_progress", stage="evaluate_after", num_done=3, num_total=4),
+    )
+    newest = backend.get("/api/training/jobs").json()["jobs"][0]
+    assert (newest["stage"], newest["progress_percent"]) == ("evaluate_after", 75.0)
 
 
 @pytest.mark.parametrize(
@@ -523,9 +541,25 @@ def test_the_page_shows_a_jobs_figures_and_runs_nothing_that_events_contain(
     page = subprocess.run(
         ["chromium", *flags, str(backend.base_url)], capture_output=True, text=True, timeout=60, check=True
     ).stdout
-    assert "<title>WhisperTrain jobs</title>" in page
+    assert "<title>failed · &lt;img" in page
     assert "<img" not in page
     assert "better by 30.0 points (75.0 % relative)" in page
+
+
+def test_the_command_that_the_demo_ends_with_shows_its_page_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "port").write_text(str(port))
+    _, *command = shlex.split(describe_page(tmp_path))
+    assert command[0] == "python"
+    server = subprocess.Popen(
+        [sys.executable, *command[1:]], cwd=BACKEND.parents[1], stdout=subprocess.PIPE, text=True
+    )
+    address = read_address(server)
+    assert address.endswith(f":{port}")
+    assert "WhisperTrain" in httpx.get(address, trust_env=False).text
+    server.terminate()
+    server.communicate(timeout=10)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -36,7 +36,7 @@ from recipe.run.stages import Stage
 from recipe.training.checkpoints import COMPLETION_FILE, DAMAGED_DIR, find_checkpoint, list_checkpoints
 
 NUM_CUES, NUM_EPOCHS = 40, 3
-TOLD_BY_TIME = {Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS}
+TOLD_BY_TIME = {Stage.TRAINING_PROGRESS, Stage.DOWNLOAD_PROGRESS, Stage.STAGE_PROGRESS}
 TOLD_OF_ATTEMPTS = {Stage.RESUMED, Stage.INTERRUPTED}
 
 

@@ -58,6 +58,18 @@ def test_the_report_the_event_the_card_and_the_result_tell_the_same_selection(qu
     assert f"| {selection['loss']:.4f} | {selection['num_errors']} |" in card
 
 
+def test_the_selection_tells_where_it_is_and_the_job_ends_with_the_test_part(quiet: TrainingRun) -> None:
+    told = [event for event in quiet.events if event["status"] == "stage_progress"]
+    tasks = [event["task"] for event in told if event["stage"] == "evaluate_after"]
+    assert tasks[0] == "select weights"
+    assert tasks[-1] == "transcribe test"
+    base = next(event for event in quiet.events if event["status"] == "base_evaluated")
+    assert base["validation"].keys() == base["test"].keys() >= {"wer", "wer_normalized", "num_windows"}
+    (*_, last) = (event for event in quiet.events if event["status"] == "training_progress")
+    assert last["eta_seconds"] == 0.0, "nothing is evaluated at the end of an epoch"
+    assert last["job_eta_seconds"] > 0.0
+
+
 def test_the_published_weights_are_the_selected_ones(quiet: TrainingRun, tiny_dir: Path) -> None:
     alpha = quiet.read("report.json")["weight_selection"]["alpha"]
     base = load_file(tiny_dir / "model.safetensors")

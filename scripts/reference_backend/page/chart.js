@@ -13,7 +13,7 @@ export class Chart {
     this.label = label;
     this.format = format;
     this.series = [];
-    this.xName = "step";
+    this.xName = "update";
     this.cursor = null;
     this.legend = document.createElement("p");
     this.legend.className = "legend";
@@ -26,7 +26,7 @@ export class Chart {
     new ResizeObserver(() => this.#render()).observe(host);
   }
 
-  /** Show other series: `[{name, className, points: [[x, y], …]}]`, x rising and named `xName`. */
+  /** Show other series: `[{name, className, points: [[x, y], …]}]`, x rising and named `xName`; without a name it is not read out. */
   update(series, xName) {
     this.series = series.filter(({ points }) => points.length > 0);
     this.xName = xName;
@@ -40,10 +40,7 @@ export class Chart {
     this.svg.replaceChildren();
     this.svg.setAttribute("aria-label", this.#describe());
     if (width === 0) return;
-    if (this.series.length === 0) {
-      this.legend.textContent = "No values yet.";
-      return;
-    }
+    if (this.series.length === 0) return;
     const values = this.series.flatMap(({ points }) => points.map(([, y]) => y));
     const yTicks = niceTicks(Math.min(0, minimum(values)), maximum(values), 4);
     const xTicks = niceTicks(Math.min(0, this.xs[0]), this.xs.at(-1), Math.max(2, Math.floor(width / 110)));
@@ -70,7 +67,7 @@ export class Chart {
   #drawSeries({ points, className }) {
     const path = points.map(([x, y]) => `${this.x(x).toFixed(1)},${this.y(y).toFixed(1)}`).join(" ");
     this.#add("polyline", { class: `series-line ${className}`, points: path });
-    if (points.length > 30) return;
+    if (points.length > 30 || className === "faint") return;
     for (const [x, y] of points) this.#add("circle", { class: className, cx: this.x(x), cy: this.y(y), r: 3 });
   }
 
@@ -85,7 +82,7 @@ export class Chart {
     if (x !== null) {
       mark.append(draw("line", { class: "cursor", x1: this.x(x), x2: this.x(x), y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }));
     }
-    for (const { name, className, points } of this.series) {
+    for (const { name, className, points } of this.series.filter((line) => line.name)) {
       const point = x === null ? points.at(-1) : nearest(points, x);
       const key = document.createElement("span");
       key.className = `key ${className}`;
@@ -114,11 +111,11 @@ export class Chart {
   }
 
   #describe() {
-    const parts = this.series.map(({ name, points }) => {
+    const parts = this.series.filter(({ name }) => name).map(({ name, points }) => {
       const [first, last] = [points[0], points.at(-1)];
       return `${name} from ${this.format(first[1])} to ${this.format(last[1])} at ${this.xName} ${last[0]}`;
     });
-    return `${this.label}: ${parts.join("; ") || "no values yet"}. Arrow keys read the values.`;
+    return `${this.label}: ${parts.join("; ")}. Arrow keys read the values.`;
   }
 
   #add(name, attributes, text = "") {

@@ -1,14 +1,14 @@
 // Asks the backend every two seconds for the list of jobs and for what is new in the chosen one.
 
-import { number, toneOf, wordsOf } from "./job_state.js";
-import { clearLog, make, showJob } from "./job_view.js";
+import { describeStatus, number, readTime, toneOf } from "./job_state.js";
+import { clearLog, formatDuration, formatTime, make, showJob } from "./job_view.js";
 
 const POLL_MS = 2000;
 const REQUEST_TIMEOUT_MS = 10000;
 const SECRET_KEY = "whispertrain-secret";
 
 const find = (id) => document.getElementById(id);
-const state = { chosen: null, numEvents: 0, events: [], timer: null, isAsking: false, isDue: false, items: new Map() };
+const state = { chosen: null, numEvents: 0, events: [], timer: null, isAsking: false, isDue: false, jobs: [], items: new Map() };
 
 class RefusedError extends Error {}
 
@@ -44,8 +44,11 @@ async function poll() {
 async function update() {
   const { jobs } = await get("/api/training/jobs");
   const asked = chosenFromAddress() ?? state.chosen ?? jobs[0]?.job_id ?? null;
-  if (asked !== state.chosen) choose(asked);
-  showJobs(jobs);
+  const isNew = asked !== state.chosen;
+  if (isNew) choose(asked);
+  state.jobs = jobs;
+  showJobs();
+  if (isNew) state.items.get(asked)?.scrollIntoView({ block: "nearest" });
   if (state.chosen !== null) await readOn(state.chosen);
 }
 
@@ -57,7 +60,13 @@ async function readOn(jobId) {
   // An event that came late goes where its sequence says; the sort is stable for those without one.
   state.events.sort((a, b) => (number(a.sequence) ?? 0) - (number(b.sequence) ?? 0));
   find("job").hidden = state.events.length === 0;
-  if (state.events.length > 0) showJob(jobId, state.events);
+  if (state.events.length > 0) showJob(jobId, state.events, silenceOf(jobId));
+}
+
+// By the backend's clock; the browser's serves where the job is too old to be listed.
+function silenceOf(jobId) {
+  const listed = state.jobs.find((job) => job.job_id === jobId);
+  return listed ? listed.silent_seconds : Math.max(0, (Date.now() - readTime(state.events.at(-1).timestamp)) / 1000);
 }
 
 function choose(jobId) {
@@ -89,8 +98,13 @@ function say(words) {
 }
 
 // Items are kept between polls: one that is replaced under the pointer or the focus loses the click.
-function showJobs(jobs) {
+function showJobs() {
+  const sought = find("search").value.trim().toLowerCase();
+  const jobs = state.jobs.filter((job) => `${job.job_id} ${job.base_model} ${describeStatus(job, job.silent_seconds)}`.toLowerCase().includes(sought));
+  find("jobs-title").textContent = state.jobs.length > 1 ? `Jobs (${jobs.length === state.jobs.length ? "" : `${jobs.length} of `}${state.jobs.length})` : "Jobs";
+  find("search").hidden = state.jobs.length < 2;
   find("no-jobs").hidden = jobs.length > 0;
+  find("no-jobs").textContent = sought ? "No job has these words." : "No jobs yet. A job appears here with its first progress event.";
   const items = new Map(jobs.map((job) => [job.job_id, state.items.get(job.job_id) ?? makeJobItem(job.job_id)]));
   const isSameOrder = [...items.keys()].join("\n") === [...state.items.keys()].join("\n");
   state.items = items;
@@ -100,7 +114,7 @@ function showJobs(jobs) {
 
 function makeJobItem(jobId) {
   const bar = make("progress", { max: 100, value: 0, "aria-hidden": "true" });
-  const button = make("button", { type: "button", class: "job-item" }, make("strong", { text: jobId }), make("span"), make("span"), bar);
+  const button = make("button", { type: "button", class: "job-item" }, make("strong", { text: jobId }), make("span", { class: "status" }), make("span"), bar);
   button.addEventListener("click", () => {
     location.hash = new URLSearchParams({ job: jobId }).toString();
   });
@@ -108,13 +122,16 @@ function makeJobItem(jobId) {
 }
 
 function fillJobItem(button, job) {
-  const [, status, model, bar] = button.children;
-  const isRunning = toneOf(job.status) === "";
+  const [, status, about, bar] = button.children;
+  const tone = toneOf(job.status, job.silent_seconds);
   const percent = number(job.progress_percent) ?? 0;
   button.setAttribute("aria-current", String(job.job_id === state.chosen));
-  status.textContent = wordsOf(job.status) + (isRunning && percent > 0 ? ` · ${percent.toFixed(0)} %` : "");
-  model.textContent = String(job.base_model ?? "");
-  bar.hidden = !isRunning;
+  button.classList.remove("good", "bad", "warn", "stale", "running");
+  button.classList.add(tone || "running");
+  const words = describeStatus(job, job.silent_seconds);
+  status.textContent = `${words}${tone === "" && percent > 0 ? ` · ${Math.floor(percent)} %` : ""} · ${formatDuration(job.silent_seconds, 1)} ago`;
+  about.textContent = [`started ${formatTime(job.first_timestamp)}`, job.base_model].filter(Boolean).join(" · ");
+  bar.hidden = tone !== "";
   bar.value = Math.min(100, Math.max(0, percent));
 }
 
@@ -128,6 +145,7 @@ find("credentials").addEventListener("submit", (event) => {
   find("secret").value = "";
   poll();
 });
+find("search").addEventListener("input", showJobs);
 window.addEventListener("hashchange", poll);
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) say("Paused while hidden");

@@ -1,10 +1,12 @@
 // One job on the page. Everything that comes from events is set as text, never as markup.
 
 import { Chart } from "./chart.js";
-import { number, readFacts, readJob, readRates, readSteps, readTime, text, toneOf, wordsOf } from "./job_state.js";
+import {
+  describeStatus, describeTask, markDifferences, number, readEta, readFacts, readJob, readRates, readSteps, readTime, readTitle, smooth, STEPS, text, toneOf, wordsOf,
+} from "./job_state.js";
 
 const EVENTS_SHOWN = 200;
-const SILENT_SECONDS = 60;
+const QUIET_SECONDS = 20;
 
 const find = (id) => document.getElementById(id);
 
@@ -19,26 +21,29 @@ export function make(name, { text: content, ...attributes } = {}, ...children) {
 
 const charts = {
   loss: new Chart(find("loss-chart"), { label: "Loss", format: formatShort }),
-  rate: new Chart(find("rate-chart"), { label: "Learning rate", format: formatShort }),
+  wer: new Chart(find("wer-chart"), { label: "Words wrong", format: formatPercent }),
 };
 
-/** Show a job's events, in sequence. */
-export function showJob(jobId, events) {
+/** Show a job's events, in sequence; the newest came `silentSeconds` ago. */
+export function showJob(jobId, events, silentSeconds) {
   const job = readJob(events);
+  document.title = readTitle(job, jobId, silentSeconds);
   find("job-title").textContent = jobId;
   find("job-about").textContent = [
     job.baseModel, job.firstTime && `started ${formatTime(job.firstTime)}`, job.resumes && `resumed ${job.resumes} ×`,
   ].filter(Boolean).join(" · ");
-  showBadge(find("job-badge"), job.status);
-  showText("job-error", job.error);
-  showSteps(job);
-  showPace(job);
+  find("job-badge").textContent = describeStatus(job, silentSeconds);
+  find("job-badge").className = `badge ${toneOf(job.status, silentSeconds)}`;
+  showMessage(job, silentSeconds);
+  showSteps(job, silentSeconds);
+  showPace(job, silentSeconds);
   showRates(job);
-  charts.loss.update([
-    { name: "training", className: "first", points: job.loss },
-    { name: "evaluation", className: "second", points: job.evalLoss },
+  showChart("loss", [
+    { className: "faint", points: job.loss },
+    { name: job.loss.length > 1 ? "training, smoothed" : "training", className: "first", points: smooth(job.loss) },
+    { name: "validation", className: "second", points: job.evalLoss },
   ], job.xName);
-  charts.rate.update([{ name: "learning rate", className: "first", points: job.rates }], job.xName);
+  showChart("wer", [{ name: "validation part", className: "first", points: job.wer }], job.xName);
   showMachine(job.stats);
   showWarnings(job.warnings);
   showEpochs(job.epochs);
@@ -46,42 +51,58 @@ export function showJob(jobId, events) {
   showLog(events);
 }
 
-/** Write a job's status into a badge. */
-export function showBadge(badge, status) {
-  badge.textContent = wordsOf(status ?? "unknown");
-  badge.className = `badge ${toneOf(status)}`;
+function showChart(name, series, xName) {
+  find(`${name}-card`).hidden = series.every(({ points }) => points.length === 0);
+  charts[name].update(series, xName);
 }
 
-function showText(id, content) {
-  const node = find(id);
-  node.hidden = content === null;
-  if (node.textContent !== (content ?? "")) node.textContent = content ?? "";
+// What went wrong, before all else; set only when it changes, since a screen reader reads it out.
+function showMessage(job, silentSeconds) {
+  const tone = toneOf(job.status, silentSeconds);
+  const step = STEPS[job.current]?.name.toLowerCase();
+  const words = {
+    bad: `Failed${step ? ` at “${step}”` : ""}: ${job.error}`,
+    warn: [`The job was ${wordsOf(job.status)}${step ? ` at “${step}”` : ""}.`, job.error].filter(Boolean).join(" "),
+    stale: `This job has told nothing for ${formatDuration(silentSeconds)}; it may have been stopped. The worker's log tells, and the same job sent again goes on from its last checkpoint.`,
+  }[tone] ?? "";
+  const node = find("job-message");
+  node.hidden = words === "";
+  node.className = `message ${tone}`;
+  if (node.textContent !== words) node.textContent = words;
 }
 
-function showSteps(job) {
-  find("steps").replaceChildren(...readSteps(job).map(({ name, state, note }) => {
-    const item = make("li", { class: state, text: name }, make("small", { text: note }));
+function showSteps(job, silentSeconds) {
+  const tone = toneOf(job.status, silentSeconds);
+  find("steps").replaceChildren(...readSteps(job, silentSeconds).map(({ name, state, note }) => {
+    const item = make("li", { class: `${state} ${tone}`, text: name }, make("small", { text: note }));
     if (state === "current" || state === "stopped") item.setAttribute("aria-current", "step");
     return item;
   }));
 }
 
-function showPace(job) {
-  const bar = find("progress");
-  bar.value = job.percent ?? 0;
-  find("progress-percent").textContent = job.percent === null ? "–" : `${formatFixed(job.percent, 1)} %`;
+function showPace(job, silentSeconds) {
+  const isRunning = toneOf(job.status, silentSeconds) === "";
+  const percent = job.task?.percent ?? null;
+  find("progress-line").hidden = !isRunning || percent === null;
+  find("progress").value = percent ?? 0;
+  find("progress-percent").textContent = percent === null ? "" : `${formatFixed(percent, 1)} %`;
+  find("task").textContent = isRunning ? `${STEPS[job.current]?.name ?? ""}${describeTask(job) && ` · ${describeTask(job)}`}` : "";
   showFigures("pace", [
-    ["Epoch", job.epoch && `${formatShort(job.epoch)} of ${job.totalEpochs ?? "?"}`],
-    ["Step", job.step && `${job.step} of ${job.totalSteps ?? "?"}`],
-    ["Time left", job.etaSeconds !== null && formatDuration(job.etaSeconds)],
-    ["Elapsed", formatDuration((readTime(job.lastTime) - readTime(job.firstTime)) / 1000)],
-    ["Audio trained", job.audioSpeed !== null && `${formatFixed(job.audioSpeed, 1)} s per second`],
-    ["Gradient norm", job.gradNorm !== null && formatShort(job.gradNorm)],
-    ["Learning rate", job.learningRate !== null && formatShort(job.learningRate)],
-    ["Checkpoints", job.checkpoints],
-    ["Downloads", describeDownload(job.download)],
-    ["Last event", describeSilence(job)],
+    ...(isRunning ? [describeTimeLeft(job)] : []),
+    [isRunning ? "Running for" : "Ran for", formatDuration((readTime(job.lastTime) - readTime(job.firstTime)) / 1000 + (isRunning ? silentSeconds : 0))],
+    ["Passes over the data", job.epoch && `${formatShort(job.epoch)} of ${job.totalEpochs ?? "?"}`],
+    ["Speed of training", job.audioSpeed !== null && `${formatFixed(job.audioSpeed, 1)} s of audio a second`],
+    ["Checkpoints saved", job.checkpoints],
+    ["Downloaded", describeDownload(job.download)],
+    ["Last news", isRunning && silentSeconds > QUIET_SECONDS && `${formatDuration(silentSeconds)} ago`],
   ]);
+}
+
+function describeTimeLeft(job) {
+  const seconds = readEta(job);
+  if (seconds !== null) return [job.eta.isOfJob ? "Time left" : "Training left", seconds > 0 ? `about ${formatDuration(seconds)}` : "nearly done"];
+  const ofTask = job.task?.etaSeconds ?? null;
+  return ["This step", ofTask !== null && `about ${formatDuration(ofTask)} left`];
 }
 
 function describeDownload(download) {
@@ -95,11 +116,6 @@ function describeDownload(download) {
   ].filter(Boolean).join(", ");
 }
 
-function describeSilence(job) {
-  const seconds = (Date.now() - readTime(job.lastTime)) / 1000;
-  return toneOf(job.status) === "" && seconds > SILENT_SECONDS ? `${formatDuration(seconds)} ago` : null;
-}
-
 function showFigures(id, figures) {
   const shown = figures.filter(([, value]) => value !== null && value !== false && value !== 0 && value !== undefined);
   find(id).replaceChildren(...shown.map(([name, value]) => (
@@ -110,25 +126,42 @@ function showFigures(id, figures) {
 
 function showRates(job) {
   const rates = readRates(job);
+  const verdict = text(job.evaluation.comparison?.verdict) ?? "better";
   find("evaluation").hidden = rates.length === 0;
+  find("sentence").textContent = text(job.evaluation.comparison?.sentence) ?? "";
   find("rates").replaceChildren(...rates.map(({ name, before, after }) => {
     const values = make("p", { class: "rate-values" });
-    values.append(make("span", { class: "rate-before", text: formatPercent(before) }), " → ");
-    values.append(make("span", { class: "rate-after", text: formatPercent(after) }));
-    return make("div", {}, make("p", { class: "note", text: name }), values, makeChange(before, after));
+    if (before !== null) values.append(make("span", { class: "rate-before", text: formatPercent(before) }));
+    if (before !== null && after !== null) values.append(" → ");
+    if (after !== null) values.append(make("span", { class: "rate-after", text: formatPercent(after) }));
+    return make("div", {}, make("p", { class: "note", text: name }), values, makeChange(before, after, verdict));
   }));
-  const example = job.evaluation.example ?? {};
-  const lines = [["Captions", example.reference], ["Base model", example.before], ["Trained model", example.after]];
-  find("example").replaceChildren(...lines.filter(([, words]) => text(words) !== null).flatMap(([name, words]) => (
-    [make("dt", { text: name }), make("dd", { text: words })]
-  )));
+  showExample(job.evaluation.example ?? {});
 }
 
-function makeChange(before, after) {
-  if (before === null || after === null) return make("p", { class: "note", text: "Not measured on both sides." });
+function showExample({ reference, before, after }) {
+  const said = text(reference);
+  const lines = [["Base model", before], ["Trained model", after]].filter(([, words]) => typeof words === "string");
+  find("example").replaceChildren();
+  if (said === null || lines.length === 0) return;
+  find("example").append(make("dt", { text: "Captions" }), make("dd", { text: said }));
+  for (const [name, words] of lines) {
+    const tags = { equal: "span", insert: "ins", delete: "del" };
+    const parts = markDifferences(said, words).map(({ kind, text: content }) => make(tags[kind], { text: content }));
+    find("example").append(make("dt", { text: name }), make("dd", {}, ...parts));
+  }
+}
+
+// Where the difference may be chance, no figure is called better or worse.
+function makeChange(before, after, verdict) {
+  if (after === null) return make("p", { class: "note", text: "The base model, before training." });
+  if (before === null) return make("p", { class: "note", text: "The base model was not measured." });
   if (before === after) return make("p", { class: "rate-change", text: "unchanged" });
   const relative = before === 0 ? "" : ` (${formatFixed((Math.abs(after - before) / before) * 100, 1)} % relative)`;
   const points = `${formatFixed(Math.abs(after - before) * 100, 1)} points`;
+  if (!["better", "worse"].includes(verdict)) {
+    return make("p", { class: "note", text: `${after < before ? "▼ lower" : "▲ higher"} by ${points}${relative}; it may be chance` });
+  }
   return after < before
     ? make("p", { class: "rate-change good", text: `▼ better by ${points}${relative}` })
     : make("p", { class: "rate-change bad", text: `▲ worse by ${points}${relative}` });
@@ -141,12 +174,11 @@ function showMachine(stats) {
     ["Memory", number(stats.memory_percent)],
     ["Disk", number(stats.disk_usage_percent)],
   ].filter(([, percent]) => percent !== null).map(([name, percent]) => makeMeter(name, percent, `${formatFixed(percent, 0)} %`));
-  for (const [name, used] of [["allocated", stats.gpu_memory_allocated_mb], ["reserved", stats.gpu_memory_reserved_mb]]) {
-    if (number(used) === null || !total) continue;
-    meters.push(makeMeter(`GPU memory ${name}`, (used / total) * 100, `${formatFixed(used, 0)} of ${formatFixed(total, 0)} MB`));
-  }
+  const used = number(stats.gpu_memory_reserved_mb);
+  if (used !== null && total) meters.push(makeMeter("GPU memory", (used / total) * 100, `${formatFixed(used / 1024, 1)} of ${formatFixed(total / 1024, 1)} GiB`));
   if (stats.gpu_available === false) meters.push(make("p", { class: "note", text: "No GPU." }));
-  find("machine").replaceChildren(...(meters.length > 0 ? meters : [make("p", { class: "note", text: "Not reported yet." })]));
+  find("machine-card").hidden = meters.length === 0;
+  find("machine").replaceChildren(...meters);
 }
 
 function makeMeter(name, percent, words) {
@@ -173,12 +205,9 @@ function showEpochs(epochs) {
 
 function showFacts(job) {
   const count = showFigures("facts", [
-    ["model parameters", job.parameters?.toLocaleString("en")],
-    ["training windows", job.trainSamples?.toLocaleString("en")],
-    ["evaluation windows", job.evalSamples?.toLocaleString("en")],
-    ["training time", job.runtime && formatDuration(job.runtime)],
-    ...readFacts(job).map(([name, value]) => [wordsOf(name), typeof value === "number" ? formatShort(value) : value]),
-    ["model", job.modelPath],
+    ...readFacts(job).map(([name, value]) => [name, value && formatShort(value)]),
+    ["Training took", job.runtime && formatDuration(job.runtime)],
+    ["The model is in", job.modelPath],
   ]);
   find("facts-card").hidden = count === 0;
 }
@@ -236,15 +265,20 @@ function formatPercent(fraction) {
   return fraction === null ? "–" : `${formatFixed(fraction * 100, 1)} %`;
 }
 
-function formatDuration(seconds) {
+/** Seconds as people say them, in so many units. */
+export function formatDuration(seconds, numUnits = 2) {
   if (seconds === null || !Number.isFinite(seconds)) return "–";
   const whole = Math.max(0, Math.round(seconds));
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].slice(whole >= 3600 ? 0 : 2);
+  const first = units.findIndex(([size]) => whole >= size);
+  if (first < 0) return "0 s";
+  return units.slice(first, first + numUnits)
+    .map(([size, name], index) => [Math.floor((index === 0 ? whole : whole % units[first][0]) / size), name])
+    .filter(([count]) => count > 0).map(([count, name]) => `${count} ${name}`).join(" ");
 }
 
-function formatTime(timestamp) {
+/** A time of day, with the date if it is not today. */
+export function formatTime(timestamp) {
   const time = new Date(readTime(timestamp));
   if (Number.isNaN(time.getTime())) return String(timestamp);
   const isToday = time.toDateString() === new Date().toDateString();

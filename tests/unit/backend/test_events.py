@@ -139,8 +139,10 @@ def test_only_the_oldest_of_the_frequent_progress_is_dropped(outbox):
         outbox.append("training_progress", {"step": number})
     outbox.append("epoch_completed")
     outbox.append("download_progress")
-    assert outbox.drop_superseded(3) == 4
-    assert sequences(outbox.pending()) == [5, 6, 7, 8]
+    outbox.append("stage_progress")
+    outbox.append("base_evaluated")
+    assert outbox.drop_superseded(3) == 5
+    assert sequences(outbox.pending()) == [6, 7, 8, 9, 10]
     assert outbox.drop_superseded(3) == 0
 
 

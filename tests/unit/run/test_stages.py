@@ -13,6 +13,8 @@ def test_the_stages_are_the_contracts_statuses_in_order() -> None:
     assert [name for name in ours if name in contract] == contract
     assert set(ours) - set(contract) == {
         "download_progress",
+        "stage_progress",
+        "base_evaluated",
         "resumed",
         "training_progress",
         "evaluation_completed",

@@ -7,7 +7,8 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from recipe.backend.events import Outbox
 from recipe.errors import InterruptedTraining, TrainingError
 from recipe.run.stages import Stage
-from recipe.training.callbacks import PROGRESS_SECONDS, CheckpointCallback, ProgressCallback
+from recipe.training.callbacks import CheckpointCallback, ProgressCallback
+from recipe.training.progress import PROGRESS_SECONDS, JobEta
 
 SECONDS_PER_UPDATE = 2.0
 AUDIO_SECONDS_PER_UPDATE = 50.0
@@ -97,7 +98,7 @@ def outbox(tmp_path):
 
 @pytest.fixture
 def loop(tmp_path, outbox, clock):
-    return Loop(tmp_path, ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, clock), clock)
+    return Loop(tmp_path, ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, JobEta(), clock), clock)
 
 
 def told(outbox: Outbox, stage: Stage) -> list[dict]:
@@ -162,13 +163,35 @@ def test_progress_tells_loss_speed_and_the_time_left(loop, outbox):
     assert first["system_stats"].keys() >= STATS
 
 
+def test_the_time_left_of_the_job_counts_the_evaluations_that_follow(tmp_path, outbox, clock):
+    job_eta = JobEta()
+    job_eta.learn("validation", 30.0)
+    job_eta.learn("test", 50.0)
+    loop = Loop(tmp_path, ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, job_eta, clock), clock)
+    loop.args.eval_strategy = "epoch"
+    loop.hook("on_train_begin")
+    loop.hook("on_epoch_begin")
+    for _ in range(UPDATES_PER_EPOCH):
+        loop.update()
+    last = told(outbox, Stage.TRAINING_PROGRESS)[-1]
+    assert last["eta_seconds"] == 4 * SECONDS_PER_UPDATE + 2 * 30.0
+    assert last["job_eta_seconds"] == last["eta_seconds"] + 30.0 + 50.0
+    loop.control.should_evaluate = True
+    loop.hook("on_epoch_end")
+    clock.seconds += 20.0  # faster than the base model
+    loop.hook("on_evaluate", metrics={})
+    (completed,) = told(outbox, Stage.EPOCH_COMPLETED)
+    assert completed["eta_seconds"] == 4 * SECONDS_PER_UPDATE + 20.0, "an evaluation is no update"
+    assert completed["job_eta_seconds"] == completed["eta_seconds"] + 20.0 + 50.0
+
+
 def test_a_resumed_run_tells_what_is_new_and_repeats_nothing(tmp_path, loop, outbox, clock):
     loop.hook("on_train_begin")
     loop.epoch()
     loop.hook("on_epoch_begin")
     loop.update()
     before = outbox.events()
-    resumed = Loop(tmp_path, ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, clock), clock)
+    resumed = Loop(tmp_path, ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, JobEta(), clock), clock)
     resumed.state.global_step, resumed.state.epoch = 5, 1.25
     resumed.state.log_history = list(loop.state.log_history)
     resumed.hook("on_train_begin")
@@ -189,7 +212,7 @@ def test_a_resumed_run_tells_what_is_new_and_repeats_nothing(tmp_path, loop, out
 
 
 def test_speed_and_time_left_of_a_resumed_run_are_those_of_this_attempt(tmp_path, outbox, clock):
-    loop = Loop(tmp_path, ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, clock), clock)
+    loop = Loop(tmp_path, ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, JobEta(), clock), clock)
     loop.state.global_step, loop.state.epoch = 4, 1.0
     clock.seconds += 500.0  # until the checkpoint was loaded
     loop.hook("on_train_begin")
@@ -201,7 +224,8 @@ def test_speed_and_time_left_of_a_resumed_run_are_those_of_this_attempt(tmp_path
 
 @pytest.mark.parametrize("max_steps", [1, 3, 6])
 def test_a_run_that_ends_within_an_epoch_completes_it(tmp_path, outbox, clock, max_steps: int):
-    loop = Loop(tmp_path, ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, clock), clock, max_steps)
+    callback = ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, JobEta(), clock)
+    loop = Loop(tmp_path, callback, clock, max_steps)
     loop.hook("on_train_begin")
     num_epochs = math.ceil(max_steps / UPDATES_PER_EPOCH)
     for _ in range(num_epochs):
@@ -212,7 +236,7 @@ def test_a_run_that_ends_within_an_epoch_completes_it(tmp_path, outbox, clock, m
 
 
 def test_an_epoch_of_which_only_the_end_is_left_starts_no_other(tmp_path, outbox, clock):
-    loop = Loop(tmp_path, ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, clock), clock)
+    loop = Loop(tmp_path, ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, JobEta(), clock), clock)
     loop.state.global_step, loop.state.epoch = MAX_STEPS, float(NUM_EPOCHS)
     loop.hook("on_train_begin")
     loop.hook("on_epoch_begin")

@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import recipe
 from recipe.backend.events import Outbox
 from recipe.training.callbacks import ProgressCallback
+from recipe.training.progress import JobEta
 from recipe.training.trainer import WhisperTrainer
 
 ERRORS = {2: 3, 4: 5}
@@ -107,7 +108,7 @@ class ReadingsBack(TorchDispatchMode):
 
 def test_between_two_logs_our_code_reads_nothing_back_from_the_device(build, tmp_path):
     settings = {"num_train_epochs": 1, "logging_steps": 100, "save_strategy": "no"}
-    progress = ProgressCallback(Outbox(tmp_path / "events.sqlite", "job-1"), 1.0)
+    progress = ProgressCallback(Outbox(tmp_path / "events.sqlite", "job-1"), 1.0, JobEta())
     trainer = build(tmp_path / "run", callbacks=(progress,), **settings)
     with ReadingsBack() as readings:
         trainer.train()

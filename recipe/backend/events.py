@@ -361,11 +361,12 @@ class Outbox:
             rows = [] if self._path.is_dir() else read_rows(self._path)
             if not rows and not self._sequence_file.path.exists():
                 self._sequence_file.path.touch()  # there were events, though nobody knows how many
-            set_aside(self._path, f"{error}; {len(rows)} events could be read")
-            # SQLite would play a left-over journal back into whatever bears its name.
+            # SQLite would play a left-over journal back into whatever bears its name. It goes first: once the
+            # outbox is aside, another process may make the new one, whose journal that then is.
             journal = self._path.with_name(f"{self._path.name}-journal")
             if journal.exists():
                 set_aside(journal, "it belongs to a damaged outbox")
+            set_aside(self._path, f"{error}; {len(rows)} events could be read")
             with self._connection() as database:
                 database.execute("BEGIN IMMEDIATE")
                 database.execute("INSERT OR IGNORE INTO attempts VALUES (?)", [newest_attempt(rows)])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from recipe.arguments import ModelArguments
-from recipe.data.pairing import list_recordings
+from recipe.data.sources import list_recordings
 from recipe.export.exports import Export, export_model
 from recipe.export.proof import choose_windows
 from recipe.model.whisper import load_whisper

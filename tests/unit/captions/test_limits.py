@@ -191,14 +191,16 @@ def test_marks_that_a_language_needs_stay(text):
     ],
 )
 def test_what_is_joined_piece_by_piece_takes_linear_time(tmp_path, head, unit):
-    seconds = []
-    path = tmp_path / "talk.vtt"
-    for num_units in (100_000, 400_000):
+    def measure(num_units: int) -> float:
+        path = tmp_path / "talk.vtt"
         path.write_text(head + unit * num_units, newline="")
         started = time.process_time()
         read_captions(path)
-        seconds.append(time.process_time() - started)
-    assert seconds[1] < 8 * seconds[0], "four times; sixteen where each piece copies all before it"
+        return time.process_time() - started
+
+    # The faster of two: others may take the caches, and so the time, of one.
+    few, many = (min(measure(number) for _ in range(2)) for number in (50_000, 200_000))
+    assert many < 8 * few, "four times; sixteen where each piece copies all before it"
 
 
 def test_hundreds_of_thousands_of_nested_tags_are_parsed():

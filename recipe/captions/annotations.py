@@ -126,7 +126,7 @@ def _meaning(match: regex.Match[str], *, is_in_capitals: bool = False) -> _Meani
 def _meaning_of_signs(match: regex.Match[str], content: str) -> _Meaning | None:
     """Return what a bracket without words means, or None where it holds words."""
     if _HOLE.fullmatch(content) and content not in {"-", "*"}:  # signs, in talks of signs
-        return _Meaning.UNWRITTEN
+        return _Meaning.SPOKEN if _is_operand(match) else _Meaning.UNWRITTEN
     if _TIME.fullmatch(content):
         return _Meaning.SOUND if _starts_line(match) else _Meaning.UNWRITTEN
     return _Meaning.SPOKEN if _FORMULA.fullmatch(content) and not _is_footnote(match, content) else None
@@ -215,13 +215,17 @@ def _is_short(content: str) -> bool:
 def _meaning_in_sentence(match: regex.Match[str], content: str) -> _Meaning:
     """Return what an unknown bracket beside words means, by where it stands in their sentence."""
     first, last = _after(match).lstrip()[:1], _before(match).rstrip()[-1:]
-    is_operand = bool({first, last} & {*"*^=+/"})  # 2*[pi]*r
-    if is_operand or _completes_word(_before(match)[-1:], content, _after(match)[:1]):
+    if _is_operand(match) or _completes_word(_before(match)[-1:], content, _after(match)[:1]):
         return _Meaning.LETTERS
     is_inside = (_is_open(match) or last == ":") and not (_starts_line(match) and first.isupper())
     goes_on = first.islower() or first in {*",;.!?"}
     is_sentence = not _is_short(content)
     return _Meaning.AMBIGUOUS if is_inside or goes_on or is_sentence else _Meaning.SOUND
+
+
+def _is_operand(match: regex.Match[str]) -> bool:
+    """Tell whether the bracket is part of a formula: `2*[pi]*r`, `1/(...)`."""
+    return bool({_after(match).lstrip()[:1], _before(match).rstrip()[-1:]} & {*"*^=+/"})
 
 
 def _is_open(match: regex.Match[str]) -> bool:

@@ -432,6 +432,7 @@ BESIDE_WORDS = {
     "french_marks": ("Quoi ??? Encore ?", "Quoi ??? Encore ?"),
     "part_of_a_word": ("[I]t was deep", "It was deep"),
     "operand": ("that is 2*[pi]*r", "that is 2*pi*r"),
+    "open_operand": ("so it is 1+1/(...) in the end", "so it is 1+1/(...) in the end"),
 }
 
 

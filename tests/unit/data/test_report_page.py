@@ -1,10 +1,10 @@
 import base64
 import io
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 import soundfile
+from pages import PageReader
 from voices import make_voice
 
 from recipe.arguments import DataArguments
@@ -24,23 +24,6 @@ ORIGIN = ReportOrigin(
 @pytest.fixture
 def preparation(preparation) -> PreparationSettings:
     return replace(preparation, no_speech_fraction=1.0)
-
-
-class PageReader(HTMLParser):
-    """Collects what a browser would show, load or run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag, attributes) -> None:
-        self.tags.append(tag)
-        self.addresses += [value for name, value in attributes if name in ("src", "href")]
-
-    def handle_data(self, data) -> None:
-        self.text += data
 
 
 def test_the_page_plays_windows_to_review_and_escapes_what_files_hold(

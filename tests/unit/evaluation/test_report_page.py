@@ -1,8 +1,7 @@
-from html.parser import HTMLParser
-
 import numpy as np
 import pytest
 from datasets import Audio, Dataset
+from pages import PageReader
 
 from recipe.audio.decoding import encode_flac
 from recipe.evaluation.long_form_scores import LONG_FORM_ROWS
@@ -60,32 +59,17 @@ def report() -> dict:
 
 
 @pytest.fixture(scope="module")
-def test_windows(report: dict) -> Dataset:
+def windows_to_play(report: dict) -> Dataset:
     windows = report["windows"]
     columns = {name: [window[name] for window in windows] for name in ("recording", "start_ms")}
     rows = Dataset.from_dict({**columns, "audio": [{"bytes": SOUND, "path": None}] * len(windows)})
     return rows.cast_column("audio", Audio(decode=False))
 
 
-class PageReader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag, attributes) -> None:
-        self.tags.append(tag)
-        self.addresses += [value for name, value in attributes if name in ("src", "href")]
-
-    def handle_data(self, data) -> None:
-        self.text += data
-
-
 @pytest.fixture(scope="module")
-def page(report: dict, test_windows: Dataset) -> PageReader:
+def page(report: dict, windows_to_play: Dataset) -> PageReader:
     reader = PageReader()
-    reader.feed(render_page(report, test_windows, [f"{EVIL} is missing"]))
+    reader.feed(render_page(report, windows_to_play, [f"{EVIL} is missing"]))
     return reader
 
 
@@ -108,10 +92,10 @@ def test_the_page_loads_nothing_and_escapes_what_files_hold(page: PageReader) ->
     assert page.text.count(EVIL) > 3
 
 
-def test_windows_that_gained_most_and_least_are_shown_and_some_by_chance(
-    report: dict, test_windows: Dataset
+def windows_to_play_that_gained_most_and_least_are_shown_and_some_by_chance(
+    report: dict, windows_to_play: Dataset
 ) -> None:
-    shown = show_windows(report, test_windows)
+    shown = show_windows(report, windows_to_play)
     kinds = ("gained most", "gained least", "drawn by chance")
     assert [item.why for item in shown] == [why for why in kinds for _ in range(NUM_SHOWN)]
     gains = [item.window["num_errors"] - item.window["num_errors_after"] for item in shown]
@@ -122,9 +106,9 @@ def test_windows_that_gained_most_and_least_are_shown_and_some_by_chance(
 
 
 @pytest.mark.parametrize("num_windows", [1, 2, 5])
-def test_few_windows_are_shown_once_each(num_windows: int, test_windows: Dataset, report: dict) -> None:
+def test_few_windows_are_shown_once_each(num_windows: int, windows_to_play: Dataset, report: dict) -> None:
     few = {**report, "windows": report["windows"][:num_windows]}
-    assert len(show_windows(few, test_windows)) == num_windows
+    assert len(show_windows(few, windows_to_play)) == num_windows
 
 
 def test_what_differs_is_marked_for_eyes_and_without_colour(page: PageReader) -> None:

@@ -148,7 +148,7 @@ def choose_example(before: Evaluation, after: Evaluation) -> dict[str, str]:
     return {"reference": first.reference, "before": first.hypothesis, "after": second.hypothesis}
 
 
-def test_difference(before: Evaluation, after: Evaluation) -> Comparison:
+def judge_difference(before: Evaluation, after: Evaluation) -> Comparison:
     """What may be said of the difference between two models on the same windows."""
     return compare_errors(before.recordings, before.word_errors, after.word_errors)
 
@@ -185,7 +185,7 @@ def build_report(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         **compare(before, after),
-        "comparison": test_difference(before, after).as_dict(),
+        "comparison": judge_difference(before, after).as_dict(),
         "recordings": _compare_recordings(before, after),
         "before": before.as_dict(),
         "after": after.as_dict(),

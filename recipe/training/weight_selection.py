@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from recipe.evaluation.comparison import Comparison, Verdict
 from recipe.evaluation.long_form_scores import LongFormComparison
-from recipe.evaluation.report import Evaluation, compare, test_difference
+from recipe.evaluation.report import Evaluation, compare, judge_difference
 from recipe.model.inference import IGNORED, label_nll, map_batches, move_batch, split_into_batches
 from recipe.model.inputs import load_captions
 from recipe.model.whisper import Whisper, load_whisper
@@ -91,7 +91,7 @@ class Outcome:
     @cached_property
     def comparison(self) -> Comparison:
         """What may be said of the difference."""
-        return test_difference(self.before, self.after)
+        return judge_difference(self.before, self.after)
 
     @property
     def is_published(self) -> bool:

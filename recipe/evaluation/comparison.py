@@ -136,13 +136,7 @@ def compare_errors(
     kind, sums = draw_units(recordings, before, after)
     words, first, second = sums.T
     generator = np.random.default_rng(seed)
-    totals = np.concatenate(
-        [
-            generator.multinomial(len(sums), [1 / len(sums)] * len(sums), size=BATCH) @ sums
-            for _ in range(NUM_RESAMPLES // BATCH)
-        ]
-    )
-    rates = totals[:, 1:] / np.maximum(1, totals[:, :1])
+    rates = _resample(sums, generator)
     difference = rates[:, 1] - rates[:, 0]
     num_words = int(words.sum())
     return Comparison(
@@ -162,7 +156,8 @@ def compare_errors(
 
 def bootstrap_interval(recordings: Sequence[str], errors: Sequence[ErrorCounts]) -> tuple[float, float]:
     """The interval of one model's rate; see `compare_errors`."""
-    return compare_errors(recordings, errors, errors).after_interval
+    _, sums = draw_units(recordings, errors, errors)
+    return _interval(_resample(sums, np.random.default_rng(0))[:, 1])
 
 
 def draw_units(
@@ -180,6 +175,18 @@ def draw_units(
     for name, row in zip(recordings, rows, strict=True):
         sums[name] += row
     return "recordings", np.array([sums[name] for name in sorted(sums)])
+
+
+def _resample(sums: Floats, generator: np.random.Generator) -> Floats:
+    """The rates of both models in each resample, shape (`NUM_RESAMPLES`, 2)."""
+    totals = np.concatenate(
+        [
+            generator.multinomial(len(sums), [1 / len(sums)] * len(sums), size=BATCH) @ sums
+            for _ in range(NUM_RESAMPLES // BATCH)
+        ]
+    )
+    rates: Floats = totals[:, 1:] / np.maximum(1, totals[:, :1])
+    return rates
 
 
 def _swap(differences: Floats, generator: np.random.Generator) -> float:

@@ -1,7 +1,7 @@
 """The report of a run as one HTML page: the figure, what it was before and after, and what is still wrong."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -57,10 +57,10 @@ class Curve:
 
     title: str
     points: list[tuple[int, float]]
-    places: list[tuple[float, float]] = field(default_factory=list)
-    low: float = 0.0
-    high: float = 1.0
-    form: str = "{:.3f}"
+    places: list[tuple[float, float]]
+    low: float
+    high: float
+    form: str
 
 
 def render_page(report: Mapping[str, Any], test: Dataset, warnings: Sequence[str]) -> str:

@@ -138,11 +138,21 @@ def _format_selection(selection: Mapping[str, Any]) -> str:
         f"{_format_known(candidate['num_errors'], 'd')} |"
         for candidate in selection["candidates"]
     ]
-    head = (
-        f"Selected on {selection['num_windows']} validation windows: {_name_weights(selection['alpha'])}, "
-        "the nearest to the base model that keep the gain of training.\n\n"
+    base = selection["candidates"][0]
+    reason = (
+        "the nearest to the base model that keep the gain of training"
+        if _rank(selection) < _rank(base)
+        else "no better than the base model there"
     )
+    windows = f"{selection['num_windows']} validation windows"
+    head = f"Selected on {windows}: {_name_weights(selection['alpha'])}, {reason}.\n\n"
     return head + "\n".join(["| Weights | Loss, nats a token | Word errors |", "|---|---:|---:|", *rows])
+
+
+def _rank(candidate: Mapping[str, Any]) -> tuple[float, float]:
+    """Errors, then loss; a loss that is no number is worse than any."""
+    loss = candidate["loss"]
+    return candidate["num_errors"], math.inf if loss is None else loss
 
 
 def _format_known(figure: float | None, form: str) -> str:

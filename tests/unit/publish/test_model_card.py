@@ -85,6 +85,12 @@ def test_the_card_and_the_metadata_tell_which_weights_were_selected_from_which(m
     assert written["weight_selection"] == SELECTION
 
 
+def test_the_card_says_where_no_weights_were_better(make_metadata):
+    selection = SELECTION | {"alpha": 1.0, "num_errors": 67, "loss": None}
+    card = format_model_card(make_metadata(figures=FIGURES, weight_selection=selection), "whisper-tiny-fr")
+    assert "the trained model, no better than the base model there." in card
+
+
 def test_the_card_says_what_may_be_said_of_the_figure_first(make_metadata):
     sentence = "The trained model is not shown to be better: 28.7% of the words are wrong."
     metadata = make_metadata(figures=FIGURES, comparison={"sentence": sentence})

@@ -6,6 +6,7 @@
 With --report RUN/report.json only the windows that this run held out are transcribed, in the same batches and
 by the same engine, so that a published model gets the very figures that the report says. With --long_form
 whole recordings go through faster-whisper, as people use the model; it may be a folder of CTranslate2 then.
+With --long_form cuts they are cut every 30 seconds, wherever that falls, and the cuts transcribed as windows.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from recipe.data.shards import build_shards, load_examples
 from recipe.data.sources import read_folder
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.asr_errors import AsrErrors
+from recipe.evaluation.cuts import cut_recordings, measure_cuts, select_first_windows
 from recipe.evaluation.long_form import CONVERTED_MODEL, Recogniser, measure_long_form, open_recogniser
 from recipe.evaluation.long_form_scores import LongForm, build_references
 from recipe.evaluation.normalization import language_code
@@ -52,7 +54,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     try:
         if arguments.long_form:
-            report_long_form(arguments, evaluate_whole(arguments))
+            measure = evaluate_cuts if arguments.long_form == "cuts" else evaluate_whole
+            report_long_form(arguments, measure(arguments))
             return
         evaluation, task = evaluate(arguments)
     except RecipeError as error:
@@ -76,7 +79,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=8, help="windows at once (default 8)")
     parser.add_argument("--engine", choices=["transformers", "ctranslate2"], default="transformers")
     parser.add_argument("--report", type=Path, help="report.json of a run: only what it held out")
-    parser.add_argument("--long_form", action="store_true", help="whole recordings through faster-whisper")
+    parser.add_argument(
+        "--long_form",
+        nargs="?",
+        const="on",
+        choices=["on", "cuts"],
+        help="whole recordings through faster-whisper (on), or cut every 30 seconds (cuts)",
+    )
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
@@ -148,6 +157,19 @@ def prepare_converted(
     )
 
 
+def evaluate_cuts(arguments: argparse.Namespace) -> LongForm:
+    """The model's figures on the recordings in cuts; with a run's report, on the cuts that it took."""
+    with open_windows(arguments) as (whisper, recordings, examples, decoding, report):
+        max_cuts = report.get("long_form", {}).get("settings", {}).get("max_cuts", 0)
+        known = select_first_windows(examples, max_cuts) if max_cuts else examples
+        references = build_references(known, frozenset(), whisper.task)
+        if not references:
+            raise DataError("No speech with captions was found to evaluate the model on.")
+        cuts = cut_recordings(references, recordings, AudioLimits())
+        with tqdm(total=len(cuts.examples), desc="transcribe", unit="window") as bar:
+            return measure_cuts(whisper, cuts, decoding, bar.update)
+
+
 def report_long_form(arguments: argparse.Namespace, long_form: LongForm) -> None:
     """Print the figures of whole recordings, and write the JSON."""
     for sentence in long_form.unread:
@@ -160,6 +182,18 @@ def report_long_form(arguments: argparse.Namespace, long_form: LongForm) -> None
 
 def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, str | None]:
     """The model's transcripts of the folder, by the code that training uses, and its task."""
+    with (
+        open_windows(arguments) as (whisper, _, examples, decoding, _),
+        tqdm(total=len(examples), desc="transcribe", unit="window") as bar,
+    ):
+        return evaluate_model(whisper, examples, decoding, on_batch=bar.update), whisper.task
+
+
+@contextmanager
+def open_windows(
+    arguments: argparse.Namespace,
+) -> Iterator[tuple[Whisper, list[Recording], Dataset, Decoding, Mapping[str, Any]]]:
+    """The model, the recordings, their windows, how these are transcribed, and a run's report, if any."""
     report = json.loads(arguments.report.read_text()) if arguments.report else {}
     asked = ModelArguments(arguments.model, language=arguments.language, task=arguments.task)
     if report:
@@ -174,8 +208,7 @@ def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, str | None]:
     )
     with tempfile.TemporaryDirectory() as folder:
         examples = choose_examples(read_speech(recordings, whisper, Path(folder)), report)
-        with tqdm(total=len(examples), desc="transcribe", unit="window") as bar:
-            return evaluate_model(whisper, examples, decoding, on_batch=bar.update), whisper.task
+        yield whisper, recordings, examples, decoding, report
 
 
 def read_recordings(

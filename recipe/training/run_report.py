@@ -7,7 +7,6 @@ from typing import Any
 
 from recipe.arguments import TrainerOptions, caption_language
 from recipe.data.dataset import PreparedDataset
-from recipe.evaluation.long_form import SETTINGS
 from recipe.evaluation.mistakes import Text, describe_mistakes
 from recipe.evaluation.report import Evaluation, Evaluations, build_report
 from recipe.evaluation.report_page import render_page
@@ -68,7 +67,7 @@ def write_run_report(
         **asdict(assembly.decoding_of(attempt.arguments)),
         "weight_selection": outcome.describe_selection(),
         **build_report(outcome.before, outcome.after),
-        "long_form": {"settings": dict(SETTINGS), **outcome.long_form.as_dict()} if outcome.long_form else {},
+        "long_form": outcome.long_form.as_dict() if outcome.long_form else {},
         "mistakes": {
             "before": describe_mistakes(_texts(outcome.before, task)),
             "after": describe_mistakes(_texts(outcome.after, task)),

@@ -4,7 +4,7 @@ from datasets import Audio, Dataset
 from pages import PageReader
 
 from recipe.audio.decoding import encode_flac
-from recipe.evaluation.long_form_scores import LONG_FORM_ROWS
+from recipe.evaluation.long_form_table import LONG_FORM_ROWS
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.mistakes import Text, describe_mistakes
 from recipe.evaluation.report import Evaluation, Transcript, build_report
@@ -48,7 +48,9 @@ def report() -> dict:
             {"step": 10, "wer_normalized": 0.2, "validation_loss": 1.2},
         ],
         "long_form": {
+            "view": "whole",
             "num_recordings": 2,
+            "audio_seconds": 90.0,
             "before": {name: 4 if form == "d" else 0.25 for name, (_, form) in LONG_FORM_ROWS.items()},
             "after": {name: 2 if form == "d" else 0.125 for name, (_, form) in LONG_FORM_ROWS.items()},
             "comparison": {"sentence": "Whole recordings are better too."},

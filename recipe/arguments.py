@@ -248,6 +248,13 @@ class EvaluationArguments:
             "help": "Validation windows transcribed at the end of an epoch to choose the best checkpoint."
         },
     )
+    normalizer: Literal["whispertrain", "whisper"] = field(
+        default="whispertrain",
+        metadata={
+            "help": "What normalised error rates are taken on, also to choose by: whispertrain counts a word "
+            "right in every script; whisper is Whisper's own, for comparison with published figures."
+        },
+    )
     long_form: Literal["auto", "on", "cuts", "off"] = field(
         default="auto",
         metadata={

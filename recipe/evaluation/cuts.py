@@ -21,6 +21,7 @@ from recipe.data.shards import FEATURES
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import AudioError, DataError
 from recipe.evaluation.long_form_scores import Decoded, LongForm, Reference, score_recording
+from recipe.evaluation.normalization import OURS, Normalizer
 from recipe.evaluation.transcription import Decoding, transcribe_segments
 from recipe.model.whisper import Whisper
 
@@ -107,7 +108,11 @@ def cut_recordings(
 
 
 def measure_cuts(
-    whisper: Whisper, cuts: Cuts, decoding: Decoding, on_batch: Callable[[int], object] = lambda _: None
+    whisper: Whisper,
+    cuts: Cuts,
+    decoding: Decoding,
+    on_batch: Callable[[int], object] = lambda _: None,
+    normalizer: Normalizer = OURS,
 ) -> LongForm:
     """The figures of a model on the cuts; every process gets them.
 
@@ -118,6 +123,7 @@ def measure_cuts(
         cuts: The same on every process.
         decoding: How they are transcribed.
         on_batch: Called with the number of cuts just transcribed.
+        normalizer: By which normalised rates are taken.
     """
     features = Features({column: FEATURES[column] for column in cuts.examples[0]})
     rows = Dataset.from_list(cuts.examples, features=features)
@@ -138,6 +144,7 @@ def measure_cuts(
                 lengths_ms[reference.recording] / 1000,
                 seconds * lengths_ms[reference.recording] / total_ms,
                 whisper.task,
+                normalizer,
             )
             for reference in cuts.references
         ],

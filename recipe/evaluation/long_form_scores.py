@@ -15,7 +15,7 @@ from recipe.arguments import caption_language
 from recipe.data.windows import end_of_words, segments_of, text_of
 from recipe.evaluation.comparison import Comparison, compare_errors
 from recipe.evaluation.metrics import Scores, score_text, sum_scores
-from recipe.evaluation.normalization import normalize_text, split_words
+from recipe.evaluation.normalization import OURS, Normalizer, split_words
 
 NEAR_MS = 200
 """A start so near to that of the cue is as good as exact: people see subtitles no better."""
@@ -224,14 +224,19 @@ def build_references(windows: Dataset, partly: Collection[str], task: str | None
             is_whole=name not in partly,
         )
         if reference.text and split_words(
-            normalize_text(reference.text, caption_language(reference.language, task)), reference.language
+            OURS(reference.text, caption_language(reference.language, task)), reference.language
         ):
             references.append(reference)
     return references
 
 
 def score_recording(
-    reference: Reference, segments: Sequence[Decoded], audio_seconds: float, seconds: float, task: str | None
+    reference: Reference,
+    segments: Sequence[Decoded],
+    audio_seconds: float,
+    seconds: float,
+    task: str | None,
+    normalizer: Normalizer = OURS,
 ) -> TranscribedRecording:
     """The figures of a recording.
 
@@ -241,15 +246,16 @@ def score_recording(
         audio_seconds: Length of the audio that was given to it.
         seconds: Time that it took.
         task: See `recipe.arguments.caption_language`.
+        normalizer: By which normalised rates are taken.
     """
     language = caption_language(reference.language, task)
     hypothesis = " ".join(segment.text.strip() for segment in segments if reference.covers(segment))
-    words = split_words(normalize_text(" ".join(s.text for s in segments), language), language)
+    words = split_words(normalizer(" ".join(s.text for s in segments), language), language)
     return TranscribedRecording(
         reference.recording,
         audio_seconds,
         seconds,
-        score_text(reference.text, hypothesis, language=language),
+        score_text(reference.text, hypothesis, language=language, normalizer=normalizer),
         measure_starts(reference.cue_starts_ms, [segment.start_ms for segment in segments]),
         len(segments),
         count_loops(words),

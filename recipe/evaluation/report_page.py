@@ -11,6 +11,7 @@ from datasets import Dataset
 from recipe.arguments import caption_language
 from recipe.evaluation.long_form_table import VIEW_TITLES, describe_view, tabulate
 from recipe.evaluation.mistakes import Step, Text, mark_differences
+from recipe.evaluation.normalization import NORMALIZER_LABELS
 from recipe.page.rendering import render, sound_address
 
 NUM_SHOWN = 4
@@ -84,6 +85,7 @@ def render_page(report: Mapping[str, Any], test: Dataset, warnings: Sequence[str
         curves=list(draw_curves(report["curve"])),
         chart=CHART,
         view_titles=VIEW_TITLES,
+        normalizers=NORMALIZER_LABELS,
         warnings=warnings[:MAX_WARNINGS],
         num_more_warnings=len(warnings[MAX_WARNINGS:]),
     )

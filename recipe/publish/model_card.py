@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.evaluation.long_form_table import VIEW_TITLES, describe_view, tabulate
+from recipe.evaluation.normalization import NORMALIZER_LABELS
 from recipe.publish.metadata import ReleaseMetadata
 
 RATES = ("wer", "cer")
@@ -37,7 +38,7 @@ def format_model_card(metadata: ReleaseMetadata, model_name: str) -> str:
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items() if text)]) + "\n"
 
 
-def pair_rates(figures: Mapping[str, float | None]) -> Iterator[tuple[str, float | None, float]]:
+def pair_rates(figures: Mapping[str, Any]) -> Iterator[tuple[str, float | None, float]]:
     """Each error rate that was measured after training: its name, and it before and after, as fractions."""
     for name, after in figures.items():
         if "_after" not in name or not name.startswith(RATES) or after is None or not math.isfinite(after):
@@ -111,6 +112,8 @@ def _format_results(metadata: ReleaseMetadata) -> str:
         return "No recordings were held out, so nothing was measured: judge the model on your own recordings."
     sentence = metadata.comparison.get("sentence", "")
     what = "Error rates on test speech that nothing was trained on or chosen by; lower is better."
+    if label := NORMALIZER_LABELS.get(str(metadata.figures.get("normalizer"))):
+        what += f" Normalized, here and below: by {label}."
     head = f"{sentence}\n\n{what}\n\n".lstrip()
     return head + "\n".join(["| Rate | Base model | This model |", "|---|---:|---:|", *rows])
 

@@ -21,7 +21,7 @@ from recipe.evaluation.long_form_scores import (
     build_references,
 )
 from recipe.training.arguments import Arguments
-from recipe.training.assembly import decoding_of
+from recipe.training.assembly import decoding_of, normalizer_of
 from recipe.training.attempt import Attempt
 from recipe.training.distributed import local_main_first
 from recipe.training.trainer import WhisperTrainer
@@ -58,6 +58,7 @@ class LongFormCheck:
     ) -> None:
         self._attempt, self._trainer, self._recordings = attempt, trainer, recordings
         self._view = choose_view(attempt) if len(dataset.test) else None
+        self._normalizer = normalizer_of(attempt.arguments, trainer.whisper)
         self._settings = describe_settings(attempt.arguments, self._view)
         self._references: list[Reference] = []
         self.before: LongForm | None = None
@@ -102,7 +103,7 @@ class LongFormCheck:
         assert made[0]
         decoding = decoding_of(self._attempt.arguments)
         with self._attempt.bar("transcribe cuts", len(made[0].examples), "window") as bar:
-            return measure_cuts(self._trainer.whisper, made[0], decoding, bar.update)
+            return measure_cuts(self._trainer.whisper, made[0], decoding, bar.update, self._normalizer)
 
     def _measure_on_main(self) -> LongForm:
         made: list[LongForm | None] = [None]
@@ -119,7 +120,9 @@ class LongFormCheck:
             self._attempt.bar("transcribe whole", len(self._references), "recording") as bar,
             open_recogniser(whisper, arguments.training.device) as recogniser,
         ):
-            return measure_long_form(recogniser, self._references, self._recordings, self._limits, bar.update)
+            return measure_long_form(
+                recogniser, self._references, self._recordings, self._limits, bar.update, self._normalizer
+            )
 
     @property
     def _limits(self) -> AudioLimits:

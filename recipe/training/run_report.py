@@ -60,7 +60,7 @@ def write_run_report(
         outcome: What came of the run.
     """
     origin = assembly.describe_origin(attempt)
-    task = trainer.whisper.task
+    task, normalizer = trainer.whisper.task, assembly.normalizer_of(attempt.arguments, trainer.whisper)
     report = {
         "run": {key: value for key, value in origin.as_dict().items() if key != "source"},
         "task": task,
@@ -69,8 +69,8 @@ def write_run_report(
         **build_report(outcome.before, outcome.after),
         "long_form": outcome.long_form.as_dict() if outcome.long_form else {},
         "mistakes": {
-            "before": describe_mistakes(_texts(outcome.before, task)),
-            "after": describe_mistakes(_texts(outcome.after, task)),
+            "before": describe_mistakes(_texts(outcome.before, task), normalizer),
+            "after": describe_mistakes(_texts(outcome.after, task), normalizer),
         },
         "curve": list(trace_curve(trainer.state.log_history, before, outcome)),
         "dataset": {name: dataset.report[name] for name in OF_THE_DATASET},

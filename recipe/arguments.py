@@ -248,12 +248,20 @@ class EvaluationArguments:
             "help": "Validation windows transcribed at the end of an epoch to choose the best checkpoint."
         },
     )
-    long_form: Literal["auto", "on", "off"] = field(
+    normalizer: Literal["whispertrain", "whisper"] = field(
+        default="whispertrain",
+        metadata={
+            "help": "What normalised error rates are taken on, also to choose by: whispertrain counts a word "
+            "right in every script; whisper is Whisper's own, for comparison with published figures."
+        },
+    )
+    long_form: Literal["auto", "on", "cuts", "off"] = field(
         default="auto",
         metadata={
-            "help": "Whether whole test recordings are transcribed too, by faster-whisper as people use it, "
-            "before and after training: word errors, times, words written where nobody speaks. auto does so "
-            "where there is a GPU."
+            "help": "Whether test recordings are transcribed too, before and after training, not only their "
+            "windows. on: whole, by faster-whisper as people use it: word errors, times, words written where "
+            "nobody speaks. cuts: cut every 30 seconds, an hour at most. auto: on where there is a GPU, else "
+            "cuts, six minutes at most."
         },
     )
     interpolate: bool = field(

@@ -6,6 +6,7 @@
 With --report RUN/report.json only the windows that this run held out are transcribed, in the same batches and
 by the same engine, so that a published model gets the very figures that the report says. With --long_form
 whole recordings go through faster-whisper, as people use the model; it may be a folder of CTranslate2 then.
+With --long_form cuts they are cut every 30 seconds, wherever that falls, and the cuts transcribed as windows.
 """
 
 import argparse
@@ -36,9 +37,10 @@ from recipe.data.shards import build_shards, load_examples
 from recipe.data.sources import read_folder
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.asr_errors import AsrErrors
+from recipe.evaluation.cuts import cut_recordings, measure_cuts, select_first_windows
 from recipe.evaluation.long_form import CONVERTED_MODEL, Recogniser, measure_long_form, open_recogniser
 from recipe.evaluation.long_form_scores import LongForm, build_references
-from recipe.evaluation.normalization import language_code
+from recipe.evaluation.normalization import NORMALIZER_LABELS, OURS, Normalizer, language_code
 from recipe.evaluation.report import Evaluation, Transcript, evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.whisper import Whisper, load_whisper
@@ -52,12 +54,13 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     try:
         if arguments.long_form:
-            report_long_form(arguments, evaluate_whole(arguments))
+            measure = evaluate_cuts if arguments.long_form == "cuts" else evaluate_whole
+            report_long_form(arguments, measure(arguments))
             return
-        evaluation, task = evaluate(arguments)
+        evaluation, task, normalizer = evaluate(arguments)
     except RecipeError as error:
         sys.exit(str(error))
-    figures = evaluation.as_dict() | {"languages": compute_errors(evaluation.transcripts, task)}
+    figures = evaluation.as_dict() | {"languages": compute_errors(evaluation.transcripts, task, normalizer)}
     print_errors(figures)
     print_details(figures)
     if arguments.json:
@@ -75,8 +78,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--task", choices=["transcribe", "translate"], default="transcribe")
     parser.add_argument("--batch_size", type=int, default=8, help="windows at once (default 8)")
     parser.add_argument("--engine", choices=["transformers", "ctranslate2"], default="transformers")
+    parser.add_argument("--normalizer", choices=list(NORMALIZER_LABELS), help="as of train.py")
     parser.add_argument("--report", type=Path, help="report.json of a run: only what it held out")
-    parser.add_argument("--long_form", action="store_true", help="whole recordings through faster-whisper")
+    parser.add_argument(
+        "--long_form",
+        nargs="?",
+        const="on",
+        choices=["on", "cuts"],
+        help="whole recordings through faster-whisper (on), or cut every 30 seconds (cuts)",
+    )
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
@@ -87,7 +97,7 @@ def evaluate_whole(arguments: argparse.Namespace) -> LongForm:
     report = json.loads(arguments.report.read_text()) if arguments.report else {}
     with (
         tempfile.TemporaryDirectory() as folder,
-        open_for_long_form(arguments, report, Path(folder)) as (recogniser, recordings, settings),
+        open_for_long_form(arguments, report, Path(folder)) as (recogniser, recordings, settings, spellings),
     ):
         examples = read_examples(recordings, settings, Path(folder))
         chosen = choose_examples(examples, report)
@@ -98,26 +108,34 @@ def evaluate_whole(arguments: argparse.Namespace) -> LongForm:
         if not references:
             raise DataError("No speech with captions was found to evaluate the model on.")
         with tqdm(total=len(references), desc="transcribe", unit="recording") as bar:
-            return measure_long_form(recogniser, references, recordings, AudioLimits(), bar.update)
+            normalizer = choose_normalizer(arguments, report, spellings)
+            return measure_long_form(
+                recogniser, references, recordings, AudioLimits(), bar.update, normalizer
+            )
 
 
 @contextmanager
 def open_for_long_form(
     arguments: argparse.Namespace, report: Mapping[str, Any], folder: Path
-) -> Iterator[tuple[Recogniser, list[Recording], PreparationSettings]]:
-    """faster-whisper with the model, the recordings, and how their references are made; files in `folder`."""
+) -> Iterator[tuple[Recogniser, list[Recording], PreparationSettings, Mapping[str, str]]]:
+    """faster-whisper with the model, the recordings, how references are made of them, and spellings.
+
+    Files are left in `folder`.
+    """
     device = torch.device(arguments.device)
     asked = ModelArguments(arguments.model, language=arguments.language, task=arguments.task)
     if (Path(arguments.model) / CONVERTED_MODEL).is_file():
         recogniser = Recogniser(Path(arguments.model), device, task=asked.task)
-        yield recogniser, *prepare_converted(arguments, recogniser)
+        table = Path(arguments.model, "normalizer.json")
+        spellings = json.loads(table.read_text()) if table.is_file() else {}
+        yield recogniser, *prepare_converted(arguments, recogniser), spellings
         return
     whisper = load_whisper(asked)
     recordings, warnings = read_recordings(arguments.data_dir, asked, whisper, report)
     for warning in check_task(asked, whisper) + warnings:
         print(warning, file=sys.stderr)
     with open_recogniser(whisper, device) as recogniser:
-        yield recogniser, recordings, describe_preparation(whisper, folder)
+        yield recogniser, recordings, describe_preparation(whisper, folder), whisper.spellings
 
 
 def prepare_converted(
@@ -148,6 +166,20 @@ def prepare_converted(
     )
 
 
+def evaluate_cuts(arguments: argparse.Namespace) -> LongForm:
+    """The model's figures on the recordings in cuts; with a run's report, on the cuts that it took."""
+    with open_windows(arguments) as (whisper, recordings, examples, decoding, report):
+        max_cuts = report.get("long_form", {}).get("settings", {}).get("max_cuts", 0)
+        known = select_first_windows(examples, max_cuts) if max_cuts else examples
+        references = build_references(known, frozenset(), whisper.task)
+        if not references:
+            raise DataError("No speech with captions was found to evaluate the model on.")
+        cuts = cut_recordings(references, recordings, AudioLimits())
+        with tqdm(total=len(cuts.examples), desc="transcribe", unit="window") as bar:
+            normalizer = choose_normalizer(arguments, report, whisper.spellings)
+            return measure_cuts(whisper, cuts, decoding, bar.update, normalizer)
+
+
 def report_long_form(arguments: argparse.Namespace, long_form: LongForm) -> None:
     """Print the figures of whole recordings, and write the JSON."""
     for sentence in long_form.unread:
@@ -158,8 +190,29 @@ def report_long_form(arguments: argparse.Namespace, long_form: LongForm) -> None
         export_json(arguments.json, {"model": arguments.model, "long_form": long_form.as_dict()})
 
 
-def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, str | None]:
-    """The model's transcripts of the folder, by the code that training uses, and its task."""
+def choose_normalizer(
+    arguments: argparse.Namespace, report: Mapping[str, Any], spellings: Mapping[str, str]
+) -> Normalizer:
+    """The one asked for, else that of the run's report, else ours."""
+    return Normalizer(arguments.normalizer or report.get("normalizer", OURS.name), spellings)
+
+
+def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, str | None, Normalizer]:
+    """The model's transcripts of the folder, by the code that training uses, its task and the normaliser."""
+    with (
+        open_windows(arguments) as (whisper, _, examples, decoding, report),
+        tqdm(total=len(examples), desc="transcribe", unit="window") as bar,
+    ):
+        normalizer = choose_normalizer(arguments, report, whisper.spellings)
+        evaluation = evaluate_model(whisper, examples, decoding, bar.update, normalizer)
+        return evaluation, whisper.task, normalizer
+
+
+@contextmanager
+def open_windows(
+    arguments: argparse.Namespace,
+) -> Iterator[tuple[Whisper, list[Recording], Dataset, Decoding, Mapping[str, Any]]]:
+    """The model, the recordings, their windows, how these are transcribed, and a run's report, if any."""
     report = json.loads(arguments.report.read_text()) if arguments.report else {}
     asked = ModelArguments(arguments.model, language=arguments.language, task=arguments.task)
     if report:
@@ -174,8 +227,7 @@ def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, str | None]:
     )
     with tempfile.TemporaryDirectory() as folder:
         examples = choose_examples(read_speech(recordings, whisper, Path(folder)), report)
-        with tqdm(total=len(examples), desc="transcribe", unit="window") as bar:
-            return evaluate_model(whisper, examples, decoding, on_batch=bar.update), whisper.task
+        yield whisper, recordings, examples, decoding, report
 
 
 def read_recordings(
@@ -232,7 +284,9 @@ def choose_examples(examples: Dataset, report: Mapping[str, Any]) -> Dataset:
     return examples
 
 
-def compute_errors(transcripts: Sequence[Transcript], task: str | None) -> dict[str, dict[str, Any]]:
+def compute_errors(
+    transcripts: Sequence[Transcript], task: str | None, normalizer: Normalizer
+) -> dict[str, dict[str, Any]]:
     """The metric's figures of the windows in each language, by its code."""
     metric = AsrErrors(keep_in_memory=True)
     texts: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
@@ -242,7 +296,11 @@ def compute_errors(transcripts: Sequence[Transcript], task: str | None) -> dict[
         hypotheses.append(transcript.hypothesis)
     return {
         code: metric.compute(
-            references=references, predictions=hypotheses, language=caption_language(code, task)
+            references=references,
+            predictions=hypotheses,
+            language=caption_language(code, task),
+            normalizer=normalizer.name,
+            spellings=normalizer.spellings,
         )
         for code, (references, hypotheses) in sorted(texts.items())
     }
@@ -258,6 +316,7 @@ def print_errors(figures: Mapping[str, Any]) -> None:
             counts = "".join(f"{errors[kind + suffix]:7}" for kind in kinds)
             rates = f"{errors['wer' + suffix]:9.2%}{errors['cer' + suffix]:9.2%}"
             print(f"{f'{name} {form}':24}{rates}{counts}")
+    print(f"Normalised: by {NORMALIZER_LABELS[figures['normalizer']]}.")
 
 
 def print_details(figures: Mapping[str, Any]) -> None:

@@ -48,12 +48,13 @@ def choose_held_out(
 
     Asked for is `fraction` of the speech, at most `MAX_SPEECH_MS`, and with it the words that are beyond
     `MIN_TRAINED_WORDS`, up to `MIN_WORDS`: training gets its words first, then the measurement. At least one
-    group is held out (two of `NUM_FOR_TWO` or more, so that one chooses and one measures) and, of three or
-    more, at most `MAX_FRACTION` of the speech (or `fraction`, if more); of two, the shorter. A longer group
-    is trained on, and so is one of over twice the speech that is asked for, unless the others lack the words
-    or have under a quarter of what is asked.
+    group is held out (two of `NUM_FOR_TWO` or more, so that one chooses and one measures), and at most
+    `MAX_FRACTION` of the speech (or `fraction`, if more). A longer group is trained on, and so is one of over
+    twice the speech that is asked for, unless the others lack the words or have under a quarter of what is
+    asked.
 
-    Empty if `fraction` is 0 or only one group has speech (see `split_by_time`).
+    Empty if `fraction` is 0, if only one group has speech, or if both of two are too long (see
+    `choose_ends`).
 
     Args:
         groups: The group of each recording; a group is on one side.
@@ -71,14 +72,48 @@ def choose_held_out(
     return frozenset(name for group in chosen for name in members[group])
 
 
+def choose_ends(
+    groups: Mapping[str, str], reports: Mapping[str, RecordingReport], fraction: float
+) -> dict[str, float]:
+    """The recordings of the shorter group, and the part of each, its end, that is held out.
+
+    Empty if the only group has several recordings.
+
+    Args:
+        groups: As in `choose_held_out`, which chooses none of them.
+        reports: Speech and words of each recording.
+        fraction: Share to hold out, in [0, 0.5].
+    """
+    spoken = {name: group for name, group in groups.items() if reports[name].speech_ms}
+    if not fraction or (len({*spoken.values()}) < 2 and len(spoken) != 1):
+        return {}
+    speech = {
+        group: _speech_of(reports[name] for name, of in spoken.items() if of == group)
+        for group in {*spoken.values()}
+    }
+    shortest = min(speech, key=lambda group: (speech[group].duration_ms, position_of(group)))
+    total = sum(speech.values(), Speech())
+    share = min(_share_asked(total, fraction), max(fraction, MAX_FRACTION))
+    part = min(1.0, share * total.duration_ms / speech[shortest].duration_ms)
+    return {name: part for name, group in spoken.items() if group == shortest}
+
+
+def _share_asked(total: Speech, fraction: float) -> float:
+    """Part of the speech that is asked for; see `choose_held_out`."""
+    asked = min(fraction, MAX_SPEECH_MS / total.duration_ms)
+    return max(asked, _needed_words(total, asked) / max(1, total.num_words))
+
+
+def _needed_words(total: Speech, asked: float) -> float:
+    return max(min(MIN_WORDS, total.num_words - MIN_TRAINED_WORDS), asked / 4 * total.num_words)
+
+
 def _choose_first(ranked: Mapping[str, Speech], fraction: float) -> list[str]:
     """The first of the groups, which are in rank: what comes nearest to what is asked."""
     total = sum(ranked.values(), Speech())
-    asked = min(fraction, MAX_SPEECH_MS / total.duration_ms)
-    needed_words = max(min(MIN_WORDS, total.num_words - MIN_TRAINED_WORDS), asked / 4 * total.num_words)
-    asked_ms = max(asked, needed_words / max(1, total.num_words)) * total.duration_ms
-    limit_ms = max(fraction, MAX_FRACTION if len(ranked) > 2 else 1 / 2) * total.duration_ms
-
+    needed_words = _needed_words(total, min(fraction, MAX_SPEECH_MS / total.duration_ms))
+    asked_ms = _share_asked(total, fraction) * total.duration_ms
+    limit_ms = max(fraction, MAX_FRACTION) * total.duration_ms
     num_needed = 2 if len(ranked) >= NUM_FOR_TWO else 1
 
     def distance(choice: tuple[list[str], Speech]) -> tuple[float, int, float]:
@@ -88,7 +123,7 @@ def _choose_first(ranked: Mapping[str, Speech], fraction: float) -> list[str]:
         return max(0, needed_words - speech.num_words), num_lacking, abs(asked_ms - speech.duration_ms)
 
     choices = (_beginnings(ranked, longest_ms, limit_ms) for longest_ms in (2 * asked_ms, limit_ms))
-    return min(chain.from_iterable(choices), key=distance)[0]
+    return min(chain.from_iterable(choices), key=distance, default=([], Speech()))[0]
 
 
 def _beginnings(

@@ -12,7 +12,7 @@ a split of its own, that one is taken. What is held out is divided once more: se
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -21,7 +21,7 @@ from datasets import Dataset
 
 from recipe.data.duplicates import find_shared, group_recordings
 from recipe.data.groups import unite
-from recipe.data.held_out import choose_held_out
+from recipe.data.held_out import choose_ends, choose_held_out
 from recipe.data.manifest import HELD_OUT
 from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
@@ -82,15 +82,15 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
     parts = split_by_language(groups, {name: report.language for name, report in reports.items()})
     draws = [_draw(part, reports, fraction) for part in parts]
     held_out_names = frozenset[str]().union(*(names for names, _ in draws))
-    with_speech = [[name for name in part if reports[name].speech_ms] for part in parts]
-    alone = {names[0] for names in with_speech if len(names) == 1} - held_out_names
-    if not held_out_names and not alone:
+    ends: dict[str, float] = {}
+    for part, (names, _) in zip(parts, draws, strict=True):
+        if not names:
+            ends |= choose_ends(_voices_of(part, reports), reports, fraction)
+    if not held_out_names and not ends:
         single = {name: name for name in groups}
-        together = keep_together(single, {name: report.group for name, report in reports.items()})
-        held_out_names = choose_held_out(together, reports, fraction) or choose_held_out(
-            single, reports, fraction
-        )
-    sides = _divide(load_examples(shards), held_out_names, alone if fraction else set(), fraction)
+        held_out_names = choose_held_out(_voices_of(single, reports), reports, fraction)
+        held_out_names = held_out_names or choose_held_out(single, reports, fraction)
+    sides = _divide(load_examples(shards), held_out_names, ends)
     sides.warnings += [warning for _, warning in draws if warning]
     if fraction == 0 and not held_out_names:
         sides.warnings.append(
@@ -102,9 +102,8 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
     _leave_unmeasurable(sides)
     _keep_apart(sides)
     together = keep_together(groups, {name: report.group for name, report in reports.items()})
-    validation, test = _divide_held_out(
-        sides, together, {name: report.side for name, report in reports.items()}
-    )
+    given = {name: report.side for name, report in reports.items()}
+    validation, test = _divide_held_out(sides, together, given, groups)
     return Split(
         sides.train,
         validation,
@@ -114,6 +113,12 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
         sides.num_unused,
         sides.warnings,
     )
+
+
+def _voices_of(groups: Mapping[str, str], reports: Mapping[str, RecordingReport]) -> Mapping[str, str]:
+    """The groups, those united that have a voice in common, unless that leaves only one with speech."""
+    together = keep_together(groups, {name: reports[name].group for name in groups})
+    return together if _count_spoken(together, reports) > 1 else groups
 
 
 def _list_groups(groups: Mapping[str, str]) -> list[list[str]]:
@@ -187,28 +192,30 @@ def _name_group(groups: Iterable[str], reports: Mapping[str, RecordingReport]) -
     return next((reports[name].group for name in groups if reports[name].group), "")
 
 
-def _divide(
-    examples: Dataset, held_out_names: frozenset[str], alone: Collection[str], fraction: float
-) -> _Sides:
-    """The recordings on the two sides; of those that are `alone`, the last windows are on the second."""
+def _divide(examples: Dataset, held_out_names: frozenset[str], ends: Mapping[str, float]) -> _Sides:
+    """The recordings on the two sides; of those in `ends` such a part, the last windows, is on the second."""
     rows: defaultdict[str, list[int]] = defaultdict(list)
     for index, name in enumerate(examples["recording"][:]):
         rows[name].append(index)
     train: list[int] = []
     held_out: list[int] = []
     warnings = []
+    languages = dict(zip(examples["recording"][:], examples["language"][:], strict=True)).values()
     for name, indices in rows.items():
         if name in held_out_names:
             held_out += indices
-        elif name in alone:
+        elif name in ends:
             recording = examples.select(indices)
             least = MIN_END_WINDOWS / len(indices) if len(indices) >= 3 * MIN_END_WINDOWS else 0
             first, last = split_by_time(
-                recording["start_ms"][:], recording["end_ms"][:], max(fraction, least)
+                recording["start_ms"][:], recording["end_ms"][:], max(ends[name], least)
             )
             train += [indices[i] for i in first]
             held_out += [indices[i] for i in last]
-            warnings.append(_explain_end(name, recording["language"][0], has_end=bool(last)))
+            is_single = list(languages).count(recording["language"][0]) == 1
+            warnings.append(
+                _explain_end(name, recording["language"][0], is_single=is_single, has_end=bool(last))
+            )
         else:
             train += indices
     sides = _Sides(examples.select(train), examples.select(held_out), warnings=warnings)
@@ -217,7 +224,7 @@ def _divide(
 
 
 def _divide_held_out(
-    sides: _Sides, groups: Mapping[str, str], given: Mapping[str, str]
+    sides: _Sides, groups: Mapping[str, str], given: Mapping[str, str], copies: Mapping[str, str]
 ) -> tuple[Dataset, Dataset]:
     """The held-out windows that choose, and those that measure; what is unused is counted."""
     examples = sides.held_out
@@ -227,7 +234,7 @@ def _divide_held_out(
         range(len(windows)),
         key=lambda index: (position_of(windows[index].recording), windows[index].start_ms),
     )
-    division = divide_held_out([windows[index] for index in rank], groups, given)
+    division = divide_held_out([windows[index] for index in rank], groups, given, copies)
     parts = dict(zip(rank, division.parts, strict=True))
     sides.warnings += division.warnings
     _count_unused(sides, GUARD, sum(part == "guard" for part in division.parts))
@@ -242,12 +249,13 @@ def _divide_held_out(
     return validation, test
 
 
-def _explain_end(name: str, language: str, *, has_end: bool) -> str:
+def _explain_end(name: str, language: str, *, is_single: bool, has_end: bool) -> str:
     if has_end:
         what = "its end is held out, so the same voice is on both sides"
     else:
         what = "it has too little speech to hold any out, so the error rate is not measured"
-    return f"{name} is the single recording in language {language}: {what}."
+    why = "the single recording" if is_single else "over a third of the speech"
+    return f"{name} is {why} in language {language}: {what}."
 
 
 def _leave_unmeasurable(sides: _Sides) -> None:

@@ -53,7 +53,10 @@ class Division:
 
 
 def divide_held_out(
-    windows: Sequence[HeldOutWindow], groups: Mapping[str, str], given: Mapping[str, str]
+    windows: Sequence[HeldOutWindow],
+    groups: Mapping[str, str],
+    given: Mapping[str, str],
+    copies: Mapping[str, str],
 ) -> Division:
     """The part of each held-out window.
 
@@ -61,12 +64,13 @@ def divide_held_out(
         windows: Those held out, the recordings that measure first in front.
         groups: The group of each recording.
         given: The part that a dataset gives a recording; others are left to us.
+        copies: The group of each recording that only the same recording is in.
     """
     parts: list[Part] = ["test"] * len(windows)
     warnings: list[str] = []
     for language in dict.fromkeys(window.language for window in windows):
         indices = [index for index, window in enumerate(windows) if window.language == language]
-        division = _divide_language([windows[index] for index in indices], groups, given)
+        division = _divide_language([windows[index] for index in indices], groups, given, copies)
         for index, part in zip(indices, division.parts, strict=True):
             parts[index] = part
         warnings += division.warnings
@@ -77,7 +81,10 @@ def divide_held_out(
 
 
 def _divide_language(
-    windows: Sequence[HeldOutWindow], groups: Mapping[str, str], given: Mapping[str, str]
+    windows: Sequence[HeldOutWindow],
+    groups: Mapping[str, str],
+    given: Mapping[str, str],
+    copies: Mapping[str, str],
 ) -> Division:
     named: dict[str, Part] = {
         window.recording: "validation" if given.get(window.recording) == "validation" else "test"
@@ -86,13 +93,20 @@ def _divide_language(
     }
     if len({*named.values()}) == 2:
         return Division([named.get(window.recording, "test") for window in windows])
-    units = [groups.get(window.recording, window.recording) for window in windows]
-    if len({*units}) == 1:
-        units = [window.recording for window in windows]
-    if len({*units}) > 1:
-        measured = _choose_measured(windows, units)
-        return Division(["test" if unit in measured else "validation" for unit in units])
+    for kinds, warnings in ((groups, []), (copies, [_warn_of_voices(windows)])):
+        units = [kinds.get(window.recording, window.recording) for window in windows]
+        if len({*units}) > 1:
+            measured = _choose_measured(windows, units)
+            return Division(["test" if unit in measured else "validation" for unit in units], warnings)
     return _divide_by_time(windows)
+
+
+def _warn_of_voices(windows: Sequence[HeldOutWindow]) -> DataWarning:
+    sentence = (
+        f"All held-out recordings in language {windows[0].language} are of one group: some choose the "
+        "weights and the others measure them, so both are of the same voices."
+    )
+    return DataWarning(sentence, Importance.CHOSEN)
 
 
 def _choose_measured(windows: Sequence[HeldOutWindow], units: Sequence[str]) -> set[str]:
@@ -112,16 +126,17 @@ def _choose_measured(windows: Sequence[HeldOutWindow], units: Sequence[str]) -> 
 
 def _divide_by_time(windows: Sequence[HeldOutWindow]) -> Division:
     """The beginning of a recording chooses, its end measures; all of it measures if it is too short."""
-    starts_ms = [window.start_ms for window in windows]
-    ends_ms = [window.end_ms for window in windows]
+    order = sorted(range(len(windows)), key=lambda index: windows[index].start_ms)  # there may be copies
+    starts_ms = [windows[index].start_ms for index in order]
+    ends_ms = [windows[index].end_ms for index in order]
     chooses, measures = split_by_time(starts_ms, ends_ms, TEST_FRACTION)
     if not measures:
         return Division(["test"] * len(windows))
     parts: list[Part] = ["guard"] * len(windows)
-    for index in chooses:
-        parts[index] = "validation"
-    for index in measures:
-        parts[index] = "test"
+    for place in chooses:
+        parts[order[place]] = "validation"
+    for place in measures:
+        parts[order[place]] = "test"
     warning = (
         f"Of the held-out part only {windows[0].recording} is in its language: its beginning chooses the "
         "weights and its end measures them, so both are of the same voice."

@@ -6,6 +6,7 @@ import evaluate  # type: ignore[import-untyped]  # the package ships no types
 from datasets import Features, Value
 
 from recipe.evaluation.metrics import score_texts
+from recipe.evaluation.normalization import Normalizer
 
 CITATION = """\
 @inproceedings{morris2004and,
@@ -28,6 +29,7 @@ Args:
     references: the texts of the captions, in the same order; an empty text where nobody speaks.
     language: code or English name of the language of the texts; None: no rule of a language applies.
     spellings: British to American spellings (a checkpoint's normalizer.json), used for English.
+    normalizer: "whispertrain", or "whisper" for Whisper's own normalisers.
 
 Returns:
     wer, cer, wer_normalized, cer_normalized: fractions, of the whole corpus.
@@ -53,5 +55,7 @@ class AsrErrors(evaluate.Metric):  # type: ignore[misc]  # the base class is unt
         references: Sequence[str],
         language: str | None = None,
         spellings: Mapping[str, str] | None = None,
+        normalizer: str = "whispertrain",
     ) -> dict[str, float | int]:
-        return score_texts(references, predictions, language=language, spellings=spellings).as_dict()
+        chosen = Normalizer(normalizer, spellings or {})
+        return score_texts(references, predictions, language=language, normalizer=chosen).as_dict()

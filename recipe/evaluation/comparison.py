@@ -56,7 +56,7 @@ class Comparison:
         difference_interval: Of the trained model's rate less the base model's.
         probability: Share of the resamples in which the trained model has the lower rate.
         p_value: Probability of so large a difference, in either direction, if the models were alike.
-        drawn: "recordings" or "windows".
+        drawn: "recordings", or "windows" where there are too few of them: then nothing is known of others.
         num_drawn: How many there are.
         num_words_needed: Words of a test in which this difference would probably show; None without one.
     """
@@ -92,10 +92,9 @@ class Comparison:
             f"(95 % interval {_percent(self.after_interval)}), {self.before / max(1, self.num_words):.1%} "
             f"({_percent(self.before_interval)}) by the base model"
         )
-        if self.verdict is Verdict.BETTER:
-            return f"The trained model is better: {rates}."
-        if self.verdict is Verdict.WORSE:
-            return f"The trained model is worse: {rates}."
+        if self.verdict is not Verdict.NOT_SHOWN:
+            few = f" The test has fewer than {MIN_RECORDINGS} recordings: it may be otherwise on others."
+            return f"The trained model is {self.verdict}: {rates}.{few * (self.drawn == 'windows')}"
         why = "on so little test speech that may be chance" if self.is_lower else "which is no gain"
         needed = (
             f" About {self.num_words_needed:,} words of test speech would show such a difference, here are "

@@ -54,7 +54,7 @@ class Engine(Protocol):
 def decode_windows(
     engine: Engine, features: Tensor, prompts: Sequence[Sequence[int]], first_timestamp: int
 ) -> list[list[int]]:
-    """The tokens of all passes over each window.
+    """The tokens of all passes over each window; all times count from its start.
 
     Args:
         engine: Runs the model.
@@ -72,11 +72,17 @@ def decode_windows(
         passes = engine.write(torch.stack(batch), [prompts[row] for row in starts])
         for row, tokens in zip(list(starts), passes, strict=True):
             kept, num_frames = take_finished(cut_loop(tokens, first_timestamp), first_timestamp)
-            decoded[row] += kept
+            decoded[row] += _shift_times(kept, starts[row], first_timestamp)
             starts[row] += num_frames
             if starts[row] >= NUM_FRAMES:
                 del starts[row]
     return decoded
+
+
+def _shift_times(tokens: list[int], num_frames: int, first_timestamp: int) -> list[int]:
+    """The tokens of a pass that began so many frames after the window; no time is after the window's end."""
+    shift, last = num_frames // FRAMES_PER_TIMESTAMP, first_timestamp + NUM_FRAMES // FRAMES_PER_TIMESTAMP
+    return [token if token < first_timestamp else min(token + shift, last) for token in tokens]
 
 
 def take_finished(tokens: list[int], first_timestamp: int) -> tuple[list[int], int]:

@@ -30,7 +30,7 @@ from recipe.evaluation.long_form_scores import (
     score_recording,
 )
 from recipe.evaluation.made_sounds import make_sounds
-from recipe.evaluation.normalization import normalize_text, split_words
+from recipe.evaluation.normalization import OURS, Normalizer, split_words
 from recipe.model.whisper import Whisper
 
 SETTINGS: Mapping[str, Any] = {
@@ -101,6 +101,7 @@ def measure_long_form(
     recordings: Sequence[Recording],
     limits: AudioLimits,
     on_recording: Callable[[], object] = lambda: None,
+    normalizer: Normalizer = OURS,
 ) -> LongForm:
     """The figures of a model on whole recordings, and on sounds that no one speaks in.
 
@@ -110,6 +111,7 @@ def measure_long_form(
         recordings: Among others those of the references.
         limits: What an audio file may hold.
         on_recording: Called after each recording.
+        normalizer: By which normalised rates are taken.
 
     Raises:
         DataError: if none of the recordings can be read.
@@ -119,7 +121,7 @@ def measure_long_form(
     for reference in references:
         try:
             samples, start_ms = _read(by_name[reference.recording], reference, limits)
-            transcribed.append(_transcribe(recogniser, reference, samples, start_ms))
+            transcribed.append(_transcribe(recogniser, reference, samples, start_ms, normalizer))
         except AudioError as error:
             unread.append(f"{reference.recording} was not transcribed whole: {error}")
         on_recording()
@@ -140,13 +142,18 @@ def _read(recording: Recording, reference: Reference, limits: AudioLimits) -> tu
 
 
 def _transcribe(
-    recogniser: Recogniser, reference: Reference, samples: NDArray[np.float32], start_ms: int
+    recogniser: Recogniser,
+    reference: Reference,
+    samples: NDArray[np.float32],
+    start_ms: int,
+    normalizer: Normalizer,
 ) -> TranscribedRecording:
     started = time.monotonic()
     written = recogniser.transcribe(samples, reference.language)
     seconds = time.monotonic() - started
     segments = [Decoded(start_ms + s.start_ms, start_ms + s.end_ms, s.text) for s in written]
-    return score_recording(reference, segments, len(samples) / SAMPLE_RATE, seconds, recogniser.task)
+    audio_seconds = len(samples) / SAMPLE_RATE
+    return score_recording(reference, segments, audio_seconds, seconds, recogniser.task, normalizer)
 
 
 def _count_made_up(recogniser: Recogniser, language: str) -> dict[str, int]:
@@ -156,6 +163,4 @@ def _count_made_up(recogniser: Recogniser, language: str) -> dict[str, int]:
         name: " ".join(segment.text for segment in recogniser.transcribe(sound, language))
         for name, sound in make_sounds().items()
     }
-    return {
-        name: len(split_words(normalize_text(text, written_in), written_in)) for name, text in texts.items()
-    }
+    return {name: len(split_words(OURS(text, written_in), written_in)) for name, text in texts.items()}

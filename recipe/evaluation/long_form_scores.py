@@ -1,12 +1,12 @@
-"""Figures of whole recordings: words, when they are said to begin, loops, and words made up."""
+"""Figures of recordings, whole or in cuts: words, when they are said to begin, loops, and words made up."""
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from datasets import Dataset
@@ -15,7 +15,7 @@ from recipe.arguments import caption_language
 from recipe.data.windows import end_of_words, segments_of, text_of
 from recipe.evaluation.comparison import Comparison, compare_errors
 from recipe.evaluation.metrics import Scores, score_text, sum_scores
-from recipe.evaluation.normalization import normalize_text, split_words
+from recipe.evaluation.normalization import OURS, Normalizer, split_words
 
 NEAR_MS = 200
 """A start so near to that of the cue is as good as exact: people see subtitles no better."""
@@ -32,19 +32,8 @@ MIN_REPEATS = 6
 MAX_LOOP_WORDS = 12
 """Longest phrase that is looked for."""
 
-LONG_FORM_ROWS = {
-    "wer_normalized": ("WER, normalized", ".2%"),
-    "wer": ("WER", ".2%"),
-    "cer_normalized": ("CER, normalized", ".2%"),
-    "start_error_median_ms": ("Cue starts off by, median, ms", ".0f"),
-    "start_error_p90_ms": ("Cue starts off by, 90th percentile, ms", ".0f"),
-    "starts_within_200_ms": ("Cue starts within 0.2 s", ".0%"),
-    "words_on_silence": ("Words on a minute of silence", "d"),
-    "words_on_noise": ("Words on a minute of noise", "d"),
-    "words_on_music": ("Words on a minute of music", "d"),
-    "num_loops": ("Loops", "d"),
-}
-"""Label and form of the figures that the card shows, in its order."""
+View = Literal["whole", "cuts"]
+"""How recordings are transcribed: whole by faster-whisper, or cut every 30 s by the run's own decoding."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +67,10 @@ class Reference:
     is_whole: bool = True
 
     def covers(self, segment: Decoded) -> bool:
-        """Whether the middle of a segment is where all that is said is known."""
-        middle_ms = (segment.start_ms + segment.end_ms) // 2
-        return any(start_ms <= middle_ms < end_ms for start_ms, end_ms in self.covered_ms)
+        """Whether at least half of a segment is where all that is said is known."""
+        end_ms = max(segment.end_ms, segment.start_ms + 1)
+        overlaps = (min(end_ms, end) - max(segment.start_ms, start) for start, end in self.covered_ms)
+        return 2 * sum(max(0, overlap) for overlap in overlaps) >= end_ms - segment.start_ms
 
 
 @dataclass(frozen=True)
@@ -110,22 +100,34 @@ class TranscribedRecording:
 
 @dataclass(frozen=True)
 class LongForm:
-    """What a model makes of whole recordings.
+    """What a model makes of recordings.
 
     Attributes:
         recordings: At least one.
-        words_on: Words that it wrote on sounds without any, by the name of the sound.
+        words_on: Words that it wrote on sounds without any, by the name of the sound; empty for cuts.
         unread: A sentence for each recording that could not be read.
+        view: How they were transcribed.
     """
 
     recordings: list[TranscribedRecording]
     words_on: dict[str, int]
     unread: list[str]
+    view: View = "whole"
 
     @cached_property
     def scores(self) -> Scores:
         """Errors over all recordings."""
         return sum_scores(item.scores for item in self.recordings)
+
+    @property
+    def audio_seconds(self) -> float:
+        """Length of the audio that was given to the model."""
+        return round(sum(item.audio_seconds for item in self.recordings), 3)
+
+    @property
+    def seconds(self) -> float:
+        """Time that it took."""
+        return sum(item.seconds for item in self.recordings)
 
     def summarise(self) -> dict[str, Any]:
         """The figures that users read; rates and shares are fractions, the rest milliseconds and counts."""
@@ -136,11 +138,7 @@ class LongForm:
             **_describe_starts([error for item in self.recordings for error in item.start_errors_ms]),
             "num_loops": sum(item.num_loops for item in self.recordings),
             **{f"words_on_{name}": number for name, number in self.words_on.items()},
-            "real_time_factor": round(
-                sum(item.seconds for item in self.recordings)
-                / max(1e-3, sum(item.audio_seconds for item in self.recordings)),
-                4,
-            ),
+            "real_time_factor": round(self.seconds / max(1e-3, self.audio_seconds), 4),
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -149,8 +147,8 @@ class LongForm:
             **self.summarise(),
             **self.scores.as_dict(),
             "num_segments": sum(item.num_segments for item in self.recordings),
-            "audio_seconds": round(sum(item.audio_seconds for item in self.recordings), 3),
-            "seconds": round(sum(item.seconds for item in self.recordings), 3),
+            "audio_seconds": self.audio_seconds,
+            "seconds": round(self.seconds, 3),
             "unread": self.unread,
             "recordings": {item.recording: _describe(item) for item in self.recordings},
         }
@@ -158,14 +156,15 @@ class LongForm:
 
 @dataclass(frozen=True)
 class LongFormComparison:
-    """The same whole recordings by the base model and by the trained one."""
+    """The same recordings by the base model and by the trained one, and how both transcribed them."""
 
     before: LongForm
     after: LongForm
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def comparison(self) -> Comparison:
-        """What may be said of the difference; whole recordings are drawn, however few they are."""
+        """What may be said of the difference; recordings are drawn, however few they are."""
         names = [item.recording for item in self.before.recordings]
         before, after = (
             [item.scores.words_normalized for item in side.recordings] for side in (self.before, self.after)
@@ -174,20 +173,23 @@ class LongFormComparison:
 
     @property
     def warning(self) -> str:
-        """What to tell where only windows have fewer errors; "" where whole recordings have no more."""
+        """What to tell where only windows have fewer errors; "" where recordings have no more."""
         if self.comparison.after <= self.comparison.before:
             return ""
         before, after = (side.scores.words_normalized.rate for side in (self.before, self.after))
+        where = "on whole recordings" if self.before.view == "whole" else "in cuts of 30 seconds"
         return (
-            f"On windows the trained model makes fewer errors, on whole recordings more: {after:.1%} of the "
-            f"words are wrong there, {before:.1%} by the base model. Try it on your own recordings first; "
+            f"On windows the trained model makes fewer errors, {where} more: {after:.1%} of the words are "
+            f"wrong there, {before:.1%} by the base model. Try it on your own recordings first; "
             "report.json has both transcripts under long_form."
         )
 
     def summarise(self) -> dict[str, Any]:
         """The figures that users read, each before and after."""
         return {
+            "view": self.before.view,
             "num_recordings": len(self.before.recordings),
+            "audio_seconds": self.before.audio_seconds,
             "before": self.before.summarise(),
             "after": self.after.summarise(),
             "comparison": self.comparison.as_dict(),
@@ -195,7 +197,8 @@ class LongFormComparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for `report.json`."""
-        return {**self.summarise(), "before": self.before.as_dict(), "after": self.after.as_dict()}
+        sides = {"before": self.before.as_dict(), "after": self.after.as_dict()}
+        return {"settings": dict(self.settings), **self.summarise(), **sides}
 
 
 def build_references(windows: Dataset, partly: Collection[str], task: str | None) -> list[Reference]:
@@ -221,14 +224,19 @@ def build_references(windows: Dataset, partly: Collection[str], task: str | None
             is_whole=name not in partly,
         )
         if reference.text and split_words(
-            normalize_text(reference.text, caption_language(reference.language, task)), reference.language
+            OURS(reference.text, caption_language(reference.language, task)), reference.language
         ):
             references.append(reference)
     return references
 
 
 def score_recording(
-    reference: Reference, segments: Sequence[Decoded], audio_seconds: float, seconds: float, task: str | None
+    reference: Reference,
+    segments: Sequence[Decoded],
+    audio_seconds: float,
+    seconds: float,
+    task: str | None,
+    normalizer: Normalizer = OURS,
 ) -> TranscribedRecording:
     """The figures of a recording.
 
@@ -238,15 +246,16 @@ def score_recording(
         audio_seconds: Length of the audio that was given to it.
         seconds: Time that it took.
         task: See `recipe.arguments.caption_language`.
+        normalizer: By which normalised rates are taken.
     """
     language = caption_language(reference.language, task)
     hypothesis = " ".join(segment.text.strip() for segment in segments if reference.covers(segment))
-    words = split_words(normalize_text(" ".join(s.text for s in segments), language), language)
+    words = split_words(normalizer(" ".join(s.text for s in segments), language), language)
     return TranscribedRecording(
         reference.recording,
         audio_seconds,
         seconds,
-        score_text(reference.text, hypothesis, language=language),
+        score_text(reference.text, hypothesis, language=language, normalizer=normalizer),
         measure_starts(reference.cue_starts_ms, [segment.start_ms for segment in segments]),
         len(segments),
         count_loops(words),

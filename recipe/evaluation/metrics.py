@@ -5,12 +5,12 @@ of a recording or of the corpus follows exactly from those of its windows. Rates
 exceed 1. Where a language is written without spaces, WER counts characters, as Whisper's authors do.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import jiwer
 
-from recipe.evaluation.normalization import fold_text, normalize_text, split_words
+from recipe.evaluation.normalization import OURS, Normalizer, fold_text, split_words
 
 
 @dataclass(frozen=True)
@@ -123,17 +123,14 @@ def _read_counts(output: jiwer.WordOutput | jiwer.CharacterOutput) -> ErrorCount
 
 
 def score_text(
-    reference: str, hypothesis: str, *, language: str | None, spellings: Mapping[str, str] | None = None
+    reference: str, hypothesis: str, *, language: str | None, normalizer: Normalizer = OURS
 ) -> Scores:
-    """The scores of one window; for the arguments see `normalize_text`.
+    """The scores of one window; for its language see `normalize_text`.
 
     A reference may be empty (no speech): all that the hypothesis says is then inserted.
     """
     written = fold_text(reference), fold_text(hypothesis)
-    normalized = (
-        normalize_text(reference, language, spellings),
-        normalize_text(hypothesis, language, spellings),
-    )
+    normalized = normalizer(reference, language), normalizer(hypothesis, language)
     return Scores(
         words=count_word_errors(*(split_words(text, language) for text in written)),
         characters=count_character_errors(*written),
@@ -147,7 +144,7 @@ def score_texts(
     hypotheses: Sequence[str],
     *,
     language: str | None,
-    spellings: Mapping[str, str] | None = None,
+    normalizer: Normalizer = OURS,
 ) -> Scores:
     """The scores of a corpus: the sum over its windows, so that long windows weigh more (micro-average).
 
@@ -155,8 +152,8 @@ def score_texts(
         references: One text per window.
         hypotheses: What the model wrote, in the same order.
         language: See `normalize_text`.
-        spellings: See `normalize_text`.
+        normalizer: By which normalised rates are taken.
     """
     assert references, "of nothing the rates would be a perfect 0"
     pairs = zip(references, hypotheses, strict=True)
-    return sum_scores(score_text(*pair, language=language, spellings=spellings) for pair in pairs)
+    return sum_scores(score_text(*pair, language=language, normalizer=normalizer) for pair in pairs)

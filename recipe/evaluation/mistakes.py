@@ -9,7 +9,7 @@ import jiwer
 import regex  # type: ignore[import-untyped]  # the package ships no types
 
 from recipe.evaluation.metrics import ErrorCounts, count_word_errors
-from recipe.evaluation.normalization import fold_text, normalize_text, split_words
+from recipe.evaluation.normalization import OURS, Normalizer, fold_text, split_words
 
 MAX_LISTED = 30
 """Rows of a table, the most frequent first."""
@@ -94,7 +94,7 @@ def mark_differences(text: Text) -> list[Step]:
     return steps
 
 
-def describe_mistakes(texts: Sequence[Text]) -> dict[str, Any]:
+def describe_mistakes(texts: Sequence[Text], normalizer: Normalizer = OURS) -> dict[str, Any]:
     """Tables of a model's mistakes, counted in normalised words; ready for JSON."""
     substituted: Counter[tuple[str, str]] = Counter()
     omitted: Counter[str] = Counter()
@@ -102,7 +102,7 @@ def describe_mistakes(texts: Sequence[Text]) -> dict[str, Any]:
     said: Counter[str] = Counter()
     got: Counter[str] = Counter()
     for text in texts:
-        words = [split_words(normalize_text(part, text.language), text.language) for part in text[:2]]
+        words = [split_words(normalizer(part, text.language), text.language) for part in text[:2]]
         said.update(words[0])
         for step in align_words(*words):
             if step.kind == "substitute":
@@ -122,7 +122,7 @@ def describe_mistakes(texts: Sequence[Text]) -> dict[str, Any]:
         "inserted": [{"word": word, "times": times} for word, times in _first(inserted)],
         "never_got": [{"word": word, "times": times} for word, times in _first(Counter(never))],
         "names_and_numbers": _count_names(texts),
-        "style": {name: counts.rate for name, counts in vars(judge_style(texts)).items()},
+        "style": {name: counts.rate for name, counts in vars(judge_style(texts, normalizer)).items()},
     }
 
 
@@ -131,7 +131,7 @@ def _first(counts: Counter[Any]) -> list[tuple[Any, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_LISTED]
 
 
-def judge_style(texts: Sequence[Text]) -> Style:
+def judge_style(texts: Sequence[Text], normalizer: Normalizer = OURS) -> Style:
     """The errors of all windows, as written and with ever less counted."""
 
     def count(text: Text, form: Any) -> ErrorCounts:
@@ -150,7 +150,7 @@ def judge_style(texts: Sequence[Text]) -> Style:
         total(lambda _: fold_text),
         total(lambda _: without_case),
         total(lambda _: without_punctuation),
-        total(lambda text: lambda part: normalize_text(part, text.language)),
+        total(lambda text: lambda part: normalizer(part, text.language)),
     )
 
 

@@ -13,16 +13,21 @@ also contractions, spelled-out numbers and British spellings. It differs from th
 - What cannot be seen (control and format characters, variation selectors) is never an error.
 - Turkish capital dotted I is an i; Whisper cuts the word there.
 - In English a typographic apostrophe is one too, so that contractions written with it are expanded.
+
+Published figures are mostly taken with Whisper's own normalisers, faults included; `Normalizer` has them too.
 """
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import langcodes
 import regex  # type: ignore[import-untyped]  # the package ships no types
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+from recipe.errors import DataError
 
 LANGUAGES_WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue", "km"})
 """Codes of the languages whose "words" are characters here: Whisper's five, and Cantonese and Khmer."""
@@ -95,6 +100,58 @@ def normalize_text(text: str, language: str | None, spellings: Mapping[str, str]
     normalized = fold_text(WordPreservingNormalizer()(visible))
     # Spaces are no part of the spelling there: writers and models set them as they like.
     return normalized.replace(" ", "") if code in LANGUAGES_WITHOUT_SPACES else normalized
+
+
+def normalize_as_whisper(text: str, language: str | None, spellings: Mapping[str, str]) -> str:
+    """The words of a text as Whisper's own normalisers leave them, those that transformers ships.
+
+    For the arguments see `normalize_text`.
+
+    Raises:
+        DataError: if the text is English and there are no spellings: the figure would be another.
+    """
+    code = language_code(language)
+    if code != "en":
+        normalized = fold_text(BasicTextNormalizer()(text))
+        return normalized.replace(" ", "") if code in LANGUAGES_WITHOUT_SPACES else normalized
+    if not spellings:
+        raise DataError(
+            "Whisper's own normalisation of English needs its table of British spellings, which is not "
+            "beside the model. Copy normalizer.json of openai/whisper-base there, or leave out --normalizer."
+        )
+    return fold_text(EnglishTextNormalizer(spellings)(text))
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """Makes of texts what normalised error rates are taken on.
+
+    Attributes:
+        name: "whispertrain" for `normalize_text`, "whisper" for `normalize_as_whisper`.
+        spellings: See `normalize_text`.
+    """
+
+    name: str = "whispertrain"
+    spellings: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, text: str, language: str | None) -> str:
+        """The text normalised; for the arguments see `normalize_text`."""
+        return _NORMALIZE[self.name](text, language, self.spellings)
+
+
+_NORMALIZE: Mapping[str, Callable[[str, str | None, Mapping[str, str]], str]] = {
+    "whispertrain": normalize_text,
+    "whisper": normalize_as_whisper,
+}
+
+OURS = Normalizer()
+"""The recipe's own, without a table of spellings."""
+
+NORMALIZER_LABELS = {
+    "whispertrain": "WhisperTrain's normalisation",
+    "whisper": "Whisper's own normalisation, as published figures mostly are",
+}
+"""What people are told of a normaliser."""
 
 
 def split_words(text: str, language: str | None) -> list[str]:

@@ -12,6 +12,7 @@ from recipe.arguments import caption_language
 from recipe.data.windows import segments_of, text_of
 from recipe.evaluation.comparison import Comparison, bootstrap_interval, compare_errors
 from recipe.evaluation.metrics import ErrorCounts, Scores, score_text, sum_scores
+from recipe.evaluation.normalization import OURS, Normalizer
 from recipe.evaluation.transcription import Decoding, transcribe_examples
 from recipe.model.whisper import Whisper
 
@@ -51,10 +52,12 @@ class Evaluation:
     Attributes:
         transcripts: In the order of the windows; not empty.
         seconds: Time that transcribing took.
+        normalizer: Name of the `Normalizer` of the normalised rates.
     """
 
     transcripts: Sequence[Transcript]
     seconds: float
+    normalizer: str = OURS.name
 
     @property
     def scores(self) -> Scores:
@@ -87,6 +90,7 @@ class Evaluation:
         worst = sorted(self.transcripts, key=lambda t: t.scores.words_normalized.num_errors, reverse=True)
         return {
             **self.scores.as_dict(),
+            "normalizer": self.normalizer,
             "wer_normalized_interval": list(bootstrap_interval(self.recordings, self.word_errors)),
             "num_windows": len(self.transcripts),
             "audio_seconds": round(self.audio_seconds, 3),
@@ -115,6 +119,7 @@ def evaluate_model(
     examples: Dataset,
     decoding: Decoding,
     on_batch: Callable[[int], object] = lambda _: None,
+    normalizer: Normalizer = OURS,
 ) -> Evaluation:
     """Transcribe every example and compare.
 
@@ -123,6 +128,7 @@ def evaluate_model(
         examples: Windows with their words; at least one.
         decoding: How they are transcribed.
         on_batch: Called with the number of windows just transcribed.
+        normalizer: By which normalised rates are taken.
     """
     started = time.monotonic()
     hypotheses = transcribe_examples(whisper, examples, decoding, on_batch)
@@ -132,9 +138,9 @@ def evaluate_model(
         place = (example["recording"], example["start_ms"], example["end_ms"], example["language"])
         reference = text_of(segments_of(example))
         written_in = caption_language(example["language"], whisper.task)
-        scores = score_text(reference, hypothesis, language=written_in)
+        scores = score_text(reference, hypothesis, language=written_in, normalizer=normalizer)
         transcripts.append(Transcript(*place, reference, hypothesis, scores))
-    return Evaluation(transcripts, seconds)
+    return Evaluation(transcripts, seconds, normalizer.name)
 
 
 def choose_example(before: Evaluation, after: Evaluation) -> dict[str, str]:
@@ -158,7 +164,7 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
 
     Where there are several languages, the normalised WER of each is `wer_normalized_fr_before` and so on.
     """
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {"normalizer": before.normalizer}
     for name, value in before.scores.as_dict().items():
         figures[f"{name}_before"] = value
         figures[f"{name}_after"] = after.scores.as_dict()[name]

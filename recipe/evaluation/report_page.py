@@ -9,8 +9,9 @@ from typing import Any
 from datasets import Dataset
 
 from recipe.arguments import caption_language
-from recipe.evaluation.long_form_scores import LONG_FORM_ROWS
+from recipe.evaluation.long_form_table import VIEW_TITLES, describe_view, tabulate
 from recipe.evaluation.mistakes import Step, Text, mark_differences
+from recipe.evaluation.normalization import NORMALIZER_LABELS
 from recipe.page.rendering import render, sound_address
 
 NUM_SHOWN = 4
@@ -73,12 +74,18 @@ def render_page(report: Mapping[str, Any], test: Dataset, warnings: Sequence[str
     """
     return render(
         Path(__file__).with_name("evaluation_report.html.jinja"),
-        {"percent": format_percent, "wer": lambda rate: f"{100 * rate:.0f}"},
+        {
+            "percent": format_percent,
+            "wer": lambda rate: f"{100 * rate:.0f}",
+            "describe_view": describe_view,
+            "tabulate": tabulate,
+        },
         report=report,
         shown=show_windows(report, test),
         curves=list(draw_curves(report["curve"])),
         chart=CHART,
-        long_form_rows=LONG_FORM_ROWS,
+        view_titles=VIEW_TITLES,
+        normalizers=NORMALIZER_LABELS,
         warnings=warnings[:MAX_WARNINGS],
         num_more_warnings=len(warnings[MAX_WARNINGS:]),
     )

@@ -5,7 +5,7 @@ untrained model tends to stop after the first sentences of a full window, and tr
 more than it does (whisper-base on two French recordings: 46 to 57 % without, 22 to 24 % with them).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
-from recipe.data.windows import end_of_words, segments_of, text_of
+from recipe.data.windows import TIMESTAMP_MS, WINDOW_MS, end_of_words, segments_of, text_of
 from recipe.evaluation.ctranslate import Ctranslate2Engine
 from recipe.evaluation.decoding import Engine, TransformersEngine, decode_windows
+from recipe.evaluation.long_form_scores import Decoded
 from recipe.model.inference import map_batches, split_into_batches
 from recipe.model.inputs import LabelEncoder
 from recipe.model.whisper import Whisper
@@ -53,6 +54,43 @@ def transcribe_examples(
         decoding: How they are transcribed.
         on_batch: Called with the number of windows just transcribed.
     """
+    tokens = _decode_examples(whisper, examples, decoding, on_batch)
+    texts: list[str] = whisper.processor.batch_decode(tokens, skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+def transcribe_segments(
+    whisper: Whisper,
+    examples: Dataset,
+    decoding: Decoding,
+    on_batch: Callable[[int], object] = lambda _: None,
+) -> list[list[Decoded]]:
+    """The segments that the model writes of each example, with times in its recording.
+
+    For the arguments see `transcribe_examples`.
+    """
+    tokens = _decode_examples(whisper, examples, decoding, on_batch)
+    starts_ms = examples["start_ms"]
+    return [list(_read_segments(whisper, *window)) for window in zip(tokens, starts_ms, strict=True)]
+
+
+def _read_segments(whisper: Whisper, tokens: Sequence[int], start_ms: int) -> Iterator[Decoded]:
+    """What is written between two times; without the second one it goes on to the window's end."""
+    begins_ms, text = 0, list[int]()
+    for token in [*tokens, whisper.first_timestamp + WINDOW_MS // TIMESTAMP_MS]:
+        if token < whisper.first_timestamp:
+            text.append(token)
+            continue
+        time_ms = (token - whisper.first_timestamp) * TIMESTAMP_MS
+        if words := whisper.processor.decode(text, skip_special_tokens=True).strip():
+            yield Decoded(start_ms + begins_ms, start_ms + time_ms, words)
+        begins_ms, text = time_ms, []
+
+
+def _decode_examples(
+    whisper: Whisper, examples: Dataset, decoding: Decoding, on_batch: Callable[[int], object]
+) -> list[list[int]]:
+    """The tokens that the model writes of each example; see `transcribe_examples`."""
     batches = _sort_into_batches(examples, decoding.batch_size)
     engine = _start_engine(whisper, decoding)
     encoder = LabelEncoder(whisper.processor.tokenizer, whisper.task)
@@ -60,15 +98,13 @@ def transcribe_examples(
     def load(mine: Sequence[Sequence[int]]) -> Any:
         return ([examples[index] for index in batch] for batch in mine)
 
-    def transcribe(batch: Sequence[Mapping[str, Any]]) -> list[str]:
+    def decode(batch: Sequence[Mapping[str, Any]]) -> list[list[int]]:
         features = np.stack([_features_of(whisper, example) for example in batch])
         starts = [encoder.start_tokens(example["language"]) for example in batch]
-        ids = decode_windows(engine, torch.from_numpy(features), starts, whisper.first_timestamp)
-        texts: list[str] = whisper.processor.batch_decode(ids, skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        return decode_windows(engine, torch.from_numpy(features), starts, whisper.first_timestamp)
 
-    texts = map_batches(whisper.model, batches, load, transcribe, on_batch)
-    by_index = dict(zip(chain(*batches), chain(*texts), strict=True))
+    tokens = map_batches(whisper.model, batches, load, decode, on_batch)
+    by_index = dict(zip(chain(*batches), chain(*tokens), strict=True))
     return [by_index[index] for index in range(len(examples))]
 
 

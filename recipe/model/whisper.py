@@ -67,6 +67,11 @@ class Whisper:
         """Token of 0.00 s; the later times follow it, 20 ms apart."""
         return int(self.generation_config.no_timestamps_token_id) + 1
 
+    @property
+    def spellings(self) -> dict[str, str]:
+        """British to American spellings that came with the checkpoint; empty where it has none."""
+        return dict(getattr(self.processor.tokenizer, "english_spelling_normalizer", None) or {})
+
     def has_language(self, code: str) -> bool:
         """Whether the vocabulary has a token for the language."""
         return f"<|{code}|>" in self.processor.tokenizer.get_vocab()

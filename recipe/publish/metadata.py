@@ -27,7 +27,8 @@ class ReleaseMetadata:
         epochs: Passes over the training windows.
         num_steps: Optimizer steps taken.
         max_steps: Optimizer steps planned; fewer taken is an unfinished run.
-        figures: Results as fractions; pairs such as `wer_before` and `wer_after` are shown on the card.
+        figures: Results as fractions, pairs such as `wer_before` and `wer_after` are shown on the card; and
+            the name of their `normalizer`.
         comparison: What may be said of the difference to the base model, with a `sentence`; empty if
             nothing was measured.
         weight_selection: The weights that were selected, with all candidates.
@@ -49,7 +50,7 @@ class ReleaseMetadata:
     max_steps: int
     epochs: float
     project_id: str = ""
-    figures: Mapping[str, float | None] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
     comparison: Mapping[str, Any] = field(default_factory=dict)
     weight_selection: Mapping[str, Any] = field(default_factory=dict)
     long_form: Mapping[str, Any] = field(default_factory=dict)

@@ -10,7 +10,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from recipe.evaluation.long_form_scores import LONG_FORM_ROWS
+from recipe.evaluation.long_form_table import VIEW_TITLES, describe_view, tabulate
+from recipe.evaluation.normalization import NORMALIZER_LABELS
 from recipe.publish.metadata import ReleaseMetadata
 
 RATES = ("wer", "cer")
@@ -23,7 +24,7 @@ def format_model_card(metadata: ReleaseMetadata, model_name: str) -> str:
     sections = {"Results": _format_results(metadata), "Use": _format_usage(metadata)}
     sections |= {
         "Other runtimes": _format_exports(metadata.exports),
-        "Whole recordings": _format_long_form(metadata.long_form),
+        VIEW_TITLES[metadata.long_form.get("view", "whole")]: _format_long_form(metadata.long_form),
         "Weights": _format_selection(metadata.weight_selection),
         "Data": _format_table("Count", metadata.dataset),
         "Training": _format_table("Setting", _list_settings(metadata)),
@@ -37,7 +38,7 @@ def format_model_card(metadata: ReleaseMetadata, model_name: str) -> str:
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items() if text)]) + "\n"
 
 
-def pair_rates(figures: Mapping[str, float | None]) -> Iterator[tuple[str, float | None, float]]:
+def pair_rates(figures: Mapping[str, Any]) -> Iterator[tuple[str, float | None, float]]:
     """Each error rate that was measured after training: its name, and it before and after, as fractions."""
     for name, after in figures.items():
         if "_after" not in name or not name.startswith(RATES) or after is None or not math.isfinite(after):
@@ -111,6 +112,8 @@ def _format_results(metadata: ReleaseMetadata) -> str:
         return "No recordings were held out, so nothing was measured: judge the model on your own recordings."
     sentence = metadata.comparison.get("sentence", "")
     what = "Error rates on test speech that nothing was trained on or chosen by; lower is better."
+    if label := NORMALIZER_LABELS.get(str(metadata.figures.get("normalizer"))):
+        what += f" Normalized, here and below: by {label}."
     head = f"{sentence}\n\n{what}\n\n".lstrip()
     return head + "\n".join(["| Rate | Base model | This model |", "|---|---:|---:|", *rows])
 
@@ -118,14 +121,10 @@ def _format_results(metadata: ReleaseMetadata) -> str:
 def _format_long_form(long_form: Mapping[str, Any]) -> str:
     if not long_form:
         return ""
-    rows = [
-        f"| {label} | {long_form['before'][name]:{form}} | {long_form['after'][name]:{form}} |"
-        for name, (label, form) in LONG_FORM_ROWS.items()
-    ]
-    number = long_form["num_recordings"]
+    rows = [f"| {' | '.join(row)} |" for row in tabulate(long_form)]
     head = (
-        f"faster-whisper, greedy, on {number} whole test recording{'s' * (number != 1)}: what is said, "
-        "when, and what is written where nobody speaks. Lower is better but for the share of starts.\n\n"
+        f"{describe_view(long_form)} {long_form['comparison']['sentence']} Lower is better but for the share "
+        "of starts.\n\n"
     )
     return head + "\n".join(["| Figure | Base model | This model |", "|---|---:|---:|", *rows])
 

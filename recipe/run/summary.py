@@ -12,6 +12,9 @@ RATES = {
 }
 """Error rates of the result, and what they are called."""
 
+VIEWS = {"whole": "Words wrong, whole recordings", "cuts": "Words wrong, cuts of 30 s"}
+"""What the error rate of recordings is called, by how they were transcribed."""
+
 MAX_WARNINGS = 10
 """Warnings printed; the report has all."""
 
@@ -23,9 +26,10 @@ def describe_result(result: Mapping[str, Any]) -> Iterator[str]:
     if evaluation["wer_before"] is not None:
         yield f"\n{'On the test speech':32}{'before':>9}{'after':>9}{'change':>9}"
         for name, label in RATES.items():
-            before, after = evaluation[f"{name}_before"], evaluation[f"{name}_after"]
-            change = f"{after / before - 1:+9.0%}" if before else ""
-            yield f"{label:32}{before:9.1%}{after:9.1%}{change}"
+            yield _compare(label, evaluation[f"{name}_before"], evaluation[f"{name}_after"])
+        if long_form := evaluation.get("long_form"):
+            rates = (long_form[side]["wer_normalized"] for side in ("before", "after"))
+            yield f"{_compare(VIEWS[long_form['view']], *rates)}  {long_form['comparison']['verdict']}"
         example = evaluation["example"]
         yield f"\nSaid    {example['reference']}\nBefore  {example['before']}\nAfter   {example['after']}"
     warnings = [warning for warning in result["warnings"] if warning not in result["message"]]
@@ -43,3 +47,8 @@ def describe_result(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"Model   {artifacts['model_path'] or 'not published'}"
     if artifacts["model_path"]:
         yield f"\nNext: python scripts/try_it.py {artifacts['model_path']}"
+
+
+def _compare(label: str, before: float, after: float) -> str:
+    """A row of the table."""
+    return f"{label:32}{before:9.1%}{after:9.1%}{f'{after / before - 1:+9.0%}' if before else ''}"

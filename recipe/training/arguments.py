@@ -165,12 +165,13 @@ def fingerprint(arguments: Arguments, dataset: str, task: str | None) -> dict[st
         dataset: The dataset's own fingerprint.
         task: What the model is told to do; None for an English-only checkpoint.
     """
-    model, data, training = arguments.model, arguments.data, arguments.training
+    _, model, data, evaluation, _, training = arguments
     return {
         "dataset": dataset,
         "model": model.model_name_or_path,
         "revision": model.model_revision,
         "task": task,
+        "normalizer": evaluation.normalizer,
         "training_engine": engine_name(),
         "num_processes": training.world_size,
         "batch_size": training.per_device_train_batch_size,

@@ -14,6 +14,7 @@ from recipe.data.download import DownloadProgress
 from recipe.data.recording import PreparationSettings
 from recipe.data.sources import Downloads
 from recipe.data.validation import select_from_each
+from recipe.evaluation.normalization import Normalizer
 from recipe.evaluation.report import Evaluation, Evaluations, evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.augmentation import Augmentation
@@ -150,6 +151,11 @@ def decoding_of(arguments: Arguments) -> Decoding:
     return Decoding(arguments.evaluation.eval_batch_size, arguments.evaluation.evaluation_engine)
 
 
+def normalizer_of(arguments: Arguments, whisper: Whisper) -> Normalizer:
+    """What normalised error rates are taken by whenever the run measures them."""
+    return Normalizer(arguments.evaluation.normalizer, whisper.spellings)
+
+
 def selection_windows(arguments: Arguments, dataset: PreparedDataset) -> Dataset:
     """The windows by which the checkpoint and the published weights are selected."""
     return select_from_each(dataset.validation, arguments.evaluation.max_selection_windows)
@@ -157,8 +163,10 @@ def selection_windows(arguments: Arguments, dataset: PreparedDataset) -> Dataset
 
 def transcribe(attempt: Attempt, whisper: Whisper, windows: Dataset, part: str) -> Evaluation:
     """Transcripts of the windows, those of validation or test, by the model as it is now."""
+    arguments = attempt.arguments
+    normalizer = normalizer_of(arguments, whisper)
     with attempt.bar(f"transcribe {part}", len(windows), "window") as bar:
-        return evaluate_model(whisper, windows, decoding_of(attempt.arguments), on_batch=bar.update)
+        return evaluate_model(whisper, windows, decoding_of(arguments), bar.update, normalizer)
 
 
 def report_base(attempt: Attempt, before: Evaluations) -> None:

@@ -11,11 +11,11 @@ PROGRESS_SECONDS = 3.0
 """Shortest time between two events of progress."""
 
 _FOLLOWED_BY: Mapping[tuple[str, str], tuple[str, ...]] = {
-    ("evaluate_after", "transcribe validation"): ("test",),
-    ("evaluate_after", "transcribe test"): (),
+    ("evaluate_after", "transcribe validation"): ("test", "long_form"),
+    ("evaluate_after", "transcribe test"): ("long_form",),
     ("publish", "deliver"): (),
 }
-"""Stages and tasks after training, and the parts of the held-out windows that come after them."""
+"""Stages and tasks after training, and what is still to be transcribed after them."""
 
 
 class JobEta:
@@ -28,7 +28,7 @@ class JobEta:
         self._seconds: dict[str, float] = {}
 
     def learn(self, part: str, seconds: float) -> None:
-        """Expect so many seconds for transcribing a part of the held-out windows, validation or test."""
+        """Expect so many seconds for transcribing the validation or test windows, or for the long form."""
         self._seconds[part] = seconds
 
     @property

@@ -7,7 +7,6 @@ from typing import Any
 
 from recipe.arguments import TrainerOptions, caption_language
 from recipe.data.dataset import PreparedDataset
-from recipe.evaluation.long_form import SETTINGS
 from recipe.evaluation.mistakes import Text, describe_mistakes
 from recipe.evaluation.report import Evaluation, Evaluations, build_report
 from recipe.evaluation.report_page import render_page
@@ -61,17 +60,17 @@ def write_run_report(
         outcome: What came of the run.
     """
     origin = assembly.describe_origin(attempt)
-    task = trainer.whisper.task
+    task, normalizer = trainer.whisper.task, assembly.normalizer_of(attempt.arguments, trainer.whisper)
     report = {
         "run": {key: value for key, value in origin.as_dict().items() if key != "source"},
         "task": task,
         **asdict(assembly.decoding_of(attempt.arguments)),
         "weight_selection": outcome.describe_selection(),
         **build_report(outcome.before, outcome.after),
-        "long_form": {"settings": dict(SETTINGS), **outcome.long_form.as_dict()} if outcome.long_form else {},
+        "long_form": outcome.long_form.as_dict() if outcome.long_form else {},
         "mistakes": {
-            "before": describe_mistakes(_texts(outcome.before, task)),
-            "after": describe_mistakes(_texts(outcome.after, task)),
+            "before": describe_mistakes(_texts(outcome.before, task), normalizer),
+            "after": describe_mistakes(_texts(outcome.after, task), normalizer),
         },
         "curve": list(trace_curve(trainer.state.log_history, before, outcome)),
         "dataset": {name: dataset.report[name] for name in OF_THE_DATASET},

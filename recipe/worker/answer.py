@@ -40,8 +40,8 @@ def summarise_answer(answer: Mapping[str, Any]) -> list[str]:
     before, after = figures.get("wer_normalized_before"), figures.get("wer_normalized_after")
     if before is not None and after is not None:
         lines.append(
-            f"WER, normalised: {before:.2%} before, {after:.2%} after, on {figures.get('num_windows')} "
-            "held-out windows"
+            f"WER, normalised by {figures.get('normalizer', 'whispertrain')}: {before:.2%} before, "
+            f"{after:.2%} after, on {figures.get('num_windows')} held-out windows"
         )
     model_path = (result.get("artifacts") or {}).get("model_path")
     lines.append(f"Model: {model_path or 'not published'}")

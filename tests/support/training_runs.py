@@ -140,7 +140,7 @@ class TrainingRun:
     @property
     def arguments(self) -> list[str]:
         """Those of `train.py`."""
-        options = {"output_dir": self.folder, **self.options}
+        options = {"output_dir": self.folder, "long_form": "off", **self.options}
         return [part for name, value in options.items() for part in (f"--{name}", str(value))]
 
     def start(self) -> Process:

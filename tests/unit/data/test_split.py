@@ -6,7 +6,7 @@ from datasets.arrow_writer import ArrowWriter
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from recipe.data.held_out import choose_held_out
+from recipe.data.held_out import choose_ends, choose_held_out
 from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
 from recipe.data.shards import FEATURES, Shard
@@ -50,7 +50,7 @@ def num_words(reports: dict[str, RecordingReport], chosen) -> int:
     return sum(reports[name].num_words for name in chosen)
 
 
-@given(folders(), fractions)
+@given(folders(3), fractions)
 def test_the_held_out_speech_is_within_one_recording_of_what_was_asked(reports, fraction):
     held_out = hold_out(reports, fraction)
     asked_ms = min(fraction * speech_ms(reports, reports), 10 * HOUR_MS)
@@ -184,8 +184,13 @@ def test_a_group_is_on_one_side_and_never_on_the_measured_one_if_it_is_most_of_t
     held_out = choose_held_out(groups, reports, fraction)
     members = {group: {name for name in groups if groups[name] == group} for group in groups.values()}
     assert all(names <= held_out or not names & held_out for names in members.values())
-    assert 2 * speech_ms(reports, held_out) <= speech_ms(reports, reports)
-    assert bool(held_out) == (len(members) > 1)
+    assert speech_ms(reports, held_out) <= max(fraction, 1 / 3) * speech_ms(reports, reports)
+    assert bool(held_out) or len(members) < 3
+    ends = choose_ends(groups, reports, fraction) if not held_out else {}
+    assert bool(ends) == (not held_out and (len(members) == 2 or len(groups) == 1))
+    taken_ms = sum(part * reports[name].speech_ms for name, part in ends.items())
+    assert taken_ms <= (max(fraction, 1 / 3) + 1e-9) * speech_ms(reports, reports)
+    assert len({groups[name] for name in ends}) <= 1
 
 
 def make_times(num_windows: int) -> tuple[list[int], list[int]]:
@@ -443,7 +448,8 @@ def test_recordings_of_one_channel_are_on_one_side(tmp_path, fraction):
     )
     assert held_out
     assert not held_out & train
-    assert not split.warnings
+    same_voices = "All held-out recordings in language fr are of one group"
+    assert any(same_voices in warning for warning in split.warnings) == (len(held_out) == 1)
     check_all_windows_are_somewhere(split, talks)
 
 
@@ -459,7 +465,7 @@ def test_one_channel_for_all_is_no_group_and_a_warning_says_so(tmp_path):
     before = split_examples(talks, 0.2).held_out_names
     split = split_examples(give(talks, group="UC1"), 0.2)
     assert split.held_out_names == before
-    (warning,) = split.warnings
+    warning, _ = split.warnings
     assert warning == (
         "All recordings in language fr are of one group (UC1): its voices are on both sides, "
         "so the error rate flatters."
@@ -473,7 +479,35 @@ def test_channels_stay_together_also_where_all_say_the_same(tmp_path):
     readers = [make_shard(tmp_path, f"reader-{n}", [speak(i) for i in range(3)]) for n in range(6)]
     give(readers[::2], group="a")
     give(readers[1::2], group="b")
-    assert len({name[-1] in "024" for name in split_examples(readers, 0.2).held_out_names}) == 1
+    held_out = held_out_of(split_examples(readers, 0.2))["recording"]
+    assert len({name[-1] in "024" for name in held_out}) == 1
+
+
+def test_of_two_recordings_over_a_third_each_the_end_of_the_shorter_is_held_out(tmp_path):
+    """Of 60 windows 10 % would be 480 words; 4,800 leave 1,800 beyond the 3,000 that training gets first."""
+    lengths = {"long": 35, "short": 25}
+    talks = [make_shard(tmp_path, name, [speak(name, i) for i in range(n)]) for name, n in lengths.items()]
+    split = split_examples(talks, 0.1)
+    held_out = held_out_of(split)
+    assert {*held_out["recording"]} == {"short"}
+    assert {*split.train["recording"]} == {"long", "short"}
+    assert len(held_out) + split.num_unused[GUARD] in range(20, 24)
+    assert len(held_out) <= 20, "a third of 60"
+    assert split.warnings[0] == (
+        "short is over a third of the speech in language fr: its end is held out, so the same voice is on "
+        "both sides."
+    )
+    check_all_windows_are_somewhere(split, talks)
+
+
+def test_uploads_of_one_recording_never_choose_and_measure(tmp_path):
+    talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(8)], f"{n}") for n in range(12)]
+    copies = [make_shard(tmp_path, f"copy-{n}", [speak(n, i) for i in range(8)], f"{n}") for n in range(12)]
+    split = split_examples([*talks, *copies], 0.05)
+    chosen, measured = ({name[-1] for name in side["recording"]} for side in (split.validation, split.test))
+    assert len(split.validation) > 0
+    if chosen & measured:  # one recording and its copy: the beginning of both, and the end of both
+        assert max(split.validation["end_ms"]) + GUARD_MS <= min(split.test["start_ms"])
 
 
 def test_a_channel_in_two_languages_is_measured_in_both(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from recipe.evaluation.asr_errors import AsrErrors
 from recipe.evaluation.metrics import score_texts
+from recipe.evaluation.normalization import Normalizer
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -19,12 +20,13 @@ def metric() -> AsrErrors:
 
 def test_the_metric_answers_what_the_scores_say(metric: AsrErrors) -> None:
     references, hypotheses = ["The colour is red.", ""], ["the color is red", "thanks"]
-    answer = metric.compute(
-        predictions=hypotheses, references=references, language="en", spellings={"colour": "color"}
-    )
-    scores = score_texts(references, hypotheses, language="en", spellings={"colour": "color"})
-    assert answer == scores.as_dict()
-    assert answer["wer_normalized"] == 1 / 4  # the word in silence
+    given = {"predictions": hypotheses, "references": references, "language": "en"}
+    for name in ("whispertrain", "whisper"):
+        answer = metric.compute(**given, spellings={"colour": "color"}, normalizer=name)
+        normalizer = Normalizer(name, {"colour": "color"})
+        scores = score_texts(references, hypotheses, language="en", normalizer=normalizer)
+        assert answer == scores.as_dict()
+        assert answer["wer_normalized"] == 1 / 4  # the word in silence
 
 
 def test_the_metric_takes_batches_as_they_come(metric: AsrErrors) -> None:

@@ -66,6 +66,8 @@ def test_the_word_is_what_the_windows_can_show(num_windows: int, num_fewer: int,
     assert comparison.verdict is verdict
     assert comparison.is_lower == (num_fewer > 0)
     assert f" {verdict}: " in comparison.describe()
+    few = "The test has fewer than 6 recordings: it may be otherwise on others."
+    assert (few in comparison.describe()) == (verdict is not Verdict.NOT_SHOWN)
 
 
 def test_recordings_are_drawn_where_there_are_enough() -> None:

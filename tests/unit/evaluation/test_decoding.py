@@ -58,7 +58,7 @@ def test_a_finished_pass_is_taken_whole_and_the_window_is_decoded_once(tokens):
 def test_a_window_is_decoded_again_from_the_last_time_before_an_unfinished_phrase(unfinished):
     first = [at(0), 5, at(2), at(2.5), *unfinished]
     decoded, script = decode([[at(0), 4, at(30)], first], [[at(0), 6, at(27)]])
-    assert decoded == [[at(0), 4, at(30)], [at(0), 5, at(2), at(2.5), at(0), 6, at(27)]]
+    assert decoded == [[at(0), 4, at(30)], [at(0), 5, at(2), at(2.5), at(2), 6, at(29)]]
     (whole, _), (rest, prompts) = script.given
     assert prompts == [[7, 1]]
     assert torch.equal(rest[0, :, : NUM_FRAMES - 200], whole[1, :, 200:])
@@ -98,11 +98,17 @@ def test_what_does_not_run_away_is_left_alone(tokens):
 def test_after_a_runaway_the_window_is_decoded_again_from_the_last_time_before_it():
     runaway = [at(0), 5, at(6), at(6), *[3] * (MAX_NEW_TOKENS - 4)]
     decoded, _ = decode([runaway], [[at(0), 8, at(24)]])
-    assert decoded == [[at(0), 5, at(6), at(6), at(0), 8, at(24)]]
+    assert decoded == [[at(0), 5, at(6), at(6), at(6), 8, at(30)]]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.02], ids=["not at all", "by 20 ms"])
 def test_a_model_that_hardly_comes_on_is_not_run_for_ever(seconds):
     stuck = [at(0), 5, at(seconds), at(seconds)]
     decoded, _ = decode(*[[stuck]] * MAX_PASSES)
-    assert decoded == [stuck * MAX_PASSES]
+    passes = [[at(n * seconds), 5, *[at((n + 1) * seconds)] * 2] for n in range(MAX_PASSES)]
+    assert decoded == [[token for tokens in passes for token in tokens]]
+
+
+def test_no_time_is_after_the_end_of_the_window():
+    decoded, _ = decode([[at(0), 5, at(20), at(20)]], [[at(0), 6, at(14)]])
+    assert decoded == [[at(0), 5, at(20), at(20), at(20), 6, at(30)]]

@@ -1,12 +1,23 @@
 # ruff: noqa: RUF001 - the texts are in many scripts on purpose
 import unicodedata
+from typing import get_args, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 
-from recipe.evaluation.normalization import fold_text, language_code, normalize_text, split_words
+from recipe.arguments import EvaluationArguments
+from recipe.errors import DataError
+from recipe.evaluation.metrics import score_text
+from recipe.evaluation.normalization import (
+    NORMALIZER_LABELS,
+    Normalizer,
+    fold_text,
+    language_code,
+    normalize_text,
+    split_words,
+)
 
 APOSTROPHE = "\u2019"
 LETTERS = "abcdefgzéèêëàçñöüßøåœæабвгдежзийёαβγδλσ"
@@ -66,6 +77,56 @@ def test_english_spellings_are_those_given() -> None:
 
 def test_spellings_are_left_alone_in_other_languages() -> None:
     assert normalize_text("colour", "fr", {"colour": "color"}) == "colour"
+
+
+SPELLINGS = {"colour": "color"}
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "as_whisper", "as_ours"),
+    [
+        pytest.param("en", "Uh, the Colour's 20%", "the color is 20%", "the color is 20%", id="en"),
+        pytest.param("en", f"Don{APOSTROPHE}t", "don t", "do not", id="en typographic apostrophe"),
+        pytest.param("fr", "L'été (rires) à 3,5 %", "l été à 3 5", "l été à 3 5", id="fr diacritics stay"),
+        pytest.param("de", "Straße, Äpfel!", "straße äpfel", "straße äpfel", id="de"),
+        pytest.param("hi", "नमस्ते दुनिया।", "नमस त द न य", "नमस्ते दुनिया", id="hi words are cut at vowel signs"),
+        pytest.param("ar", "مُحَمَّد", "م ح م د", "محمد", id="ar words are cut at vowel points"),
+        pytest.param("tr", "İyi", "i yi", "iyi", id="tr dotted capital i"),
+        pytest.param("zh", "今天 好。", "今天好", "今天好", id="zh no spaces"),
+        pytest.param("th", "ครับ", "ครบ", "ครับ", id="th vowel signs go"),
+    ],
+)
+def test_whispers_own_normaliser_and_ours_differ_as_told(language, text, as_whisper, as_ours) -> None:
+    assert Normalizer("whisper", SPELLINGS)(text, language) == as_whisper
+    assert Normalizer("whispertrain", SPELLINGS)(text, language) == as_ours
+
+
+@given(PLAIN_TEXT)
+@settings(deadline=None)
+def test_whispers_own_is_what_transformers_ships(text: str) -> None:
+    assert Normalizer("whisper")(text, "fr") == BasicTextNormalizer()(text).strip()
+    assert Normalizer("whisper", SPELLINGS)(text, "en") == EnglishTextNormalizer(SPELLINGS)(text).strip()
+
+
+def test_whispers_own_english_is_refused_without_its_spellings() -> None:
+    with pytest.raises(DataError, match=r"Copy normalizer\.json of openai/whisper-base there"):
+        Normalizer("whisper")("colour", "en")
+
+
+def test_a_normaliser_decides_what_an_error_is() -> None:
+    ours, theirs = (
+        score_text("मैं घर में", "मैं घर मे", language="hi", normalizer=Normalizer(name))
+        for name in ("whispertrain", "whisper")
+    )
+    assert ours.words_normalized.rate == pytest.approx(1 / 3)
+    assert theirs.words_normalized.num_errors == 0, "the sign that differs is cut away"
+    assert ours.words == theirs.words, "words as written do not depend on it"
+
+
+def test_every_normaliser_has_a_label() -> None:
+    choices = get_args(get_type_hints(EvaluationArguments)["normalizer"])
+    assert set(NORMALIZER_LABELS) == set(choices)
+    assert all(Normalizer(name, SPELLINGS)("Un", "fr") == "un" for name in choices)
 
 
 @given(PLAIN_TEXT)

@@ -4,7 +4,7 @@ from datasets import Audio, Dataset
 from pages import PageReader
 
 from recipe.audio.decoding import encode_flac
-from recipe.evaluation.long_form_scores import LONG_FORM_ROWS
+from recipe.evaluation.long_form_table import LONG_FORM_ROWS
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.mistakes import Text, describe_mistakes
 from recipe.evaluation.report import Evaluation, Transcript, build_report
@@ -48,7 +48,9 @@ def report() -> dict:
             {"step": 10, "wer_normalized": 0.2, "validation_loss": 1.2},
         ],
         "long_form": {
+            "view": "whole",
             "num_recordings": 2,
+            "audio_seconds": 90.0,
             "before": {name: 4 if form == "d" else 0.25 for name, (_, form) in LONG_FORM_ROWS.items()},
             "after": {name: 2 if form == "d" else 0.125 for name, (_, form) in LONG_FORM_ROWS.items()},
             "comparison": {"sentence": "Whole recordings are better too."},
@@ -132,3 +134,17 @@ def test_recordings_have_their_own_figures(report: dict) -> None:
     rows = report["recordings"]
     assert [row["num_words"] for row in rows.values()] == [60, 60]
     assert all(row["after_interval"][0] <= row["after"] <= row["after_interval"][1] for row in rows.values())
+
+
+def test_cuts_are_shown_where_whole_recordings_would_be(report: dict, windows_to_play: Dataset) -> None:
+    sides = {
+        side: {name: value for name, value in report["long_form"][side].items() if "words_on" not in name}
+        for side in ("before", "after")
+    }
+    page = render_page(
+        {**report, "long_form": {**report["long_form"], **sides, "view": "cuts"}}, windows_to_play, []
+    )
+    assert "<h2>Cuts of 30 seconds</h2>" in page
+    assert "1.5 min of 2 test recordings, cut every 30 seconds wherever that falls" in page
+    assert "minute of silence" not in page
+    assert "WhisperTrain&#39;s normalisation" in page

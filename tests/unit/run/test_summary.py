@@ -1,3 +1,5 @@
+import pytest
+
 from recipe.run.summary import MAX_WARNINGS, describe_result
 
 RESULT = {
@@ -28,6 +30,17 @@ def test_the_end_of_a_run_says_the_figure_the_warnings_and_the_places() -> None:
     assert "Report  runs/x/report.html\nModel   runs/x/model\n" in text
     assert "0.50 h of recordings, 50 windows; 2 min in all" in text
     assert "{" not in text
+
+
+@pytest.mark.parametrize(
+    ("view", "label"), [("cuts", "Words wrong, cuts of 30 s   "), ("whole", "Words wrong, whole recordings")]
+)
+def test_recordings_are_a_row_with_the_verdict(view: str, label: str) -> None:
+    sides = {"before": {"wer_normalized": 0.3}, "after": {"wer_normalized": 0.15}}
+    long_form = {"view": view, **sides, "comparison": {"verdict": "better"}}
+    evaluation = RESULT["evaluation"] | {"long_form": long_form}
+    lines = list(describe_result({**RESULT, "evaluation": evaluation}))
+    assert f"{label:32}    30.0%    15.0%     -50%  better" in lines
 
 
 def test_a_run_that_measured_and_published_nothing_says_so() -> None:

@@ -17,6 +17,7 @@ from recipe.run.warning import most_important_first
 from recipe.training import assembly
 from recipe.training.arguments import Arguments
 from recipe.training.attempt import Attempt
+from recipe.training.tracker_outcome import build_tracked_outcome
 from recipe.training.trainer import WhisperTrainer
 from recipe.training.weight_selection import Outcome
 
@@ -68,6 +69,7 @@ def write_run_report(
         **asdict(assembly.decoding_of(attempt.arguments)),
         "weight_selection": outcome.describe_selection(),
         **build_report(outcome.before, outcome.after),
+        "comparison": outcome.describe_comparison(),
         "long_form": {"settings": dict(SETTINGS), **outcome.long_form.as_dict()} if outcome.long_form else {},
         "mistakes": {
             "before": describe_mistakes(_texts(outcome.before, task)),
@@ -81,6 +83,7 @@ def write_run_report(
     warnings = attempt.redact({"warnings": most_important_first(attempt.warnings)})["warnings"]
     write_json(attempt.folder.report, report)
     write_text(attempt.folder.report_page, render_page(report, dataset.test, warnings))
+    attempt.trackers.tell_outcome(build_tracked_outcome(report, dataset.test))
 
 
 def _texts(evaluation: Evaluation, task: str | None) -> list[Text]:
@@ -122,4 +125,4 @@ def describe_command(arguments: Arguments) -> str:
 
 
 def _as_word(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

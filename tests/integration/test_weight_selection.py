@@ -116,8 +116,8 @@ def test_a_model_that_is_no_better_is_not_published(no_better: TrainingRun) -> N
     assert result["status"] == "completed"
     assert result["artifacts"]["model_path"] == ""
     assert NOT_LOWER in result["message"]
-    assert any("No model was published" in warning for warning in result["warnings"])
-    assert "No model was published" in run.output
+    assert any("It is not published" in warning for warning in result["warnings"])
+    assert "It is not published" in run.output
     assert run.read("report.json")["comparison"]["verdict"] == "not shown to be better"
     statuses = [event["status"] for event in run.events]
     assert "saving_model" not in statuses

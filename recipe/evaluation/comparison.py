@@ -97,7 +97,7 @@ class Comparison:
         if self.verdict is Verdict.WORSE:
             return f"The trained model is worse: {rates}."
         if not self.is_lower:
-            return f"The trained model is not shown to be better: {rates}. That is no gain."
+            return f"The trained model is not shown to be better: {rates}. It makes no fewer errors."
         needed = self.num_words_needed or 0
         would_tell = f"; about {needed:,} would tell" if needed > self.num_words else ""
         return (

@@ -97,7 +97,8 @@ def test_the_errors_in_all_windows_decide_not_those_of_the_selection():
     assert not outcome.is_published
     assert outcome.warning.startswith(
         "The trained model is not shown to be better: 41.0% of the words are wrong (95 % interval "
-        "41.0% to 41.0%), 40.0% (40.0% to 40.0%) by the base model. That is no gain. It is not published"
+        "41.0% to 41.0%), 40.0% (40.0% to 40.0%) by the base model. It makes no fewer errors. "
+        "It is not published"
     )
     forced = Outcome(before, after, selection, publish_if_worse=True)
     assert forced.is_published

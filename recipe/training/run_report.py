@@ -80,7 +80,8 @@ def write_run_report(
         "command": describe_command(attempt.arguments),
     }
     report = attempt.redact(report)
-    warnings = attempt.redact({"warnings": most_important_first(attempt.warnings)})["warnings"]
+    others = [warning for warning in attempt.warnings if warning != outcome.sentence]  # it heads the page
+    warnings = attempt.redact({"warnings": most_important_first(others)})["warnings"]
     write_json(attempt.folder.report, report)
     write_text(attempt.folder.report_page, render_page(report, dataset.test, warnings))
     attempt.trackers.tell_outcome(build_tracked_outcome(report, dataset.test))

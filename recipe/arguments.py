@@ -374,6 +374,12 @@ def find_problems(group: type, values: Mapping[str, Any]) -> list[str]:
 EXPORT_FORMATS = ("ct2", "ggml", "pt")
 
 
+def split_trackers(report_to: object) -> list[str]:
+    """The trackers that `report_to` names: a list, or names joined by commas."""
+    names = report_to.split(",") if isinstance(report_to, str) else report_to
+    return [str(name).strip() for name in names] if isinstance(names, list | tuple) else []
+
+
 def split_formats(export: str) -> list[str]:
     """The formats that `--export` names, each once.
 

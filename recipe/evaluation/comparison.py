@@ -95,14 +95,14 @@ class Comparison:
         if self.verdict is not Verdict.NOT_SHOWN:
             few = f" The test has fewer than {MIN_RECORDINGS} recordings: it may be otherwise on others."
             return f"The trained model is {self.verdict}: {rates}.{few * (self.drawn == 'windows')}"
-        why = "on so little test speech that may be chance" if self.is_lower else "which is no gain"
-        needed = (
-            f" About {self.num_words_needed:,} words of test speech would show such a difference, here are "
-            f"{self.num_words:,}."
-            if self.num_words_needed and self.num_words_needed > self.num_words
-            else ""
+        if not self.is_lower:
+            return f"The trained model is not shown to be better: {rates}. It makes no fewer errors."
+        needed = self.num_words_needed or 0
+        would_tell = f"; about {needed:,} would tell" if needed > self.num_words else ""
+        return (
+            f"The trained model is not shown to be better: {rates}. "
+            f"On {self.num_words:,} words of test speech that may be chance{would_tell}."
         )
-        return f"The trained model is not shown to be better: {rates}; {why}.{needed}"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: rates are normalised WERs, as fractions."""

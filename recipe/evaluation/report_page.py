@@ -97,20 +97,32 @@ def format_percent(rate: float) -> str:
 
 
 def show_windows(report: Mapping[str, Any], test: Dataset) -> list[ShownWindow]:
-    """The windows that gained most, those that gained least, and some that chance takes."""
-    places = zip(test["recording"], test["start_ms"], strict=True)
-    row_of = {place: row for row, place in enumerate(places)}
-    windows = sorted(report["windows"], key=lambda w: w["num_errors_after"] - w["num_errors"])
-    best, rest = windows[:NUM_SHOWN], windows[NUM_SHOWN:]
-    worst = rest[::-1][:NUM_SHOWN]
-    others = rest[: len(rest) - len(worst)]
-    drawn = Random(0).sample(others, min(NUM_SHOWN, len(others)))  # noqa: S311 - no secret
-    kinds = {"gained most": best, "gained least": worst, "drawn by chance": drawn}
+    """The windows to show, ready to be."""
     return [
-        _show(window, why, test[row_of[window["recording"], window["start_ms"]]], report["task"])
-        for why, some in kinds.items()
-        for window in some
+        _show(window, why, find_row(test, window), report["task"])
+        for why, window in choose_windows(report["windows"], NUM_SHOWN)
     ]
+
+
+def choose_windows(
+    windows: Sequence[Mapping[str, Any]], num_each: int
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """The windows that gained most, those that gained least, and some that chance takes, each with why."""
+    windows = sorted(windows, key=lambda w: w["num_errors_after"] - w["num_errors"])
+    best, rest = windows[:num_each], windows[num_each:]
+    worst = rest[::-1][:num_each]
+    others = rest[: len(rest) - len(worst)]
+    drawn = Random(0).sample(others, min(num_each, len(others)))  # noqa: S311 - no secret
+    kinds = {"gained most": best, "gained least": worst, "drawn by chance": drawn}
+    return [(why, window) for why, some in kinds.items() for window in some]
+
+
+def find_row(test: Dataset, window: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The example of a window of `report.json`."""
+    places = zip(test["recording"], test["start_ms"], strict=True)
+    number = list(places).index((window["recording"], window["start_ms"]))
+    row: Mapping[str, Any] = test[number]
+    return row
 
 
 def _show(window: Mapping[str, Any], why: str, row: Mapping[str, Any], task: str | None) -> ShownWindow:

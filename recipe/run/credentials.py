@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from urllib.parse import unquote, urlsplit
 
 SECRET_VARIABLES = (
     "WHISPERTRAIN_AUTH_TOKEN",
@@ -12,6 +13,16 @@ SECRET_VARIABLES = (
     "AWS_SESSION_TOKEN",
     "RUNPOD_API_KEY",
     "RUNPOD_AI_API_KEY",
+    "WANDB_API_KEY",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "TRACKIO_SERVER_URL",  # it holds a token
+    "TRACKIO_WRITE_TOKEN",
+    "CLEARML_API_SECRET_KEY",
+    "COMET_API_KEY",
+    "DAGSHUB_USER_TOKEN",
+    "NEPTUNE_API_TOKEN",
+    "SWANLAB_API_KEY",
 )
 
 _BLANK_WORDS = frozenset({"null", "none", "nil", "undefined", "nan", "blank", "empty"})
@@ -40,7 +51,9 @@ def read_credential(text: str) -> str:
 
 def find_secrets(environment: Mapping[str, str]) -> list[str]:
     """The credentials in an environment that must appear nowhere."""
-    found = (read_credential(environment.get(name, "")) for name in SECRET_VARIABLES)
+    found = [read_credential(environment.get(name, "")) for name in SECRET_VARIABLES]
+    with suppress(ValueError):  # no address
+        found.append(unquote(urlsplit(environment.get("MLFLOW_TRACKING_URI", "")).password or ""))
     return [secret for secret in found if secret]
 
 

@@ -37,6 +37,7 @@ class RunFolder:
         events: The outbox of progress events.
         logs: Of TensorBoard, telemetry and the processes.
         log: What `train.py` printed.
+        trackers: What the run is called at the trackers of `report_to`.
         downloads: Files of the backend, and sounds of a dataset.
         aligned: Captions with times of the base model's: of plain text, and of loose captions.
         prepared: The Arrow dataset with its report.
@@ -61,6 +62,7 @@ class RunFolder:
         self.events = path / "events.sqlite"
         self.logs = path / "logs"
         self.log = self.logs / "train.log"
+        self.trackers = self.logs / "trackers.json"
         self.downloads = path / "downloads"
         self.aligned = path / "aligned"
         self.prepared = path / "prepared"

@@ -24,6 +24,7 @@ from recipe.arguments import (
     describe_unknown,
     find_contradictions,
     find_problems,
+    split_trackers,
 )
 from recipe.errors import JobError
 from recipe.model.inference import has_bfloat16
@@ -83,7 +84,8 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
         default=False, metadata={"help": "Leave off: it would hide a loss that is not a number."}
     )
     report_to: None | str | list[str] = field(  # noqa: RUF036 - the argument parser wants None first
-        default="tensorboard", metadata={"help": "Trackers that also get the metrics."}
+        default="tensorboard",
+        metadata={"help": "Trackers that get figures and sample texts, as in tensorboard,wandb; or none."},
     )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Leave off: features are made on the fly."}
@@ -122,6 +124,7 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
         if self.ddp_find_unused_parameters is None:
             self.ddp_find_unused_parameters = False
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(RunFolder(Path(self.output_dir)).logs))
+        self.report_to = split_trackers(self.report_to)
         super().__post_init__()  # type: ignore[no-untyped-call]
         # Trainer would share batches out by DataParallel, without autocast and with that many times the loss.
         self._n_gpu = min(self.n_gpu, 1)

@@ -6,6 +6,7 @@ from functools import partial
 
 import transformers
 from datasets import Dataset, concatenate_datasets
+from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import AudioLimits
@@ -23,12 +24,14 @@ from recipe.model.inputs import ViewProbabilities, WindowDataset
 from recipe.model.whisper import Whisper
 from recipe.run.files import hash_once
 from recipe.run.stages import Stage
+from recipe.run.summary import RATES
 from recipe.screening.caption_times import TimingSettings
 from recipe.screening.label_scores import LabelScore, score_labels
 from recipe.screening.word_times import Ctranslate2WordTimer, WordTimer
 from recipe.training.arguments import Arguments, fingerprint
 from recipe.training.attempt import Attempt
 from recipe.training.callbacks import CheckpointCallback, ProgressCallback
+from recipe.training.console import ConsoleCallback
 from recipe.training.progress import StageBar
 from recipe.training.telemetry import TelemetryCallback
 from recipe.training.trainer import WhisperTrainer
@@ -43,7 +46,7 @@ def build_trainer(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) 
         training.metric_for_best_model, training.greater_is_better = "wer_normalized", False
     else:
         training.eval_strategy = "no"
-    return WhisperTrainer(
+    trainer = WhisperTrainer(
         whisper,
         training,
         _training_windows(arguments, whisper, dataset),
@@ -52,6 +55,13 @@ def build_trainer(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) 
         measure=lambda: transcribe(attempt, whisper, selection, "validation"),
         callbacks=_list_callbacks(attempt, dataset),
     )
+    has_bar = not training.disable_tqdm
+    replaced = [transformers.ProgressCallback if has_bar else transformers.PrinterCallback]
+    for kind in [*replaced, *get_reporting_integration_callbacks(training.report_to)]:
+        trainer.remove_callback(kind)
+    if has_bar:
+        trainer.add_callback(ConsoleCallback())
+    return trainer
 
 
 def build_downloads(attempt: Attempt, bar: StageBar) -> Downloads:
@@ -173,6 +183,13 @@ def report_base(attempt: Attempt, before: Evaluations) -> None:
     """Tell how well the base model does, and learn how long an evaluation takes."""
     for part, evaluation in before.items():
         attempt.job_eta.learn(part, evaluation.seconds)
+    attempt.trackers.base = {
+        f"{prefix}_{name}": rate
+        for part, prefix in {"validation": "eval", "test": "test"}.items()
+        if part in before
+        for name, rate in before[part].scores.as_dict().items()
+        if name in RATES
+    }
     if before:
         attempt.report(
             Stage.BASE_EVALUATED,
@@ -197,7 +214,7 @@ def _training_windows(arguments: Arguments, whisper: Whisper, dataset: PreparedD
 
 def _list_callbacks(attempt: Attempt, dataset: PreparedDataset) -> list[transformers.TrainerCallback]:
     training, train = attempt.arguments.training, dataset.train
-    callbacks: list[transformers.TrainerCallback] = [TelemetryCallback(attempt.folder.logs)]
+    callbacks: list[transformers.TrainerCallback] = [attempt.trackers, TelemetryCallback(attempt.folder.logs)]
     if attempt.is_main:
         seconds_per_window = (sum(train["end_ms"]) - sum(train["start_ms"])) / 1000 / len(train)
         audio_seconds_per_update = seconds_per_window * training.windows_per_update

@@ -41,6 +41,7 @@ from recipe.training.distributed import check_shared, is_lost_process, local_mai
 from recipe.training.progress import JobEta, StageBar
 from recipe.training.shutdown import EXIT_CODE as INTERRUPTED
 from recipe.training.shutdown import StopSignal
+from recipe.training.trackers import Trackers
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Attempt:
         warnings: Sentences for the user, part of the result.
         seconds: Time spent, by stage.
         job_eta: Knows how long the job still takes.
+        trackers: Those of `report_to`; they are closed when the attempt ends.
     """
 
     def __init__(self, arguments: Arguments, secrets: MutableMapping[str, str]) -> None:
@@ -93,6 +95,7 @@ class Attempt:
         self.warnings: list[str] = []
         self.seconds: dict[str, float] = {}
         self.job_eta = JobEta()
+        self.trackers = Trackers(self.folder, self.warn)
         self._stage = ""
         self.stop = StopSignal(self.folder, settings.grace_seconds)
         self._is_finished = False
@@ -148,6 +151,9 @@ class Attempt:
         is_interrupted = isinstance(error, InterruptedTraining)
         # Whoever asked for the stop will not wait long; the next attempt delivers the rest.
         flush_seconds = min(2.0, self._flush_seconds) if is_interrupted else self._flush_seconds
+        self.trackers.close(
+            "interrupted" if is_interrupted else "failed" if error else "finished", flush_seconds
+        )
         if self._sender and not self._sender.stop(flush_seconds):
             logger.warning("Some progress events could not be delivered; they wait in the run's folder.")
         exit_now(INTERRUPTED if is_interrupted else 1 if error else self._exit_code)

@@ -71,21 +71,23 @@ class StageBar:
         is_shown: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bar = tqdm(desc=name, total=total, unit=unit, unit_scale=unit == "B", disable=not is_shown)
-        self._name, self._unit = name, unit
+        self._name, self._unit, self._is_shown = name, unit, is_shown
+        self._bar: Any = None
         self._num_done, self._total = 0, total
         self._tell, self._clock = tell, clock
         self._started = self._told = clock()
 
     def __enter__(self) -> Self:
         if self._total:
+            self._show()
             self._tell_now()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def update(self, num: int = 1) -> None:
         """Count so many more units as done."""
@@ -93,11 +95,17 @@ class StageBar:
 
     def move_to(self, num_done: int, total: int | None) -> None:
         """Count this many units as done, of so many in all."""
+        self._show()  # not before there is something to do, as where nothing is downloaded
         self._bar.total = total
         self._bar.update(num_done - self._num_done)
         self._num_done, self._total = num_done, total
         if total and self._clock() - self._told >= PROGRESS_SECONDS:
             self._tell_now()
+
+    def _show(self) -> None:
+        if self._bar is None:
+            shown = {"desc": self._name, "total": self._total, "unit": self._unit}
+            self._bar = tqdm(**shown, unit_scale=self._unit == "B", disable=not self._is_shown)
 
     def _tell_now(self) -> None:
         self._told = self._clock()

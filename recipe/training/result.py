@@ -76,7 +76,7 @@ def describe_release(
         max_steps=trainer.state.max_steps,
         epochs=arguments.training.num_train_epochs,
         figures=compare(outcome.before, outcome.after) if outcome else {},
-        comparison=outcome.comparison.as_dict() if outcome else {},
+        comparison=outcome.describe_comparison() if outcome else {},
         weight_selection=outcome.describe_selection() if outcome else {},
         long_form=outcome.describe_long_form() if outcome else {},
         dataset={

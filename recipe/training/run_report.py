@@ -16,6 +16,7 @@ from recipe.run.warning import most_important_first
 from recipe.training import assembly
 from recipe.training.arguments import Arguments
 from recipe.training.attempt import Attempt
+from recipe.training.tracker_outcome import build_tracked_outcome
 from recipe.training.trainer import WhisperTrainer
 from recipe.training.weight_selection import Outcome
 
@@ -67,6 +68,7 @@ def write_run_report(
         **asdict(assembly.decoding_of(attempt.arguments)),
         "weight_selection": outcome.describe_selection(),
         **build_report(outcome.before, outcome.after),
+        "comparison": outcome.describe_comparison(),
         "long_form": outcome.long_form.as_dict() if outcome.long_form else {},
         "mistakes": {
             "before": describe_mistakes(_texts(outcome.before, task), normalizer),
@@ -77,9 +79,11 @@ def write_run_report(
         "command": describe_command(attempt.arguments),
     }
     report = attempt.redact(report)
-    warnings = attempt.redact({"warnings": most_important_first(attempt.warnings)})["warnings"]
+    others = [warning for warning in attempt.warnings if warning != outcome.sentence]  # it heads the page
+    warnings = attempt.redact({"warnings": most_important_first(others)})["warnings"]
     write_json(attempt.folder.report, report)
     write_text(attempt.folder.report_page, render_page(report, dataset.test, warnings))
+    attempt.trackers.tell_outcome(build_tracked_outcome(report, dataset.test))
 
 
 def _texts(evaluation: Evaluation, task: str | None) -> list[Text]:
@@ -121,4 +125,4 @@ def describe_command(arguments: Arguments) -> str:
 
 
 def _as_word(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -105,10 +105,14 @@ class Outcome:
         if self.comparison.verdict is Verdict.BETTER:
             return figure
         if self.comparison.is_lower:
-            return f"{figure} It is delivered all the same: try it, or train on more speech."
+            return f"{figure} It is published all the same: try it, or train on more speech."
         if self.publish_if_worse:
-            return f"{figure} It is delivered as publish_if_worse says."
-        return f"{figure} No model was published; the option publish_if_worse would publish it."
+            return f"{figure} It is published since publish_if_worse asks for it."
+        return f"{figure} It is not published; the option publish_if_worse publishes it."
+
+    def describe_comparison(self) -> dict[str, Any]:
+        """What may be said of the difference, with the sentence that is shown everywhere; ready for JSON."""
+        return {**self.comparison.as_dict(), "sentence": self.sentence}
 
     @property
     def warning(self) -> str:
@@ -136,7 +140,7 @@ class Outcome:
         """Error rates as fractions, what may be said of them, and the selection; ready for JSON."""
         return {
             **compare(self.before, self.after),
-            "comparison": self.comparison.as_dict(),
+            "comparison": self.describe_comparison(),
             "weight_selection": self.describe_selection(),
             "long_form": self.describe_long_form(),
         }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from recipe.arguments import split_trackers
 from recipe.run.credentials import is_plain
 from recipe.worker.job import Job
 
@@ -44,8 +45,7 @@ def build_environment(job: Job | None, operator: Mapping[str, str]) -> dict[str,
 
 def _find_prefixes(options: Mapping[str, object]) -> list[str]:
     """How the variables begin that these options need beside: those of the bucket and of the trackers."""
-    report_to = options.get("report_to")
-    trackers = [report_to] if isinstance(report_to, str) else report_to if isinstance(report_to, list) else []
+    trackers = split_trackers(options.get("report_to"))
     named = _TRACKERS if "all" in trackers else [tracker for tracker in trackers if tracker in _TRACKERS]
     is_bucket = str(options.get("publish_to")).startswith("s3://")
     return [*(_TRACKERS[tracker] for tracker in named), *["AWS_"] * is_bucket]

@@ -1,9 +1,6 @@
 """The page that transcribes by two models: on this machine alone, for this machine's page alone."""
 
 import io
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +8,7 @@ import av
 import httpx
 import numpy as np
 import pytest
-from processes import wait_for
+from try_it_server import serve_try_it
 from voices import make_voice
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,27 +18,8 @@ RAW = {"content-type": "application/octet-stream"}
 @pytest.fixture(scope="module")
 def page(tiny_dir: Path) -> Iterator[httpx.Client]:
     """The page with the tiny model on both sides."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "scripts/try_it.py", str(tiny_dir), "--base", str(tiny_dir)]
-    server = subprocess.Popen([*command, "--port", str(port), "--language", "en"], cwd=ROOT)
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
-
-    def answers() -> bool:
-        assert server.poll() is None, "it did not start"
-        try:
-            return client.get("/models").is_success
-        except httpx.TransportError:
-            return False
-
-    try:
-        wait_for(answers, 60)
+    with serve_try_it(tiny_dir) as client:
         yield client
-    finally:
-        client.close()
-        server.terminate()
-        server.wait()
 
 
 def record(seconds: int) -> bytes:

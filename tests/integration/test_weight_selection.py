@@ -1,5 +1,6 @@
 """Which weights a run publishes, and that it publishes none that are no better than the base model's."""
 
+import html
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -56,6 +57,15 @@ def test_the_report_the_event_the_card_and_the_result_tell_the_same_selection(qu
     assert [event["weight_selection"] for event in completed] == [selection]
     card = (quiet.folder / "model" / "README.md").read_text()
     assert f"| {selection['loss']:.4f} | {selection['num_errors']} |" in card
+
+
+def test_console_page_event_and_card_say_the_same_sentence(quiet: TrainingRun) -> None:
+    [sentence] = [e["comparison"]["sentence"] for e in quiet.events if e["status"] == "evaluation_completed"]
+    page = html.unescape((quiet.folder / "report.html").read_text())
+    assert sentence in page
+    assert sentence in (quiet.folder / "model" / "README.md").read_text()
+    assert sentence in quiet.output
+    assert sentence in quiet.read("result.json")["message"]
 
 
 def test_the_selection_tells_where_it_is_and_the_job_ends_with_the_test_part(quiet: TrainingRun) -> None:
@@ -116,8 +126,8 @@ def test_a_model_that_is_no_better_is_not_published(no_better: TrainingRun) -> N
     assert result["status"] == "completed"
     assert result["artifacts"]["model_path"] == ""
     assert NOT_LOWER in result["message"]
-    assert any("No model was published" in warning for warning in result["warnings"])
-    assert "No model was published" in run.output
+    assert any("It is not published" in warning for warning in result["warnings"])
+    assert "It is not published" in run.output
     assert run.read("report.json")["comparison"]["verdict"] == "not shown to be better"
     statuses = [event["status"] for event in run.events]
     assert "saving_model" not in statuses

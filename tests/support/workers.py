@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,10 @@ def make_request(plane: ControlPlane, **changes: object) -> dict:
     return request | changes
 
 
+MARK = "WHISPERTRAIN_TEST_WORKER"
+"""Variable by which the processes of a worker are known; trainings keep what begins so."""
+
+
 class WorkerProcess:
     """A worker below the control plane, with its output in a file."""
 
@@ -44,6 +49,7 @@ class WorkerProcess:
             "WHISPERTRAIN_GRACE_SECONDS": "3",
             "WHISPERTRAIN_FLUSH_SECONDS": "3",
             "PYTHONPATH": str(REPOSITORY),
+            MARK: str(self.log),
         }
         script = REPOSITORY / "tests" / "support" / "stand_in_worker.py"
         with self.log.open("wb") as log:
@@ -67,9 +73,11 @@ class WorkerProcess:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def close(self) -> None:
-        family = [*self.children(), psutil.Process(self.process.pid)] if self.process.poll() is None else []
-        for process in family:
-            process.kill()
+        """End it and all that it started, also where it was killed itself and its children live on."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):  # gone meanwhile, or another user's
+                if process.environ().get(MARK) == str(self.log):
+                    process.kill()
         self.process.wait()
 
 

@@ -83,7 +83,7 @@ export function readJob(events) {
     status: null, stage: null, firstTime: null, lastTime: null, baseModel: null, eta: null, task: null, step: null,
     totalSteps: null, epoch: null, totalEpochs: null, audioSpeed: null, stats: {}, download: null,
     evaluation: {}, baseWer: null, dataset: {}, samples: {}, configuration: {}, parameters: null,
-    runtime: null, modelPath: null, error: null, warnings: [], epochs: [], checkpoints: 0, resumes: 0,
+    runtime: null, modelPath: null, reportPath: null, error: null, warnings: [], epochs: [], checkpoints: 0, resumes: 0,
     loss: [], evalLoss: [], wer: [], current: -1, seen: new Set(),
   };
   for (const event of events) fold(job, object(event));
@@ -189,6 +189,7 @@ const readers = {
     job.evaluation = { ...job.evaluation, ...object(result.evaluation) };
     job.dataset = { ...job.dataset, ...object(result.dataset) };
     job.modelPath = text(object(result.artifacts).model_path);
+    job.reportPath = text(object(result.artifacts).report_path);
     for (const warning of [result.warnings ?? []].flat()) addWarning(job, warning);
   },
   failed(job, event) {

@@ -45,7 +45,7 @@ export function showJob(jobId, events, silentSeconds) {
   ], job.xName);
   showChart("wer", [{ name: "validation part", className: "first", points: job.wer }], job.xName);
   showMachine(job.stats);
-  showWarnings(job.warnings);
+  showWarnings(job.warnings.filter((warning) => warning !== job.evaluation.comparison?.sentence));
   showEpochs(job.epochs);
   showFacts(job);
   showLog(events);
@@ -90,7 +90,7 @@ function showPace(job, silentSeconds) {
   showFigures("pace", [
     ...(isRunning ? [describeTimeLeft(job)] : []),
     [isRunning ? "Running for" : "Ran for", formatDuration((readTime(job.lastTime) - readTime(job.firstTime)) / 1000 + (isRunning ? silentSeconds : 0))],
-    ["Passes over the data", job.epoch && `${formatShort(job.epoch)} of ${job.totalEpochs ?? "?"}`],
+    ["Passes over the data", job.epoch && `${formatFixed(job.epoch, job.epoch % 1 ? 2 : 0)} of ${job.totalEpochs ?? "?"}`],
     ["Speed of training", job.audioSpeed !== null && `${formatFixed(job.audioSpeed, 1)} s of audio a second`],
     ["Checkpoints saved", job.checkpoints],
     ["Downloaded", describeDownload(job.download)],
@@ -208,6 +208,7 @@ function showFacts(job) {
     ...readFacts(job).map(([name, value]) => [name, value && formatShort(value)]),
     ["Training took", job.runtime && formatDuration(job.runtime)],
     ["The model is in", job.modelPath],
+    ["The report is in", job.reportPath?.replace(/json$/, "html")],
   ]);
   find("facts-card").hidden = count === 0;
 }

@@ -94,7 +94,7 @@ def test_the_page_loads_nothing_and_escapes_what_files_hold(page: PageReader) ->
     assert page.text.count(EVIL) > 3
 
 
-def windows_to_play_that_gained_most_and_least_are_shown_and_some_by_chance(
+def test_the_windows_that_gained_most_and_least_are_shown_and_some_by_chance(
     report: dict, windows_to_play: Dataset
 ) -> None:
     shown = show_windows(report, windows_to_play)

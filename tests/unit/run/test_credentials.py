@@ -27,9 +27,16 @@ def test_the_secrets_of_an_environment() -> None:
         "HF_TOKEN": " hf_x ",
         "WHISPERTRAIN_AUTH_TOKEN": "null",
         "RUNPOD_API_KEY": "r",
+        "WANDB_API_KEY": "w",
+        "MLFLOW_TRACKING_URI": "https://name:p%20ss@tracker.example/",
         "PATH": "/",
     }
-    assert find_secrets(environment) == ["hf_x", "r"]
+    assert find_secrets(environment) == ["hf_x", "r", "w", "p ss"]
+
+
+@pytest.mark.parametrize("address", ["", "file:///runs", "sqlite:///runs.db", "http://[", "databricks"])
+def test_an_address_without_a_password_holds_no_secret(address: str) -> None:
+    assert find_secrets({"MLFLOW_TRACKING_URI": address}) == []
 
 
 @pytest.mark.parametrize(

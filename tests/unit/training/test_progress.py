@@ -55,6 +55,17 @@ def test_a_bar_of_unknown_length_is_told_once_its_length_is_known(
     assert [(fields["num_done"], fields["num_total"]) for fields in told] == [(30, 100)]
 
 
+def test_a_bar_of_nothing_is_not_shown(
+    told: list[dict[str, Any]], clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_bar(told, clock, total=None):
+        pass
+    assert capsys.readouterr().err == ""
+    with open_bar(told, clock, total=None) as bar:
+        bar.move_to(1, None)
+    assert "transcribe test: 1window" in capsys.readouterr().err
+
+
 def test_a_bar_tells_also_where_it_is_not_shown(told: list[dict[str, Any]], clock: Clock) -> None:
     with StageBar("align", 3, "recording", told.append, is_shown=False, clock=clock) as bar:
         clock.seconds += PROGRESS_SECONDS

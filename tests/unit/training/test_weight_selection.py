@@ -97,11 +97,12 @@ def test_the_errors_in_all_windows_decide_not_those_of_the_selection():
     assert not outcome.is_published
     assert outcome.warning.startswith(
         "The trained model is not shown to be better: 41.0% of the words are wrong (95 % interval "
-        "41.0% to 41.0%), 40.0% (40.0% to 40.0%) by the base model; which is no gain. No model was published"
+        "41.0% to 41.0%), 40.0% (40.0% to 40.0%) by the base model. It makes no fewer errors. "
+        "It is not published"
     )
     forced = Outcome(before, after, selection, publish_if_worse=True)
     assert forced.is_published
-    assert "delivered as publish_if_worse says" in forced.warning
+    assert "published since publish_if_worse asks for it" in forced.warning
 
 
 def test_a_gain_on_windows_that_whole_recordings_lack_is_told():
@@ -128,7 +129,7 @@ def test_the_outcome_tells_every_candidates_figures():
     told = figures["weight_selection"]
     assert told == outcome.describe_selection()
     assert told["alpha"] == 0.7
-    assert figures["comparison"]["sentence"] == outcome.comparison.describe()
+    assert figures["comparison"]["sentence"] == outcome.sentence
     assert told["candidates"] == [asdict(candidate) for candidate in selection.candidates]
     assert [c["num_errors"] for c in told["candidates"]] == [40, None, 20, None, 20]
 

@@ -42,7 +42,8 @@ def show_page(outcome: Outcome) -> str:
         "comparison": outcome.describe_comparison(),
         "mistakes": {"before": mistakes, "after": mistakes},
         "curve": [],
-        "long_form": {}, "normalizer": "whispertrain",
+        "long_form": {},
+        "normalizer": "whispertrain",
         "dataset": {"num_train_windows": 1, "num_recordings": 1, "audio_ms": 1},
         "command": "train.py",
     }

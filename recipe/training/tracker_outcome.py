@@ -81,10 +81,10 @@ def build_tracked_outcome(report: Mapping[str, Any], test: Dataset) -> TrackedOu
     rows.insert(1, ("95 % interval", *low_to_high))
     if long_form:
         for name in LONG_FORM_ROWS.keys() & long_form["after"].keys():
-            figures |= {f"test_long_form_{name}": long_form["after"][name]}
-            figures |= {f"test_long_form_{name}_before": long_form["before"][name]}
+            figures[f"test_{long_form['view']}_{name}"] = long_form["after"][name]
+            figures[f"test_{long_form['view']}_{name}_before"] = long_form["before"][name]
         title = VIEW_TITLES[long_form["view"]]
-        rows += [(f"{title}: {label}", *values) for label, *values in tabulate(long_form)]
+        rows += [(f"{title}: {label}", *pair) for label, *pair in tabulate(long_form)]
     table = format_table(("On the test speech", "before", "after"), rows)
     summary = f"**{comparison['verdict']}**\n\n{comparison['sentence']}\n\n{table}"
     samples = [

@@ -27,7 +27,7 @@ def test_the_curve_begins_with_the_base_model() -> None:
 
 def test_the_command_trains_the_same(tmp_path) -> None:
     given = ["--data_dir", "my talks", "--language", "fr", "--learning_rate", "1e-05", "--lora_rank", "8"]
-    given += ["--num_train_epochs", "3.0"]
+    given += ["--num_train_epochs", "3.0", "--report_to", "tensorboard,wandb"]
     first = parse_arguments([*given, "--output_dir", str(tmp_path / "run")])
     command = describe_command(first)
     words = shlex.split(command)

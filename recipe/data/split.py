@@ -85,7 +85,12 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
     ends: dict[str, float] = {}
     for part, (names, _) in zip(parts, draws, strict=True):
         if not names:
-            ends |= choose_ends(_voices_of(part, reports), reports, fraction)
+            found = choose_ends(_voices_of(part, reports), reports, fraction)
+            is_short = any(reports[name].num_windows < 3 * MIN_END_WINDOWS for name in found)
+            if is_short and len([name for name in part if reports[name].speech_ms]) > 1:
+                held_out_names |= found.keys()  # more than a third, but an end would measure nothing
+            else:
+                ends |= found
     if not held_out_names and not ends:
         single = {name: name for name in groups}
         held_out_names = choose_held_out(_voices_of(single, reports), reports, fraction)

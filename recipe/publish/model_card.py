@@ -186,7 +186,7 @@ def _format_exports(exports: Mapping[str, Mapping[str, Any]]) -> str:
     seconds = max((proof["speech_seconds"] for proof in proofs), default=0)
     head = (
         f"Each was loaded by its runtime and transcribed up to {seconds:.0f} s of held-out speech: what "
-        "differs from this model's own words and times, and the normalised WER.\n\n"
+        "differs from this model's own words and times, and the WER by WhisperTrain's normalisation.\n\n"
     )
     columns = ("File", "MB", "Words that differ", "Times that differ", "WER", "This model's", "Loads in")
     table = [f"| {' | '.join(columns)} |", f"|---{'|---:' * (len(columns) - 1)}|"]

@@ -66,7 +66,7 @@ class LongFormCheck:
             max_cuts = self._settings.get("max_cuts", 0)
             self._references = find_references(dataset, trainer.whisper.task, max_cuts)
         if self._references:
-            self.before = self._measure("base_long_form", {})
+            self.before = self._measure("base_long_form", "long_form_before", {})
             attempt.warn(*self.before.unread)
             attempt.job_eta.learn("long_form", self.before.seconds)
 
@@ -78,10 +78,10 @@ class LongFormCheck:
         """
         if self.before is None:
             return None
-        after = self._measure("published_long_form", weights)
+        after = self._measure("published_long_form", "long_form_after", weights)
         return LongFormComparison(self.before, after, self._settings)
 
-    def _measure(self, name: str, depends_on: Mapping[str, Any]) -> LongForm:
+    def _measure(self, name: str, stage: str, depends_on: Mapping[str, Any]) -> LongForm:
         """The figures of the weights that the model has now, on every process. Kept for a resume."""
         depends_on = {
             **self._trainer.fingerprint,
@@ -91,7 +91,7 @@ class LongFormCheck:
             "format_version": FORMAT_VERSION,
         }
         make = self._measure_cuts if self._view == "cuts" else self._measure_on_main
-        with self._attempt.stage("long_form"):
+        with self._attempt.stage(stage):
             return self._attempt.cached(name, LongForm, depends_on, make)
 
     def _measure_cuts(self) -> LongForm:

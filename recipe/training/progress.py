@@ -13,6 +13,8 @@ PROGRESS_SECONDS = 3.0
 _FOLLOWED_BY: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("evaluate_after", "transcribe validation"): ("test", "long_form"),
     ("evaluate_after", "transcribe test"): ("long_form",),
+    ("long_form_after", "transcribe whole"): (),
+    ("long_form_after", "transcribe cuts"): (),
     ("publish", "deliver"): (),
 }
 """Stages and tasks after training, and what is still to be transcribed after them."""

@@ -8,7 +8,7 @@ export const STEPS = [
     name: "Prepare data", statuses: ["preparing_dataset", "download_progress", "dataset_ready"],
     stages: ["load_model", "download", "align", "prepare", "check_labels"],
   },
-  { name: "Test base model", statuses: ["base_evaluated"], stages: ["evaluate_before"] },
+  { name: "Test base model", statuses: ["base_evaluated"], stages: ["evaluate_before", "long_form_before"] },
   {
     name: "Train",
     statuses: [
@@ -17,7 +17,7 @@ export const STEPS = [
     ],
     stages: ["train"],
   },
-  { name: "Test trained model", statuses: ["evaluation_completed"], stages: ["evaluate_after"] },
+  { name: "Test trained model", statuses: ["evaluation_completed"], stages: ["evaluate_after", "long_form_after"] },
   { name: "Publish", statuses: ["saving_model"], stages: ["publish"] },
   { name: "Done", statuses: ["completed"] },
 ];
@@ -28,6 +28,8 @@ const TASKS = {
   "check labels": "comparing captions with the sound",
   "transcribe validation": "transcribing the validation part",
   "transcribe test": "transcribing the test part",
+  "transcribe whole": "transcribing whole recordings",
+  "transcribe cuts": "transcribing cuts of 30 seconds",
   "select weights": "choosing the weights",
   deliver: "copying the model",
 };

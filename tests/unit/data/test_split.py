@@ -500,6 +500,14 @@ def test_of_two_recordings_over_a_third_each_the_end_of_the_shorter_is_held_out(
     check_all_windows_are_somewhere(split, talks)
 
 
+def test_of_two_recordings_too_short_for_an_end_one_is_held_out_whole(tmp_path):
+    talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(4)]) for n in range(2)]
+    split = split_examples(talks, 0.1)
+    assert len(split.held_out_names) == 1
+    assert {*split.train["recording"]} == {"talk-0", "talk-1"} - split.held_out_names
+    check_all_windows_are_somewhere(split, talks)
+
+
 def test_uploads_of_one_recording_never_choose_and_measure(tmp_path):
     talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(8)], f"{n}") for n in range(12)]
     copies = [make_shard(tmp_path, f"copy-{n}", [speak(n, i) for i in range(8)], f"{n}") for n in range(12)]

@@ -81,6 +81,10 @@ def test_the_time_left_of_the_job_is_that_of_the_task_and_of_what_follows() -> N
     assert job_eta.after_training("evaluate_after", "transcribe validation", 10.0) == 60.0
     assert job_eta.after_training("evaluate_after", "transcribe test", 10.0) == 10.0
     assert job_eta.after_training("evaluate_before", "transcribe test", 10.0) is None
+    job_eta.learn("long_form", 7.0)
+    assert job_eta.after_training("evaluate_after", "transcribe test", 10.0) == 17.0
+    assert job_eta.after_training("long_form_after", "transcribe cuts", 3.0) == 3.0
+    assert job_eta.after_training("long_form_before", "transcribe cuts", 3.0) is None
 
 
 def test_where_nothing_is_held_out_the_job_ends_with_training() -> None:

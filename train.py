@@ -12,8 +12,6 @@ failed, 143 interrupted. `accelerate launch` makes 1 of all but 0; result.json a
 """
 
 import os
-from dataclasses import asdict
-from functools import partial
 
 from recipe.training.first_look import find_output_dir, look_first
 
@@ -25,9 +23,9 @@ from transformers import set_seed
 from recipe.data.caption_choice import Wanted
 from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset, write_dataset_report
 from recipe.data.manifest import Recording
+from recipe.data.other_sets import check_other_folders
 from recipe.data.sources import check_source, fetch_recordings
 from recipe.errors import InterruptedTraining, RecipeError
-from recipe.evaluation.report import Evaluation, Evaluations
 from recipe.model.adapters import add_adapters, merge_adapters
 from recipe.model.whisper import Whisper, load_whisper
 from recipe.publish.delivery import publish_model
@@ -40,13 +38,13 @@ from recipe.training.arguments import parse_arguments
 from recipe.training.attempt import Attempt, refuse, set_up_process
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.data_check import show_check
-from recipe.training.long_form import LongFormCheck
+from recipe.training.evaluation import RunEvaluation
+from recipe.training.other_speech import prepare_other_sets
 from recipe.training.preflight import check_run
 from recipe.training.result import build_result, describe_release
-from recipe.training.run_report import tell_outcome
 from recipe.training.self_test import prepare_self_test
 from recipe.training.trainer import WhisperTrainer
-from recipe.training.weight_selection import Outcome, select_published_weights
+from recipe.training.weight_selection import Outcome
 
 
 def main() -> None:
@@ -67,15 +65,15 @@ def train_whisper(attempt: Attempt) -> None:
     recordings = fetch(attempt, whisper)
     recordings = settle_caption_times(attempt, whisper, recordings)
     dataset = prepare(attempt, whisper, recordings)
+    other_sets = prepare_other_sets(attempt, whisper, dataset)
     if attempt.arguments.source.check_data:
-        show_check(attempt, whisper, dataset)
+        show_check(attempt, whisper, dataset, other_sets)
         return
     dataset = check_labels(attempt, whisper, dataset)
     trainer = assembly.build_trainer(attempt, whisper, dataset)
-    before = evaluate_base(attempt, trainer, dataset)
-    long_form = LongFormCheck(attempt, trainer, dataset, recordings)
+    evaluation = RunEvaluation(attempt, trainer, dataset, recordings, other_sets)
     train(attempt, trainer)
-    outcome = evaluate_trained(attempt, trainer, dataset, before, long_form)
+    outcome = evaluation.finish()
     model_path = publish(attempt, trainer, dataset, outcome)
     attempt.finish(build_result(attempt, trainer, dataset, outcome, model_path))
 
@@ -87,6 +85,7 @@ def begin(attempt: Attempt) -> None:
     attempt.report(Stage.INITIALIZING, fields)
     check_run(arguments, attempt.folder)
     check_source(arguments.source)
+    check_other_folders(arguments.evaluation.other_dir)
     if arguments.source.self_test:
         attempt.arguments = prepare_self_test(arguments)
     set_seed(arguments.training.seed)
@@ -165,25 +164,6 @@ def check_labels(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -
     return dataset
 
 
-def evaluate_base(attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset) -> Evaluations:
-    """The base model's transcripts of the windows to choose by, and of the test. Kept for a resume."""
-    depends_on = {**trainer.fingerprint, **asdict(assembly.decoding_of(attempt.arguments))}
-    parts = {"validation": assembly.selection_windows(attempt.arguments, dataset), "test": dataset.test}
-    with attempt.stage("evaluate_before"):
-        before = {
-            part: attempt.cached(
-                f"base_{part}",
-                Evaluation,
-                depends_on,
-                partial(assembly.transcribe, attempt, trainer.whisper, windows, part),
-            )
-            for part, windows in parts.items()
-            if len(windows)
-        }
-    assembly.report_base(attempt, before)
-    return before
-
-
 def train(attempt: Attempt, trainer: WhisperTrainer) -> None:
     """Train, from the last whole checkpoint if there is one, and take up the weights with the lowest WER."""
     training = attempt.arguments.training
@@ -205,26 +185,6 @@ def train(attempt: Attempt, trainer: WhisperTrainer) -> None:
     fields = {name: metrics[name] for name in ("train_runtime", "train_samples_per_second")}
     attempt.report(Stage.TRAINING_COMPLETED, {**fields, "final_train_loss": trainer.mean_loss})
     merge_adapters(trainer.whole_model)
-
-
-def evaluate_trained(
-    attempt: Attempt,
-    trainer: WhisperTrainer,
-    dataset: PreparedDataset,
-    before: Evaluations,
-    long_form: LongFormCheck,
-) -> Outcome | None:
-    """Select the published weights by some windows, measure them on others; None if nothing is held out."""
-    if "test" not in before:
-        return None
-    with attempt.stage("evaluate_after"):
-        windows = assembly.selection_windows(attempt.arguments, dataset)
-        selection = select_published_weights(attempt, trainer, windows, before.get("validation"))
-        after = assembly.transcribe(attempt, trainer.whisper, dataset.test, "test")
-    whole = long_form.compare({"alpha": selection.selected.alpha if selection else 1.0})
-    outcome = Outcome(before["test"], after, selection, attempt.arguments.publish.publish_if_worse, whole)
-    tell_outcome(attempt, trainer, dataset, before, outcome)
-    return outcome
 
 
 def publish(

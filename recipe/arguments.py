@@ -6,6 +6,7 @@ Trainer's own arguments (`Seq2SeqTrainingArguments`) come on top; those that a j
 `TrainerOptions`. Nothing heavy is imported here: the RunPod handler validates a job without torch.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -127,6 +128,19 @@ class ModelArguments:
         default=None,
         metadata={"help": "The adapters count lora_alpha / lora_rank times; 32 if not given."},
     )
+
+
+_LANGUAGE_TAG = re.compile(r"[A-Za-z][A-Za-z -]+")
+
+
+def split_other_dir(text: str) -> tuple[str, str | None]:
+    r"""The folder and the language of an `other_dir`; a colon of Windows (`C:\talks`) or of `s3://` is none.
+
+    The language is what follows the last colon, if that is letters and what precedes it is no drive.
+    """
+    folder, _, language = text.rpartition(":")
+    is_told = len(folder) > 1 and _LANGUAGE_TAG.fullmatch(language)
+    return (folder, language) if is_told else (text, None)
 
 
 def caption_language(language: str | None, task: str | None) -> str | None:
@@ -262,6 +276,23 @@ class EvaluationArguments:
             "windows. on: whole, by faster-whisper as people use it: word errors, times, words written where "
             "nobody speaks. cuts: cut every 30 seconds, an hour at most. auto: on where there is a GPU, else "
             "cuts, six minutes at most."
+        },
+    )
+    other_dir: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Folder of other speech with captions, FOLDER or FOLDER:language; may be given several "
+            "times. Never trained on, it tells what training cost there, and weighs when weights are "
+            "selected.",
+            "action": "extend",
+        },
+    )
+    max_forgetting: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] = field(
+        default=1.0,
+        metadata={
+            "help": "Points of normalised WER that the published weights may lose to the base model on any "
+            "other_dir; weights that lose more are passed over where others are better than the base model "
+            "too."
         },
     )
     interpolate: bool = field(
@@ -438,6 +469,14 @@ def find_contradictions(values: Mapping[str, Any]) -> list[str]:
         (not given["backend_base_url"] or bool(given["job_id"]), "backend_base_url needs job_id"),
         (given["max_steps"] != 0, "max_steps: expected -1 (all epochs) or at least 1, found 0"),
         (given["lora_rank"] > 0 or given["lora_alpha"] is None, "lora_alpha needs a lora_rank over 0"),
+        (
+            given["eval_fraction"] > 0 or not given["other_dir"],
+            "other_dir needs an eval_fraction over 0: without test recordings nothing is compared",
+        ),
+        (
+            all(folder.strip() for folder in given["other_dir"] or ()),
+            "other_dir: expected FOLDER or FOLDER:language, found a blank",
+        ),
     ]
     return [problem for is_met, problem in rules if not is_met] + _find_format_problems(given["export"])
 

@@ -46,11 +46,12 @@ def check_source(source: SourceArguments) -> None:
         DataError: naming what lies there.
     """
     if source.data_dir:
-        _look_into(Path(source.data_dir), ColumnNames.of(source))
+        look_into(Path(source.data_dir), ColumnNames.of(source))
 
 
 @cache  # the first look and the attempt both ask
-def _look_into(folder: Path, asked: ColumnNames) -> None:
+def look_into(folder: Path, asked: ColumnNames) -> None:
+    """Refuse a folder in which there is nothing to use in any language; see `check_source`."""
     listing = list_folder(folder)
     found = read_tables(folder, listing, asked, max_rows=LOOK_ROWS)
     if any(table.rows or table.is_cut for table in found.tables):

@@ -57,6 +57,8 @@ def divide_held_out(
     groups: Mapping[str, str],
     given: Mapping[str, str],
     copies: Mapping[str, str],
+    *,
+    test_fraction: float = TEST_FRACTION,
 ) -> Division:
     """The part of each held-out window.
 
@@ -65,12 +67,14 @@ def divide_held_out(
         groups: The group of each recording.
         given: The part that a dataset gives a recording; others are left to us.
         copies: The group of each recording that only the same recording is in.
+        test_fraction: Part that measures, in (0, 1).
     """
     parts: list[Part] = ["test"] * len(windows)
     warnings: list[str] = []
     for language in dict.fromkeys(window.language for window in windows):
         indices = [index for index, window in enumerate(windows) if window.language == language]
-        division = _divide_language([windows[index] for index in indices], groups, given, copies)
+        some = [windows[index] for index in indices]
+        division = _divide_language(some, groups, given, copies, test_fraction)
         for index, part in zip(indices, division.parts, strict=True):
             parts[index] = part
         warnings += division.warnings
@@ -85,6 +89,7 @@ def _divide_language(
     groups: Mapping[str, str],
     given: Mapping[str, str],
     copies: Mapping[str, str],
+    test_fraction: float,
 ) -> Division:
     named: dict[str, Part] = {
         window.recording: "validation" if given.get(window.recording) == "validation" else "test"
@@ -96,9 +101,9 @@ def _divide_language(
     for kinds, warnings in ((groups, []), (copies, [_warn_of_voices(windows)])):
         units = [kinds.get(window.recording, window.recording) for window in windows]
         if len({*units}) > 1:
-            measured = _choose_measured(windows, units)
+            measured = _choose_measured(windows, units, test_fraction)
             return Division(["test" if unit in measured else "validation" for unit in units], warnings)
-    return _divide_by_time(windows)
+    return _divide_by_time(windows, test_fraction)
 
 
 def _warn_of_voices(windows: Sequence[HeldOutWindow]) -> DataWarning:
@@ -109,12 +114,14 @@ def _warn_of_voices(windows: Sequence[HeldOutWindow]) -> DataWarning:
     return DataWarning(sentence, Importance.CHOSEN)
 
 
-def _choose_measured(windows: Sequence[HeldOutWindow], units: Sequence[str]) -> set[str]:
+def _choose_measured(
+    windows: Sequence[HeldOutWindow], units: Sequence[str], test_fraction: float
+) -> set[str]:
     """The units for the test: the first ones, or the last ones, that come nearest to its fraction."""
     amounts: defaultdict[str, int] = defaultdict(int)
     for window, unit in zip(windows, units, strict=True):
         amounts[unit] += window.amount
-    wanted = TEST_FRACTION * sum(amounts.values())
+    wanted = test_fraction * sum(amounts.values())
 
     def choices() -> Iterator[tuple[list[str], int]]:
         for order in (list(amounts), list(reversed(amounts))):
@@ -124,12 +131,12 @@ def _choose_measured(windows: Sequence[HeldOutWindow], units: Sequence[str]) -> 
     return {*min(choices(), key=lambda choice: abs(wanted - choice[1]))[0]}
 
 
-def _divide_by_time(windows: Sequence[HeldOutWindow]) -> Division:
+def _divide_by_time(windows: Sequence[HeldOutWindow], test_fraction: float) -> Division:
     """The beginning of a recording chooses, its end measures; all of it measures if it is too short."""
     order = sorted(range(len(windows)), key=lambda index: windows[index].start_ms)  # there may be copies
     starts_ms = [windows[index].start_ms for index in order]
     ends_ms = [windows[index].end_ms for index in order]
-    chooses, measures = split_by_time(starts_ms, ends_ms, TEST_FRACTION)
+    chooses, measures = split_by_time(starts_ms, ends_ms, test_fraction)
     if not measures:
         return Division(["test"] * len(windows))
     parts: list[Part] = ["guard"] * len(windows)

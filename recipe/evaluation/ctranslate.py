@@ -75,7 +75,12 @@ class Ctranslate2Engine:
         self._whisper = convert_model(model, processor, precision)
         logger.info("CTranslate2 computes in %s.", precision)
 
-    def write(self, features: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    def write(
+        self,
+        features: Tensor,
+        prompts: Sequence[Sequence[int]],
+        states: Tensor | None = None,  # noqa: ARG002 - the other library encodes by itself
+    ) -> list[list[int]]:
         """The tokens after each prompt, without the end of text; see `recipe.evaluation.decoding.Engine`."""
         from ctranslate2 import StorageView  # noqa: PLC0415 - optional
 

@@ -41,18 +41,25 @@ MIN_LOOP_TOKENS = 48
 class Engine(Protocol):
     """Runs a model's encoder and greedy decoder on a batch."""
 
-    def write(self, features: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    def write(
+        self, features: Tensor, prompts: Sequence[Sequence[int]], states: Tensor | None = None
+    ) -> list[list[int]]:
         """The tokens that follow each prompt, timestamps among them, without the end of text.
 
         Args:
             features: Log-mel of the windows, float32, shape (B, M, `NUM_FRAMES`).
             prompts: Tokens to begin with, all of one length.
+            states: What the model's encoder makes of the features, where that is known already.
         """
         ...
 
 
 def decode_windows(
-    engine: Engine, features: Tensor, prompts: Sequence[Sequence[int]], first_timestamp: int
+    engine: Engine,
+    features: Tensor,
+    prompts: Sequence[Sequence[int]],
+    first_timestamp: int,
+    states: Tensor | None = None,
 ) -> list[list[int]]:
     """The tokens of all passes over each window; all times count from its start.
 
@@ -61,6 +68,7 @@ def decode_windows(
         features: As in `Engine.write`.
         prompts: As in `Engine.write`.
         first_timestamp: Token of 0.00 s; the later times follow it.
+        states: As in `Engine.write`, for the first pass.
     """
     decoded: list[list[int]] = [[] for _ in prompts]
     starts = dict.fromkeys(range(len(prompts)), 0)  # frame from which a window is still to be decoded
@@ -69,7 +77,8 @@ def decode_windows(
             break
         rest = [features[row, :, start:] for row, start in starts.items()]
         batch = [pad(part, (0, NUM_FRAMES - part.shape[1])) for part in rest]
-        passes = engine.write(torch.stack(batch), [prompts[row] for row in starts])
+        passes = engine.write(torch.stack(batch), [prompts[row] for row in starts], states)
+        states = None
         for row, tokens in zip(list(starts), passes, strict=True):
             kept, num_frames = take_finished(cut_loop(tokens, first_timestamp), first_timestamp)
             decoded[row] += _shift_times(kept, starts[row], first_timestamp)
@@ -127,9 +136,12 @@ class TransformersEngine:
         self._end_of_text: int = config.eos_token_id
         self._first_timestamp: int = config.no_timestamps_token_id + 1
 
-    def write(self, features: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    def write(
+        self, features: Tensor, prompts: Sequence[Sequence[int]], states: Tensor | None = None
+    ) -> list[list[int]]:
         """The tokens after each prompt, without the end of text; see `Engine`."""
-        states = self._model.get_encoder()(features.to(self._model.device)).last_hidden_state
+        if states is None:
+            states = self._model.get_encoder()(features.to(self._model.device)).last_hidden_state
         ids = torch.tensor(prompts, device=states.device)
         rules = self._rules(ids.shape[1], str(states.device))
         written: list[list[int]] = [[] for _ in prompts]

@@ -1,5 +1,6 @@
 """A model's error rates on a set of windows: where they are highest, how fast it was, before and after."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,11 +54,13 @@ class Evaluation:
         transcripts: In the order of the windows; not empty.
         seconds: Time that transcribing took.
         normalizer: Name of the `Normalizer` of the normalised rates.
+        loss: Mean NLL of a label token; None where it was not measured, or the weights are of no use.
     """
 
     transcripts: Sequence[Transcript]
     seconds: float
     normalizer: str = OURS.name
+    loss: float | None = None
 
     @property
     def scores(self) -> Scores:
@@ -120,6 +123,9 @@ def evaluate_model(
     decoding: Decoding,
     on_batch: Callable[[int], object] = lambda _: None,
     normalizer: Normalizer = OURS,
+    *,
+    with_loss: bool = False,
+    num_workers: int = 0,
 ) -> Evaluation:
     """Transcribe every example and compare.
 
@@ -129,18 +135,23 @@ def evaluate_model(
         decoding: How they are transcribed.
         on_batch: Called with the number of windows just transcribed.
         normalizer: By which normalised rates are taken.
+        with_loss: Whether the loss is measured too.
+        num_workers: Processes that make features.
     """
     started = time.monotonic()
-    hypotheses = transcribe_examples(whisper, examples, decoding, on_batch)
+    made = transcribe_examples(
+        whisper, examples, decoding, on_batch, with_loss=with_loss, num_workers=num_workers
+    )
     seconds = time.monotonic() - started
     transcripts = []
-    for example, hypothesis in zip(examples.remove_columns("audio"), hypotheses, strict=True):
+    for example, hypothesis in zip(examples.remove_columns("audio"), made.texts, strict=True):
         place = (example["recording"], example["start_ms"], example["end_ms"], example["language"])
         reference = text_of(segments_of(example))
         written_in = caption_language(example["language"], whisper.task)
         scores = score_text(reference, hypothesis, language=written_in, normalizer=normalizer)
         transcripts.append(Transcript(*place, reference, hypothesis, scores))
-    return Evaluation(transcripts, seconds, normalizer.name)
+    loss = made.loss if made.loss is not None and math.isfinite(made.loss) else None
+    return Evaluation(transcripts, seconds, normalizer.name, loss)
 
 
 def choose_example(before: Evaluation, after: Evaluation) -> dict[str, str]:
@@ -176,7 +187,7 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
 
 
 def build_report(before: Evaluation, after: Evaluation) -> dict[str, Any]:
-    """The comparison, ready for JSON: figures, both evaluations, both transcripts of every window."""
+    """Ready for JSON: figures, both evaluations, both transcripts of every window."""
     windows = [
         {
             **_describe(first),
@@ -191,7 +202,6 @@ def build_report(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         **compare(before, after),
-        "comparison": judge_difference(before, after).as_dict(),
         "recordings": _compare_recordings(before, after),
         "before": before.as_dict(),
         "after": after.as_dict(),

@@ -7,22 +7,18 @@ more than it does (whisper-base on two French recordings: 46 to 57 % without, 22
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
-from typing import Any
 
-import numpy as np
-import torch
 from datasets import Dataset
-from numpy.typing import NDArray
+from torch import Tensor
 
-from recipe.audio.decoding import decode_flac
-from recipe.audio.mel import log_mel
-from recipe.audio.resampling import SAMPLES_PER_MS
-from recipe.data.windows import TIMESTAMP_MS, WINDOW_MS, end_of_words, segments_of, text_of
+from recipe.data.windows import TIMESTAMP_MS, WINDOW_MS
 from recipe.evaluation.ctranslate import Ctranslate2Engine
 from recipe.evaluation.decoding import Engine, TransformersEngine, decode_windows
 from recipe.evaluation.long_form_scores import Decoded
-from recipe.model.inference import map_batches, split_into_batches
+from recipe.evaluation.loss import Nll, encode, load_phrases, mean_nll, sort_into_batches, sum_nll
+from recipe.model.inference import map_batches, move_batch
 from recipe.model.inputs import LabelEncoder
 from recipe.model.whisper import Whisper
 
@@ -40,12 +36,28 @@ class Decoding:
     engine: str = "transformers"
 
 
+@dataclass(frozen=True)
+class Transcription:
+    """What a model makes of windows.
+
+    Attributes:
+        texts: The transcript of each window, in order.
+        loss: Mean NLL of a label token, as `measure_loss` has it; None where it was not asked for.
+    """
+
+    texts: list[str]
+    loss: float | None
+
+
 def transcribe_examples(
     whisper: Whisper,
     examples: Dataset,
     decoding: Decoding,
     on_batch: Callable[[int], object] = lambda _: None,
-) -> list[str]:
+    *,
+    with_loss: bool = False,
+    num_workers: int = 0,
+) -> Transcription:
     """The transcript of each example, in order; every process gets the whole list.
 
     Args:
@@ -53,10 +65,14 @@ def transcribe_examples(
         examples: Windows, as `recipe.data.shards` makes them.
         decoding: How they are transcribed.
         on_batch: Called with the number of windows just transcribed.
+        with_loss: Whether the loss is measured too: the encoder runs once for both, a batch at a time.
+        num_workers: Processes that make features.
     """
-    tokens = _decode_examples(whisper, examples, decoding, on_batch)
+    tokens, loss = _decode_examples(
+        whisper, examples, decoding, on_batch, with_loss=with_loss, num_workers=num_workers
+    )
     texts: list[str] = whisper.processor.batch_decode(tokens, skip_special_tokens=True)
-    return [text.strip() for text in texts]
+    return Transcription([text.strip() for text in texts], loss)
 
 
 def transcribe_segments(
@@ -69,7 +85,7 @@ def transcribe_segments(
 
     For the arguments see `transcribe_examples`.
     """
-    tokens = _decode_examples(whisper, examples, decoding, on_batch)
+    tokens, _ = _decode_examples(whisper, examples, decoding, on_batch)
     starts_ms = examples["start_ms"]
     return [list(_read_segments(whisper, *window)) for window in zip(tokens, starts_ms, strict=True)]
 
@@ -88,49 +104,38 @@ def _read_segments(whisper: Whisper, tokens: Sequence[int], start_ms: int) -> It
 
 
 def _decode_examples(
-    whisper: Whisper, examples: Dataset, decoding: Decoding, on_batch: Callable[[int], object]
-) -> list[list[int]]:
-    """The tokens that the model writes of each example; see `transcribe_examples`."""
-    batches = _sort_into_batches(examples, decoding.batch_size)
+    whisper: Whisper,
+    examples: Dataset,
+    decoding: Decoding,
+    on_batch: Callable[[int], object],
+    *,
+    with_loss: bool = False,
+    num_workers: int = 0,
+) -> tuple[list[list[int]], float | None]:
+    """The tokens that the model writes of each example, and its loss; see `transcribe_examples`."""
+    batches = sort_into_batches(examples, decoding.batch_size)
     engine = _start_engine(whisper, decoding)
-    encoder = LabelEncoder(whisper.processor.tokenizer, whisper.task)
+    start = LabelEncoder(whisper.processor.tokenizer, whisper.task).start_tokens
+    num_start = len(start(examples[0]["language"]))
 
-    def load(mine: Sequence[Sequence[int]]) -> Any:
-        return ([examples[index] for index in batch] for batch in mine)
+    def decode(batch: Mapping[str, Tensor]) -> tuple[list[list[int]], Nll | None]:
+        prompts = batch["decoder_input_ids"][:, :num_start].tolist()
+        states = nll = None
+        if with_loss:
+            inputs = move_batch(batch, whisper.model)
+            states = encode(whisper.model, inputs["input_features"])
+            nll = sum_nll(whisper.model, states, inputs)
+        features = batch["input_features"]
+        return decode_windows(engine, features, prompts, whisper.first_timestamp, states), nll
 
-    def decode(batch: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-        features = np.stack([_features_of(whisper, example) for example in batch])
-        starts = [encoder.start_tokens(example["language"]) for example in batch]
-        return decode_windows(engine, torch.from_numpy(features), starts, whisper.first_timestamp)
-
-    tokens = map_batches(whisper.model, batches, load, decode, on_batch)
-    by_index = dict(zip(chain(*batches), chain(*tokens), strict=True))
-    return [by_index[index] for index in range(len(examples))]
-
-
-def _sort_into_batches(examples: Dataset, batch_size: int) -> list[Sequence[int]]:
-    """Windows with about as many words together, most first, so that processes and rows end together.
-
-    The order is that of the windows themselves, not that of the dataset or of the processes: a window is
-    always transcribed beside the same others, which decide its rounding.
-    """
-
-    def key(index: int) -> tuple[int, str, int]:
-        example = rows[index]
-        return -len(text_of(segments_of(example))), example["recording"], example["start_ms"]
-
-    rows = list(examples.remove_columns("audio"))
-    return split_into_batches(sorted(range(len(rows)), key=key), batch_size)
+    load = partial(load_phrases, whisper, examples, num_workers)
+    decoded = map_batches(whisper.model, batches, load, decode, on_batch)
+    by_index = dict(zip(chain(*batches), chain(*(tokens for tokens, _ in decoded)), strict=True))
+    loss = mean_nll([nll for _, nll in decoded if nll]) if with_loss else None
+    return [by_index[index] for index in range(len(examples))], loss
 
 
 def _start_engine(whisper: Whisper, decoding: Decoding) -> Engine:
     if decoding.engine == "ctranslate2":
         return Ctranslate2Engine(whisper.model, whisper.processor)
     return TransformersEngine(whisper.model)
-
-
-def _features_of(whisper: Whisper, example: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Log-mel of the window up to where its words end, float32, shape (M, 3000)."""
-    end_ms = end_of_words(segments_of(example), example["end_ms"] - example["start_ms"])
-    samples = decode_flac(example["audio"]["bytes"])
-    return log_mel(whisper.processor.feature_extractor, samples[: end_ms * SAMPLES_PER_MS])

@@ -12,7 +12,7 @@ the same.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -52,6 +52,25 @@ class View:
     end_ms: int
     prompt: str = ""
     has_timestamps: bool = False
+
+
+class Views(Protocol):
+    """Chooses how windows are shown."""
+
+    def draw(self, example: Mapping[str, Any], random: np.random.Generator) -> View:
+        """How an example is shown; uses the same number of random draws for every example."""
+        ...
+
+
+class WholePhrases:
+    """Shows windows as they are transcribed: whole phrases with their times, and no audio beyond them."""
+
+    def draw(self, example: Mapping[str, Any], random: np.random.Generator) -> View:  # noqa: ARG002
+        """The example's phrases that end in the window; the same each time."""
+        segments = tuple(Segment(**segment) for segment in example["segments"])
+        whole = tuple(segment for segment in segments if segment.end_ms is not None)
+        end_ms = end_of_words(segments, example["end_ms"] - example["start_ms"])
+        return View(whole, 0, end_ms, has_timestamps=True)
 
 
 @dataclass(frozen=True)
@@ -184,7 +203,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         self,
         examples: ArrowDataset,
         whisper: Whisper,
-        views: ViewProbabilities,
+        views: Views,
         *,
         seed: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen, so one default for all is safe
@@ -245,21 +264,27 @@ def collate(
 
 
 def load_captions(
-    whisper: Whisper, examples: ArrowDataset, num_workers: int, batches: Iterable[Sequence[int]]
+    whisper: Whisper,
+    examples: ArrowDataset,
+    num_workers: int,
+    batches: Iterable[Sequence[int]],
+    views: Views = ViewProbabilities(timestamps=1.0),
 ) -> DataLoader[dict[str, torch.Tensor]]:
-    """Batches of windows as their captions tell them, times included, for a model that is not trained.
+    """Batches of windows for a model that is not trained.
 
     Args:
         whisper: The model that will read them.
         examples: Windows, as `recipe.data.shards` makes them.
         num_workers: Processes that make features.
         batches: Indices of the windows of each batch.
+        views: How windows are shown; as their captions tell them, times included, if not given.
     """
     return DataLoader(
-        WindowDataset(examples, whisper, ViewProbabilities(timestamps=1.0)),
+        WindowDataset(examples, whisper, views),
         batch_sampler=[list(batch) for batch in batches],
         num_workers=num_workers,
         collate_fn=partial(collate, pad_token_id=whisper.processor.tokenizer.eos_token_id),
+        generator=torch.Generator(),  # else each pass would move the random numbers of training
     )
 
 

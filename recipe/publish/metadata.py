@@ -33,6 +33,7 @@ class ReleaseMetadata:
             nothing was measured.
         weight_selection: The weights that were selected, with all candidates.
         long_form: Figures of whole recordings, `before` and `after`; empty where they were not measured.
+        other_speech: Figures of each set of other speech, with a `comparison`; empty where there was none.
         dataset: Counts and hours of the data, by name.
         settings: Hyperparameters by name.
         versions: Versions of the libraries by name.
@@ -54,6 +55,7 @@ class ReleaseMetadata:
     comparison: Mapping[str, Any] = field(default_factory=dict)
     weight_selection: Mapping[str, Any] = field(default_factory=dict)
     long_form: Mapping[str, Any] = field(default_factory=dict)
+    other_speech: Sequence[Mapping[str, Any]] = ()
     dataset: Mapping[str, float | int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -100,6 +102,7 @@ def format_metadata(metadata: ReleaseMetadata) -> str:
         "comparison": metadata.comparison,
         "weight_selection": metadata.weight_selection,
         "long_form": metadata.long_form,
+        "other_speech": metadata.other_speech,
         "dataset": metadata.dataset,
         "settings": metadata.settings,
         "versions": metadata.versions,

@@ -25,6 +25,7 @@ def format_model_card(metadata: ReleaseMetadata, model_name: str) -> str:
     sections |= {
         "Other runtimes": _format_exports(metadata.exports),
         VIEW_TITLES[metadata.long_form.get("view", "whole")]: _format_long_form(metadata.long_form),
+        "Other speech": _format_other_speech(metadata.other_speech),
         "Weights": _format_selection(metadata.weight_selection),
         "Data": _format_table("Count", metadata.dataset),
         "Training": _format_table("Setting", _list_settings(metadata)),
@@ -129,29 +130,60 @@ def _format_long_form(long_form: Mapping[str, Any]) -> str:
     return head + "\n".join(["| Figure | Base model | This model |", "|---|---:|---:|", *rows])
 
 
+def _format_other_speech(sets: Sequence[Mapping[str, Any]]) -> str:
+    if not sets:
+        return ""
+    rows = [
+        f"| {item['name']} | {item['comparison']['num_words']:,} | {item['wer_normalized_before']:.2%} | "
+        f"{item['wer_normalized_after']:.2%} | {_format_interval(item['comparison']['after_interval'])} | "
+        f"{item['comparison']['verdict']} |"
+        for item in sets
+    ]
+    head = "Normalised WER on speech that was not trained on: what training cost, or gained, elsewhere.\n\n"
+    columns = ("Set", "Words", "Base model", "This model", "95 % interval", "")
+    return head + "\n".join([f"| {' | '.join(columns)} |", "|---|---:|---:|---:|---|---|", *rows])
+
+
+def _format_interval(interval: Sequence[float]) -> str:
+    return f"{interval[0]:.1%} to {interval[1]:.1%}"
+
+
 def _format_selection(selection: Mapping[str, Any]) -> str:
     if not selection:
         return ""
+    candidates, weighed = selection["candidates"], any(c.get("rises") for c in selection["candidates"])
+    columns = ["Weights", "Loss, nats a token", "Word errors"] + weighed * ["Lost on other speech, points"]
     rows = [
-        f"| {_name_weights(candidate['alpha'])} | {_format_known(candidate['loss'], '.4f')} | "
-        f"{_format_known(candidate['num_errors'], 'd')} |"
-        for candidate in selection["candidates"]
+        [
+            _name_weights(candidate["alpha"]),
+            _format_known(candidate["loss"], ".4f"),
+            _format_known(candidate["num_errors"], "d"),
+            *weighed * [_format_rise(candidate.get("rises"))],
+        ]
+        for candidate in candidates
     ]
-    base = selection["candidates"][0]
     reason = (
         "the nearest to the base model that keep the gain of training"
-        if _rank(selection) < _rank(base)
+        if _rank(selection) < _rank(candidates[0])
         else "no better than the base model there"
     )
+    if weighed:
+        reason += "; what weights lose on other speech had a say"
     windows = f"{selection['num_windows']} validation windows"
     head = f"Selected on {windows}: {_name_weights(selection['alpha'])}, {reason}.\n\n"
-    return head + "\n".join(["| Weights | Loss, nats a token | Word errors |", "|---|---:|---:|", *rows])
+    table = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return head + "\n".join(f"| {' | '.join(cells)} |" for cells in table)
 
 
 def _rank(candidate: Mapping[str, Any]) -> tuple[float, float]:
     """Errors, then loss; a loss that is no number is worse than any."""
     loss = candidate["loss"]
     return candidate["num_errors"], math.inf if loss is None else loss
+
+
+def _format_rise(rises: Mapping[str, float] | None) -> str:
+    """The most that weights lose on any set, in points."""
+    return f"{100 * max(rises.values()):+.1f}" if rises else ""
 
 
 def _format_known(figure: float | None, form: str) -> str:

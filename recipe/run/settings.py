@@ -25,7 +25,8 @@ def models_on(volume_dir: Path) -> Path:
 
 
 VARIABLES = (
-    *("WHISPERTRAIN_RUNS_DIR", "WHISPERTRAIN_MODELS_DIR", "WHISPERTRAIN_ANSWER_FILE"),
+    *("WHISPERTRAIN_RUNS_DIR", "WHISPERTRAIN_MODELS_DIR", "WHISPERTRAIN_OTHER_DIR"),
+    "WHISPERTRAIN_ANSWER_FILE",
     *("WHISPERTRAIN_PUBLISH_DIR", "WHISPERTRAIN_PUBLISH_HUB_OWNERS", "WHISPERTRAIN_PUBLISH_BUCKETS"),
     *("WHISPERTRAIN_ALLOW_PRIVATE_BACKEND", "WHISPERTRAIN_GRACE_SECONDS", "WHISPERTRAIN_FLUSH_SECONDS"),
     *("WHISPERTRAIN_AUTH_TOKEN", "WHISPERTRAIN_WORKER_API_KEY", "WHISPERTRAIN_ATTEMPT_ID"),
@@ -40,6 +41,7 @@ class OperatorSettings:
     Attributes:
         runs_dir: Parent of the run folders, one per job.
         models_dir: Local base models that a job may name; none are allowed without it.
+        other_dir: Parent of folders of other speech that a job may name; none are allowed without it.
         publish_dir: Folder below which a job may have its model delivered, beside its own and the volume.
         publish_hub_owners: Owners on the Hugging Face hub to whose repositories a job may publish.
         publish_buckets: S3 buckets, or places in one as bucket/prefix, to which a job may publish.
@@ -52,6 +54,7 @@ class OperatorSettings:
 
     runs_dir: Path
     models_dir: Path | None = None
+    other_dir: Path | None = None
     publish_dir: Path | None = None
     publish_hub_owners: tuple[str, ...] = ()
     publish_buckets: tuple[str, ...] = ()
@@ -75,6 +78,7 @@ class OperatorSettings:
         return cls(
             runs_dir=_read_path(environment, "WHISPERTRAIN_RUNS_DIR") or default_runs_dir,
             models_dir=_read_path(environment, "WHISPERTRAIN_MODELS_DIR"),
+            other_dir=_read_path(environment, "WHISPERTRAIN_OTHER_DIR"),
             publish_dir=_read_path(environment, "WHISPERTRAIN_PUBLISH_DIR"),
             publish_hub_owners=_read_list(
                 environment,

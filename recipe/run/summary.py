@@ -30,6 +30,9 @@ def describe_result(result: Mapping[str, Any]) -> Iterator[str]:
         if long_form := evaluation.get("long_form"):
             rates = (long_form[side]["wer_normalized"] for side in ("before", "after"))
             yield f"{_compare(VIEWS[long_form['view']], *rates)}  {long_form['comparison']['verdict']}"
+        for item in evaluation["other_speech"]:
+            rates = (item[f"wer_normalized_{side}"] for side in ("before", "after"))
+            yield f"{_compare('Words wrong in ' + item['name'], *rates)}  {item['comparison']['verdict']}"
         example = evaluation["example"]
         yield f"\nSaid    {example['reference']}\nBefore  {example['before']}\nAfter   {example['after']}"
     warnings = [warning for warning in result["warnings"] if warning not in result["message"]]

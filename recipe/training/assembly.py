@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import transformers
 from datasets import Dataset, concatenate_datasets
@@ -35,6 +36,9 @@ from recipe.training.console import ConsoleCallback
 from recipe.training.progress import StageBar
 from recipe.training.telemetry import TelemetryCallback
 from recipe.training.trainer import WhisperTrainer
+
+EVALUATION_VERSION = 2
+"""Of transcripts that are kept for a resume; raised whenever they would hold something else."""
 
 
 def build_trainer(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> WhisperTrainer:
@@ -166,17 +170,36 @@ def normalizer_of(arguments: Arguments, whisper: Whisper) -> Normalizer:
     return Normalizer(arguments.evaluation.normalizer, whisper.spellings)
 
 
+def describe_decoding(arguments: Arguments) -> dict[str, Any]:
+    """What the transcripts of the same weights and windows depend on; ready for JSON."""
+    return {**asdict(decoding_of(arguments)), "evaluation": EVALUATION_VERSION}
+
+
 def selection_windows(arguments: Arguments, dataset: PreparedDataset) -> Dataset:
     """The windows by which the checkpoint and the published weights are selected."""
     return select_from_each(dataset.validation, arguments.evaluation.max_selection_windows)
 
 
 def transcribe(attempt: Attempt, whisper: Whisper, windows: Dataset, part: str) -> Evaluation:
-    """Transcripts of the windows, those of validation or test, by the model as it is now."""
+    """Transcripts of the windows by the model as it is now, and its loss on those that choose.
+
+    Args:
+        attempt: Of the run.
+        whisper: The model.
+        windows: Of a part.
+        part: "validation", "test", or "other …" for speech of other kinds.
+    """
     arguments = attempt.arguments
-    normalizer = normalizer_of(arguments, whisper)
     with attempt.bar(f"transcribe {part}", len(windows), "window") as bar:
-        return evaluate_model(whisper, windows, decoding_of(arguments), bar.update, normalizer)
+        return evaluate_model(
+            whisper,
+            windows,
+            decoding_of(arguments),
+            bar.update,
+            normalizer_of(arguments, whisper),
+            with_loss=part == "validation",
+            num_workers=arguments.training.dataloader_num_workers,
+        )
 
 
 def report_base(attempt: Attempt, before: Evaluations) -> None:

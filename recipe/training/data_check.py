@@ -1,13 +1,14 @@
 """What `--check_data True` prints: what would be trained, what not and why, how long it would take."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
 from transformers import WhisperConfig
 
 from recipe.data.dataset import PreparedDataset
+from recipe.data.other_sets import OtherSet
 from recipe.model.whisper import Whisper
 from recipe.page.rendering import format_hours
 from recipe.run.warning import most_important_first
@@ -19,13 +20,16 @@ MAX_NAMED = 20
 """Warnings shown; the dataset report has all."""
 
 
-def show_check(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> None:
+def show_check(
+    attempt: Attempt, whisper: Whisper, dataset: PreparedDataset, other_sets: Sequence[OtherSet]
+) -> None:
     """Print the check of a dataset that can be trained on; what cannot be was refused before."""
     attempt.warnings += dataset.warnings
     if attempt.is_main:
         needs = estimate(plan_work(attempt.arguments, whisper.model.config, dataset))
         lines = [
             *describe_check(dataset, most_important_first(attempt.warnings), needs),
+            *map(describe_other_set, other_sets),
             f"Report         {attempt.folder.prepared / 'dataset_report.html'}",
         ]
         sys.stdout.write("\n".join(lines) + "\n")
@@ -51,6 +55,12 @@ def describe_check(dataset: PreparedDataset, warnings: list[str], needs: Estimat
     validation, test = len(dataset.validation), len(dataset.test)
     yield f"Held out       {validation:,} windows to choose weights by, {test:,} to measure them"
     yield f"Training       {_describe_needs(needs)}"
+
+
+def describe_other_set(other: OtherSet) -> str:
+    """The line of a set of other speech."""
+    sides = f"{len(other.validation):,} windows to choose weights by, {len(other.test):,} to measure them"
+    return f"Other speech   {other.name}: {sides}"
 
 
 def plan_work(arguments: Arguments, config: WhisperConfig, dataset: PreparedDataset) -> Work:

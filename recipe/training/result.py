@@ -79,6 +79,7 @@ def describe_release(
         comparison=outcome.describe_comparison() if outcome else {},
         weight_selection=outcome.describe_selection() if outcome else {},
         long_form=outcome.describe_long_form() if outcome else {},
+        other_speech=outcome.describe_other_speech() if outcome else [],
         dataset={
             k: v for k, v in dataset.report.items() if isinstance(v, int | float) and k != "format_version"
         },

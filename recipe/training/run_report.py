@@ -37,21 +37,7 @@ def tell_outcome(
     before: Evaluations,
     outcome: Outcome,
 ) -> None:
-    """Report and warn of what came of the run, and write its report; see `write_run_report`."""
-    attempt.report(Stage.EVALUATION_COMPLETED, outcome.as_dict())
-    attempt.warn(*[outcome.warning] * bool(outcome.warning))
-    if attempt.is_main:
-        write_run_report(attempt, trainer, dataset, before, outcome)
-
-
-def write_run_report(
-    attempt: Attempt,
-    trainer: WhisperTrainer,
-    dataset: PreparedDataset,
-    before: Evaluations,
-    outcome: Outcome,
-) -> None:
-    """Write the report for programs and its page for people.
+    """Tell what came of the run: the event, warnings, the report for programs and its page for people.
 
     Args:
         attempt: Of the run.
@@ -60,6 +46,10 @@ def write_run_report(
         before: The base model's transcripts.
         outcome: What came of the run.
     """
+    attempt.report(Stage.EVALUATION_COMPLETED, outcome.as_dict())
+    attempt.warn(*outcome.warnings)
+    if not attempt.is_main:
+        return
     origin = assembly.describe_origin(attempt)
     task, normalizer = trainer.whisper.task, assembly.normalizer_of(attempt.arguments, trainer.whisper)
     report = {
@@ -69,12 +59,13 @@ def write_run_report(
         "weight_selection": outcome.describe_selection(),
         **build_report(outcome.before, outcome.after),
         "comparison": outcome.describe_comparison(),
+        "other_speech": outcome.describe_other_speech(),
         "long_form": outcome.long_form.as_dict() if outcome.long_form else {},
         "mistakes": {
             "before": describe_mistakes(_texts(outcome.before, task), normalizer),
             "after": describe_mistakes(_texts(outcome.after, task), normalizer),
         },
-        "curve": list(trace_curve(trainer.state.log_history, before, outcome)),
+        "curve": list(trace_curve(trainer.state.log_history, before)),
         "dataset": {name: dataset.report[name] for name in OF_THE_DATASET},
         "command": describe_command(attempt.arguments),
     }
@@ -94,13 +85,13 @@ def _texts(evaluation: Evaluation, task: str | None) -> list[Text]:
 
 
 def trace_curve(
-    log_history: Sequence[Mapping[str, float]], before: Evaluations, outcome: Outcome
+    log_history: Sequence[Mapping[str, float]], before: Evaluations
 ) -> Iterator[dict[str, float]]:
     """What was measured at each update; the base model's figures at update 0."""
     if "validation" in before:
         base = {"wer_normalized": before["validation"].scores.words_normalized.rate}
-        if outcome.selection:
-            base["validation_loss"] = outcome.selection.candidates[0].loss
+        if before["validation"].loss is not None:
+            base["validation_loss"] = before["validation"].loss
         yield {"step": 0, **base}
     for entry in log_history:
         figures = {name: entry[logged] for logged, name in CURVE.items() if logged in entry}
@@ -120,9 +111,13 @@ def describe_command(arguments: Arguments) -> str:
         for name in names:
             is_own = group is not arguments.training or name in trained_by
             if is_own and getattr(group, name) != getattr(default, name):
-                words += [f"--{name}", _as_word(getattr(group, name))]
+                is_trainers = group is arguments.training
+                words += [f"--{name}", *_as_words(getattr(group, name), is_trainers=is_trainers)]
     return shlex.join(words)
 
 
-def _as_word(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _as_words(value: Any, *, is_trainers: bool) -> list[str]:
+    """The words of an option's value; Trainer's lists are one word."""
+    if not isinstance(value, list):
+        return [str(value)]
+    return [",".join(map(str, value))] if is_trainers else [str(item) for item in value]

@@ -69,9 +69,9 @@ class WhisperTrainer(EngineTrainer):
         whisper: As `load_whisper` gives it, in float32; autocast lowers the precision of what gains by it.
         args: Arguments of the run.
         train_dataset: Windows to train on.
-        eval_dataset: Held-out windows for the loss, or None.
+        eval_dataset: Held-out windows, or None; without them Trainer would never evaluate.
         fingerprint: What a run must have in common with this one to resume from its checkpoints.
-        measure: Has the model transcribe held-out windows.
+        measure: Has the model transcribe held-out windows, and measures its loss there.
         callbacks: As in Trainer.
 
     Attributes:
@@ -178,14 +178,15 @@ class WhisperTrainer(EngineTrainer):
         self.load_weights(best / SAFE_WEIGHTS_NAME)
         logger.info("Took the weights of %s, which have the lowest WER.", best.name)
 
-    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """Loss by Trainer's loop, then the error rates of what the model writes on its own."""
-        output = super().evaluation_loop(*args, **kwargs)
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:  # noqa: ARG002 - Trainer's hook
+        """Loss, and error rates of what the model writes; Trainer's own loop would encode once more."""
         with self.whole_weights(), merged(self.whole_model):
             evaluation = self._measure()
         self.evaluations[self.state.global_step] = evaluation
-        rates = {f"eval_{name}": float(value) for name, value in evaluation.scores.as_dict().items()}
-        return output._replace(metrics={**(output.metrics or {}), **rates})
+        metrics = {f"eval_{name}": float(value) for name, value in evaluation.scores.as_dict().items()}
+        metrics["eval_loss"] = math.inf if evaluation.loss is None else evaluation.loss
+        no_predictions: Any = None
+        return EvalLoopOutput(no_predictions, None, metrics, len(evaluation.transcripts))
 
     def _init_training_state(
         self, max_steps: int, num_updates_per_epoch: int, num_epochs: int, checkpoint: str | None, trial: Any

@@ -1,30 +1,30 @@
 """The weights that a run publishes: those nearest the base model that keep the gain of training.
 
-What fine-tuning gains on the recordings that it is given, it may lose on all other speech, of which nothing
+What fine-tuning gains on the recordings that it is given, it may lose on all other speech, of which little
 is at hand to measure the loss. Weights on the line from the base model to the trained one often keep most of
 both (WiSE-FT, Wortsman et al. 2022, https://arxiv.org/abs/2109.01903). So of those that keep the gain on the
-held-out windows the nearest to the base model are taken; docs/forgetting.md has the figures behind it.
+held-out windows the nearest to the base model are taken, unless they lose too much on the other speech that
+is at hand (`--other_dir`); docs/forgetting.md has the figures behind it.
 """
 
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
-import torch
 from datasets import Dataset
-from torch import Tensor, nn
 
 from recipe.evaluation.comparison import Comparison, Verdict
 from recipe.evaluation.long_form_scores import LongFormComparison
+from recipe.evaluation.loss import measure_loss
+from recipe.evaluation.other_speech import OtherSpeech
 from recipe.evaluation.report import Evaluation, compare, judge_difference
-from recipe.model.inference import IGNORED, label_nll, map_batches, move_batch, split_into_batches
-from recipe.model.inputs import load_captions
-from recipe.model.whisper import Whisper, load_whisper
 from recipe.training.assembly import decoding_of, transcribe
 from recipe.training.attempt import Attempt
+from recipe.training.interpolation import Interpolation, Weights
+from recipe.training.other_speech import OtherSpeechCheck
 from recipe.training.trainer import WhisperTrainer
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ ALPHAS = (0.5, 0.7, 0.9)
 KEPT_GAIN = 0.95
 """Fraction of the gain, in loss and in word errors, that weights nearer to the base model have to keep."""
 
-Weights = Mapping[str, Tensor]
-"""Parameters by name, tied ones once; float32 on the CPU."""
+Rises = Mapping[str, float]
+"""By how much weights raise the normalised WER on sets of other speech, by name; fractions of the words."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,16 @@ class Candidate:
 
     Attributes:
         alpha: Fraction of the way from the base model (0) to the trained one (1).
-        loss: Mean NLL of a label token in the windows of the selection, in nats; infinite if the weights are
-            of no use.
+        loss: Mean NLL of a label token in the windows of the selection, in nats; None if the weights are of
+            no use.
         num_errors: Normalised word errors there; None if nothing was transcribed.
+        rises: What they lose on other speech; None if that was not transcribed.
     """
 
     alpha: float
-    loss: float
+    loss: float | None
     num_errors: int | None = None
+    rises: Rises | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,27 @@ class WeightSelection:
         selected: One of the candidates, never the base model.
         candidates: All of them, the base model first.
         evaluation: The selected weights' transcripts of the windows of the selection.
+        max_rise: What weights might lose on other speech.
     """
 
     selected: Candidate
     candidates: list[Candidate]
     evaluation: Evaluation
+    max_rise: float = 1.0
+
+    @property
+    def warning(self) -> str:
+        """What the user is warned of: that the weights lose more on other speech than they might; or ""."""
+        rises = self.selected.rises or {}
+        name = max(rises, key=lambda name: rises[name], default="")
+        if not name or rises[name] <= self.max_rise:
+            return ""
+        return (
+            f"The selected weights lose {100 * rises[name]:.1f} points of WER on other_dir {name}, more than "
+            f"max_forgetting allows ({100 * self.max_rise:g}): none that keep within it are better than the "
+            "base model on the validation part. Train less, at a lower learning_rate, or with some such "
+            "speech among the recordings."
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,7 @@ class Outcome:
         selection: How they were selected; None where there was nothing to select by.
         publish_if_worse: Whether the model is published whatever comes of it.
         long_form: Both models on whole recordings; None where that was not measured.
+        other_speech: Both models on other speech, where any was given.
     """
 
     before: Evaluation
@@ -87,6 +106,7 @@ class Outcome:
     selection: WeightSelection | None
     publish_if_worse: bool
     long_form: LongFormComparison | None = None
+    other_speech: Sequence[OtherSpeech] = ()
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -115,26 +135,33 @@ class Outcome:
         return {**self.comparison.as_dict(), "sentence": self.sentence}
 
     @property
-    def warning(self) -> str:
-        """What the user is warned of, "" if the model is better."""
+    def warnings(self) -> list[str]:
+        """What the user is warned of."""
         sentences = [] if self.comparison.verdict is Verdict.BETTER else [self.sentence]
         if self.comparison.is_lower and self.long_form:
-            sentences += filter(None, [self.long_form.warning])
-        return " ".join(sentences)
+            sentences.append(self.long_form.warning)
+        if self.selection:
+            sentences.append(self.selection.warning)
+        sentences += [other.warning for other in self.other_speech]
+        return [sentence for sentence in sentences if sentence]
 
     def describe_selection(self) -> dict[str, Any]:
         """The weights taken and all candidates; ready for JSON; empty where there was no choice."""
         if self.selection is None:
             return {}
         return {
-            **_as_dict(self.selection.selected),
+            **asdict(self.selection.selected),
             "num_windows": len(self.selection.evaluation.transcripts),
-            "candidates": [_as_dict(candidate) for candidate in self.selection.candidates],
+            "candidates": [asdict(candidate) for candidate in self.selection.candidates],
         }
 
     def describe_long_form(self) -> dict[str, Any]:
         """The figures of whole recordings; ready for JSON; empty where they were not measured."""
         return self.long_form.summarise() if self.long_form else {}
+
+    def describe_other_speech(self) -> list[dict[str, Any]]:
+        """The figures of other speech; ready for JSON."""
+        return [other.as_dict() for other in self.other_speech]
 
     def as_dict(self) -> dict[str, Any]:
         """Error rates as fractions, what may be said of them, and the selection; ready for JSON."""
@@ -143,34 +170,54 @@ class Outcome:
             "comparison": self.describe_comparison(),
             "weight_selection": self.describe_selection(),
             "long_form": self.describe_long_form(),
+            "other_speech": self.describe_other_speech(),
         }
 
 
-class Interpolation:
-    """Gives a model the weights at a fraction of the way from the base model's to the trained ones.
+@dataclass
+class _Line:
+    """What is known of the weights between the base model's and the trained ones, by their fraction."""
 
-    Both are copies in the memory of the CPU, of four bytes a parameter.
+    before: Evaluation
+    measure_loss: Callable[[float], float]
+    transcribe: Callable[[float], Evaluation]
+    measure_rises: Callable[[float], Rises]
+    evaluations: dict[float, Evaluation] = field(default_factory=dict)
+    losses: dict[float, float] = field(default_factory=dict)
+    rises: dict[float, Rises] = field(default_factory=dict)
 
-    Args:
-        model: Takes the weights; it has the trained ones now.
-        base: The base model's.
-    """
+    def evaluate(self, alpha: float) -> Evaluation:
+        if alpha not in self.evaluations:
+            self.evaluations[alpha] = self.before if alpha == 0 else self.transcribe(alpha)
+        return self.evaluations[alpha]
 
-    def __init__(self, model: nn.Module, base: Weights) -> None:
-        self._model = model
-        self._base = base
-        self._trained = copy_weights(model)
+    def loss(self, alpha: float) -> float:
+        """In one pass with the transcripts, where these are wanted anyway: at both ends."""
+        if alpha not in self.losses:
+            measured = self.evaluate(alpha).loss if alpha in {0.0, 1.0} else self.measure_loss(alpha)
+            self.losses[alpha] = math.inf if measured is None else measured
+        return self.losses[alpha]
 
-    @torch.no_grad()
-    def take(self, alpha: float) -> None:
-        """Give the model the weights; at 0 and 1 exactly the base model's and the trained ones."""
-        for name, weight in self._model.named_parameters():
-            weight.copy_(torch.lerp(self._base[name], self._trained[name], alpha))
+    def num_errors(self, alpha: float) -> int:
+        return self.evaluate(alpha).scores.words_normalized.num_errors
 
+    def rank(self, alpha: float) -> tuple[int, float]:
+        return self.num_errors(alpha), self.loss(alpha)
 
-def copy_weights(model: nn.Module) -> Weights:
-    """The weights that the model has now, whatever becomes of it."""
-    return {name: weight.detach().to("cpu", copy=True) for name, weight in model.named_parameters()}
+    def is_better(self, alpha: float) -> bool:
+        return self.rank(alpha) < self.rank(0.0)
+
+    def max_rise(self, alpha: float) -> float:
+        if alpha not in self.rises:
+            self.rises[alpha] = self.measure_rises(alpha)
+        return max(self.rises[alpha].values(), default=0.0)
+
+    def describe(self, alpha: float) -> Candidate:
+        num_errors = self.num_errors(alpha) if alpha in self.evaluations else None
+        loss = self.loss(alpha)
+        return Candidate(
+            alpha, loss if math.isfinite(loss) else None, num_errors, self.rises.get(alpha) or None
+        )
 
 
 def select_weights(
@@ -178,47 +225,57 @@ def select_weights(
     before: Evaluation,
     measure_loss: Callable[[float], float],
     transcribe: Callable[[float], Evaluation],
+    measure_rises: Callable[[float], Rises] = lambda _: {},
+    max_rise: float = 1.0,
 ) -> WeightSelection:
     """The candidate nearest to the base that keeps `KEPT_GAIN`; if none is better, the best of all.
 
     The loss of every candidate is measured: it costs little, and tells apart what writes the same. Windows
     are transcribed by one candidate after the other, only until one will do: by one or two as a rule.
 
+    One that raises the WER of other speech by more than `max_rise` is passed over. If none is left that keeps
+    the gain, the best is taken of those that are better than the base model and stay below; if there is none
+    either, of those that are better the one that raises it least.
+
     Args:
         alphas: Fractions of the way to try, ascending, between 0 and 1.
-        before: The base model's transcripts of the windows of the selection.
+        before: The base model's transcripts of the windows of the selection, with its loss.
         measure_loss: The loss of the weights at a fraction of the way.
-        transcribe: Their transcripts.
+        transcribe: Their transcripts; of the trained weights with their loss.
+        measure_rises: What they lose on other speech.
+        max_rise: What they may lose there, as a fraction of the words.
     """
-    base = Candidate(0.0, measure_loss(0.0), _count_errors(before))
-    trained = Candidate(1.0, measure_loss(1.0))
-    between = [Candidate(alpha, measure_loss(alpha)) for alpha in alphas]
-    evaluations: dict[Candidate, Evaluation] = {}
+    line = _Line(before, measure_loss, transcribe, measure_rises)
+    max_loss = _keep_gain(line.loss(0.0), min(line.loss(alpha) for alpha in (1.0, *alphas)))
+    max_errors = _keep_gain(line.num_errors(0.0), line.num_errors(1.0))
+    near = [alpha for alpha in alphas if line.loss(alpha) <= max_loss]
+    rest = sorted(set(alphas) - set(near), key=line.loss)
+    tried = [*near, 1.0, *rest]
 
-    def count_errors(candidate: Candidate) -> int:
-        if candidate not in evaluations:
-            evaluations[candidate] = transcribe(candidate.alpha)
-        return _count_errors(evaluations[candidate])
+    def keeps_within(alpha: float) -> bool:
+        return line.max_rise(alpha) <= max_rise
 
-    max_loss = _keep_gain(base.loss, min(candidate.loss for candidate in [trained, *between]))
-    max_errors = _keep_gain(_count_errors(before), count_errors(trained))
+    def will_do(alpha: float) -> bool:
+        return line.num_errors(alpha) <= max_errors and line.is_better(alpha) and keeps_within(alpha)
 
-    def will_do(candidate: Candidate) -> bool:
-        errors = count_errors(candidate)
-        return errors <= max_errors and (errors, candidate.loss) < (_count_errors(before), base.loss)
-
-    near = [candidate for candidate in between if candidate.loss <= max_loss]
-    rest = sorted(set(between) - set(near), key=lambda candidate: candidate.loss)
-    selected = next(filter(will_do, [*near, trained, *rest]), None)
-    selected = selected or min(evaluations, key=lambda c: (count_errors(c), c.loss))
-    known = {
-        c: replace(c, num_errors=count_errors(c)) if c in evaluations else c for c in [*between, trained]
-    }
-    return WeightSelection(known[selected], [base, *known.values()], evaluations[selected])
+    selected = next(filter(will_do, tried), None)
+    if selected is None:
+        better = [alpha for alpha in tried if line.is_better(alpha)]
+        within = [alpha for alpha in better if keeps_within(alpha)]
+        selected = min(
+            within or better or [1.0, *tried], key=line.rank if within or not better else line.max_rise
+        )
+    candidates = {alpha: line.describe(alpha) for alpha in (0.0, *alphas, 1.0)}
+    return WeightSelection(candidates[selected], list(candidates.values()), line.evaluate(selected), max_rise)
 
 
 def select_published_weights(
-    attempt: Attempt, trainer: WhisperTrainer, windows: Dataset, before: Evaluation | None
+    attempt: Attempt,
+    trainer: WhisperTrainer,
+    windows: Dataset,
+    before: Evaluation | None,
+    base: Weights,
+    other_speech: OtherSpeechCheck,
 ) -> WeightSelection | None:
     """Give the model the weights that are published, selected on some windows. Kept for a resume.
 
@@ -229,19 +286,19 @@ def select_published_weights(
         trainer: Its model has the trained weights.
         windows: Those of the selection.
         before: The base model's transcripts of these windows; None if there are none.
+        base: The base model's weights.
+        other_speech: What weights may lose elsewhere.
     """
     if before is None:
         return None
     arguments, whisper = attempt.arguments, trainer.whisper
-    decoding = decoding_of(arguments)
-    base = dict(load_whisper(arguments.model).model.named_parameters())
     interpolation = Interpolation(whisper.model, base)
 
     def loss_at(alpha: float) -> float:
         interpolation.take(alpha)
-        num_workers = arguments.training.dataloader_num_workers
+        num_workers, batch_size = arguments.training.dataloader_num_workers, decoding_of(arguments).batch_size
         with attempt.bar("select weights", len(windows), "window") as bar:
-            return measure_loss(whisper, windows, decoding.batch_size, num_workers, bar.update)
+            return measure_loss(whisper, windows, batch_size, num_workers, bar.update)
 
     def transcribe_at(alpha: float) -> Evaluation:
         if alpha == 1.0 and trainer.best_evaluation:
@@ -249,60 +306,29 @@ def select_published_weights(
         interpolation.take(alpha)
         return transcribe(attempt, whisper, windows, "validation")
 
+    def rises_at(alpha: float) -> Rises:
+        interpolation.take(alpha)
+        return other_speech.measure_rises()
+
     alphas = ALPHAS if arguments.evaluation.interpolate else ()
+    max_rise = arguments.evaluation.max_forgetting / 100
     selection = attempt.cached(
         "weight_selection",
         WeightSelection,
-        {**trainer.fingerprint, "alphas": list(alphas), "num_windows": len(windows)},
-        lambda: select_weights(alphas, before, loss_at, transcribe_at),
+        {
+            **trainer.fingerprint,
+            "alphas": list(alphas),
+            "num_windows": len(windows),
+            "other_speech": other_speech.weighing,
+            "max_rise": max_rise,
+        },
+        lambda: select_weights(alphas, before, loss_at, transcribe_at, rises_at, max_rise),
     )
     interpolation.take(selection.selected.alpha)
     logger.info("Took the weights %s.", selection.selected)
     return selection
 
 
-def measure_loss(
-    whisper: Whisper,
-    examples: Dataset,
-    batch_size: int,
-    num_workers: int = 0,
-    on_batch: Callable[[int], object] = lambda _: None,
-) -> float:
-    """Mean NLL of a label token in nats, times included (teacher forced); the same in any layout.
-
-    It is infinite if the weights are of no use.
-
-    Args:
-        whisper: The model, on its device.
-        examples: Windows with their words; at least one.
-        batch_size: Windows at once.
-        num_workers: Processes that make features.
-        on_batch: Called with the number of windows just run.
-    """
-    batches = split_into_batches(range(len(examples)), batch_size)
-    load = partial(load_captions, whisper, examples, num_workers)
-    sums = map_batches(whisper.model, batches, load, partial(_sum_nll, whisper.model), on_batch)
-    nll, counts = zip(*sums, strict=True)
-    mean = float(sum(nll) / sum(counts))
-    return mean if math.isfinite(mean) else math.inf
-
-
-def _sum_nll(model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[float, int]:
-    """The NLL of a batch's label tokens, added up, and their number."""
-    inputs = move_batch(batch, model)
-    labels = inputs.pop("labels")
-    logits = model(**inputs, use_cache=False).logits
-    return label_nll(logits, labels).item(), int((labels != IGNORED).sum())
-
-
-def _as_dict(candidate: Candidate) -> dict[str, Any]:
-    return {**asdict(candidate), "loss": candidate.loss if math.isfinite(candidate.loss) else None}
-
-
 def _keep_gain(before: float, after: float) -> float:
     """The highest figure that keeps enough of a gain; without a gain, any that is no worse than before."""
     return before - KEPT_GAIN * max(0.0, before - after)
-
-
-def _count_errors(evaluation: Evaluation) -> int:
-    return evaluation.scores.words_normalized.num_errors

@@ -32,6 +32,7 @@ from recipe.arguments import (
     find_contradictions,
     find_problems,
     option_names,
+    split_other_dir,
 )
 from recipe.backend.address import check_base_url
 from recipe.backend.path_segment import check_segment
@@ -150,6 +151,8 @@ class Job(BaseModel):
             problems += find_problems(group, {name: options[name] for name in options if name in names})
         if not problems:
             problems = find_contradictions(options | _SOURCE | _own_fields(info))
+        if not problems:
+            problems = _find_folder_problems(options.get("other_dir"), _settings_of(info).other_dir)
         if problems:
             raise _ExplainedError("; ".join(problems))
         return options
@@ -390,6 +393,25 @@ def _check_model_folder(folder: Path, models_dir: Path | None) -> None:
         raise ValueError("expected a folder below the operator's WHISPERTRAIN_MODELS_DIR")
     if not has_config:
         raise ValueError("expected a folder with a Whisper checkpoint, found no config.json in it")
+
+
+def _find_folder_problems(other_dir: Iterable[str] | None, allowed: Path | None) -> list[str]:
+    """A sentence for each folder of other speech that is not the operator's: a job must not read others'."""
+    if other_dir and allowed is None:
+        return ["other_dir: folders are not allowed on this worker (WHISPERTRAIN_OTHER_DIR is not set)"]
+    return [
+        f"other_dir: expected folders below {allowed} of this worker, found {_shorten(text)}"
+        for text in other_dir or ()
+        if not (allowed and _is_folder_below(Path(split_other_dir(text)[0]), allowed))
+    ]
+
+
+def _is_folder_below(folder: Path, allowed: Path) -> bool:
+    try:
+        # Resolved first: a link below the folder must not lead out of it.
+        return folder.is_absolute() and folder.resolve().is_relative_to(allowed) and folder.is_dir()
+    except (OSError, RuntimeError, ValueError):  # links in a ring, names that no disk can have
+        return False
 
 
 def _check_hub_id(model_id: str, runs_dir: Path) -> None:

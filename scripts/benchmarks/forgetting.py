@@ -22,11 +22,12 @@ from safetensors.torch import load_model as load_weights
 
 from recipe.arguments import ModelArguments
 from recipe.data.manifest import Recording
+from recipe.evaluation.loss import measure_loss
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.whisper import Whisper
 from recipe.run.files import write_json
-from recipe.training.weight_selection import Interpolation, copy_weights, measure_loss
+from recipe.training.interpolation import Interpolation, copy_weights
 from scripts.benchmarks.common import build_parser, load_on_device, measure_seconds, print_table, run
 from scripts.evaluate_wer import choose_examples, read_recordings, read_speech
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load
-from training_runs import TrainingRun, assert_same_curve, launch_on_cpu, send
+from training_runs import TrainingRun, assert_same_curve, launch_on_cpu, send, write_recording
 
 from recipe.training.checkpoints import list_checkpoints
 
@@ -20,9 +20,13 @@ WITHOUT_ITS_PACKAGE = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def make(tiny_dir: Path, tones_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """A run by name, config, number of processes and options; 2 of its 7 windows are held out."""
-    return partial(make_run, tmp_path_factory.mktemp("engines"), tones_dir, tiny_dir)
+def make(tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """A run by name, config, number of processes and options; two of its six recordings are held out."""
+    root = tmp_path_factory.mktemp("engines")
+    (root / "data").mkdir()
+    for number in range(6):
+        write_recording(root / "data" / f"tones-{number}", 6, seed=number)
+    return partial(make_run, root, root / "data", tiny_dir)
 
 
 def make_run(
@@ -46,6 +50,7 @@ def make_run(
         "timestamp_fraction": 0.5,
         "prompt_fraction": 0.5,
         "eval_fraction": 0.3,
+        "publish_if_worse": True,  # chance made the model
     }
     launcher = launch_on_cpu(config, root, num_processes=num_processes)
     return TrainingRun(root / "runs" / name, defaults | options, launcher)

@@ -158,11 +158,11 @@ def build_trainer(
     return trainer
 
 
-def evaluation_with(num_errors: int, num_words: int = 10) -> Evaluation:
+def evaluation_with(num_errors: int, num_words: int = 10, loss: float | None = 1.0) -> Evaluation:
     """A transcript of which `num_errors` words are wrong."""
     reference, hypothesis = "a " * num_words, "b " * num_errors + "a " * (num_words - num_errors)
     scores = score_text(reference, hypothesis, language="en")
-    return Evaluation([Transcript("r", 0, 1_000, "en", reference, hypothesis, scores)], 1.0)
+    return Evaluation([Transcript("r", 0, 1_000, "en", reference, hypothesis, scores)], 1.0, loss=loss)
 
 
 def resume(trainer: WhisperTrainer) -> WhisperTrainer:

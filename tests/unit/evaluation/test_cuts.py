@@ -89,7 +89,7 @@ def test_a_model_transcribes_the_cuts_and_their_words_are_those_of_the_windows(w
     assert measured.audio_seconds == 60.0
 
     rows = make_examples(make_example(**cut) for cut in cuts.examples)
-    texts = transcribe_examples(whisper, rows, Decoding(batch_size=1))
+    texts = transcribe_examples(whisper, rows, Decoding(batch_size=1)).texts
     segments = transcribe_segments(whisper, rows, Decoding(batch_size=1))
     for cut, text, found in zip(cuts.examples, texts, segments, strict=True):
         assert "".join("".join(s.text for s in found).split()) == "".join(text.split())

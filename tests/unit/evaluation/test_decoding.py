@@ -23,7 +23,9 @@ class Script:
         self.passes = list(passes)
         self.given: list[tuple[Tensor, Sequence[Sequence[int]]]] = []
 
-    def write(self, features: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    def write(
+        self, features: Tensor, prompts: Sequence[Sequence[int]], states: Tensor | None = None
+    ) -> list[list[int]]:
         self.given.append((features, prompts))
         return self.passes.pop(0)
 

@@ -7,7 +7,8 @@ from recipe.audio.decoding import encode_flac
 from recipe.evaluation.long_form_table import LONG_FORM_ROWS
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.mistakes import Text, describe_mistakes
-from recipe.evaluation.report import Evaluation, Transcript, build_report
+from recipe.evaluation.other_speech import OtherSpeech
+from recipe.evaluation.report import Evaluation, Transcript, build_report, judge_difference
 from recipe.evaluation.report_page import NUM_SHOWN, draw_curves, render_page, show_windows
 
 SOUND = encode_flac(np.zeros(16_000, np.int16))
@@ -40,6 +41,9 @@ def report() -> dict:
         "run": {"name": EVIL, "base_model": EVIL, "created": "2031-01-01 10:00 UTC"},
         "task": "transcribe",
         **build_report(before, after),
+        "comparison": judge_difference(before, after).as_dict(),
+        "weight_selection": {"rises": {EVIL: 0.01}},
+        "other_speech": [OtherSpeech(EVIL, before, after, has_weighed=True).as_dict()],
         "mistakes": {"before": describe_mistakes(texts), "after": describe_mistakes(texts)},
         "curve": [
             {"step": 0, "wer_normalized": 0.33, "validation_loss": 2.0},
@@ -85,6 +89,14 @@ def test_the_page_says_the_figure_and_what_may_be_said_of_it_first(page: PageRea
 def test_whole_recordings_have_a_table(page: PageReader) -> None:
     assert "Whole recordings are better too." in page.text
     assert page.text.count("12.5") >= 1
+
+
+def test_other_speech_has_a_table_with_the_verdict(page: PageReader, report: dict) -> None:
+    (item,) = report["other_speech"]
+    told = page.text[page.text.index("What was forgotten") :]
+    assert "others of the same sets weighed" in told
+    assert item["comparison"]["verdict"] in told
+    assert told.index(EVIL) < told.index("33.3 %") < told.index("26.7 %")
 
 
 def test_the_page_loads_nothing_and_escapes_what_files_hold(page: PageReader) -> None:

@@ -9,6 +9,7 @@ from transformers import WhisperForConditionalGeneration
 
 from recipe.audio.decoding import encode_flac
 from recipe.evaluation.decoding import MAX_NEW_TOKENS, TransformersEngine, cut_loop
+from recipe.evaluation.loss import measure_loss
 from recipe.evaluation.transcription import Decoding, transcribe_examples
 from recipe.model.whisper import Whisper
 
@@ -83,11 +84,12 @@ def test_every_window_is_transcribed_once_and_given_back_in_the_order_of_the_dat
     if engine == "ctranslate2":
         pytest.importorskip("ctranslate2")
     decoding, counts = Decoding(3, engine), []
-    texts = transcribe_examples(whisper, examples, decoding, counts.append)
+    texts = transcribe_examples(whisper, examples, decoding, counts.append).texts
     assert counts == [3, 2]
     assert len(set(texts)) > 1
     order = [4, 0, 2, 1, 3]
-    assert transcribe_examples(whisper, examples.select(order), decoding) == [texts[i] for i in order]
+    again = transcribe_examples(whisper, examples.select(order), decoding)
+    assert again.texts == [texts[i] for i in order]
 
 
 class FirstInputs:
@@ -116,7 +118,48 @@ def test_each_window_of_a_batch_is_transcribed_in_its_own_language(whisper, task
 def test_both_engines_write_the_same(whisper, examples):
     pytest.importorskip("ctranslate2")
     transformers, ctranslate2 = (
-        transcribe_examples(whisper, examples, Decoding(3, engine))
+        transcribe_examples(whisper, examples, Decoding(3, engine)).texts
         for engine in ("transformers", "ctranslate2")
     )
     assert transformers == ctranslate2
+
+
+@pytest.mark.parametrize("engine", ["transformers", "ctranslate2"])
+def test_the_loss_taken_on_the_way_is_that_of_a_pass_of_its_own_and_changes_no_word(
+    whisper, examples, engine
+):
+    if engine == "ctranslate2":
+        pytest.importorskip("ctranslate2")
+    decoding = Decoding(3, engine)
+    alone = transcribe_examples(whisper, examples, decoding)
+    together = transcribe_examples(whisper, examples, decoding, with_loss=True)
+    assert alone.loss is None
+    assert together.texts == alone.texts
+    assert together.loss == measure_loss(whisper, examples, 3)
+
+
+@pytest.mark.parametrize("whisper", ["multilingual"], indirect=True)
+def test_the_encoder_runs_once_for_loss_and_transcript(whisper, examples):
+    shapes = []
+    encoder = whisper.model.get_encoder()
+    with encoder.register_forward_pre_hook(lambda _, args: shapes.append(tuple(args[0].shape))):
+        transcribe_examples(whisper, examples.select([0, 1]), Decoding(3))
+        alone = list(shapes)
+        shapes.clear()
+        transcribe_examples(whisper, examples.select([0, 1]), Decoding(3), with_loss=True)
+    assert shapes == alone
+
+
+@pytest.mark.parametrize("whisper", ["multilingual"], indirect=True)
+def test_a_phrase_that_crosses_the_end_is_neither_transcribed_nor_in_the_loss(whisper):
+    whole = make_example("un mot", end_ms=1_000)
+    phrases = [
+        {"start_ms": 0, "end_ms": 1_000, "text": "un mot"},
+        {"start_ms": 1_000, "end_ms": None, "text": ""},
+    ]
+    sound = {"audio": whole["audio"]}
+    cut = make_example(end_ms=2_000, segments=phrases) | sound
+    first, second = (
+        transcribe_examples(whisper, make_examples([row]), Decoding(), with_loss=True) for row in (whole, cut)
+    )
+    assert first == second

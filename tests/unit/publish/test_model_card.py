@@ -85,6 +85,28 @@ def test_the_card_and_the_metadata_tell_which_weights_were_selected_from_which(m
     assert written["weight_selection"] == SELECTION
 
 
+OTHER = {
+    "name": "news",
+    "wer_normalized_before": 0.0523,
+    "wer_normalized_after": 0.0611,
+    "comparison": {"num_words": 1234, "after_interval": [0.05, 0.07], "verdict": "worse"},
+}
+
+
+def test_the_card_tells_what_other_speech_lost_and_that_it_had_a_say(make_metadata):
+    rises = [{}, {"news": 0.002, "songs": -0.01}, {"news": 0.02, "songs": 0.001}]
+    candidates = [c | {"rises": r} for c, r in zip(SELECTION["candidates"], rises, strict=True)]
+    metadata = make_metadata(
+        figures=FIGURES, weight_selection={**SELECTION, "candidates": candidates}, other_speech=[OTHER]
+    )
+    card = format_model_card(metadata, "whisper-tiny-fr")
+    assert "| news | 1,234 | 5.23% | 6.11% | 5.0% to 7.0% | worse |" in card
+    assert "| 70% of the way to the trained model | 1.0400 | 39 | +0.2 |" in card
+    assert "| the trained model |  |  | +2.0 |" in card
+    assert "what weights lose on other speech had a say" in card
+    assert json.loads(format_metadata(metadata))["other_speech"] == [OTHER]
+
+
 def test_the_card_says_where_no_weights_were_better(make_metadata):
     selection = SELECTION | {"alpha": 1.0, "num_errors": 67, "loss": None}
     card = format_model_card(make_metadata(figures=FIGURES, weight_selection=selection), "whisper-tiny-fr")

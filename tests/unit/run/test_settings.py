@@ -13,7 +13,7 @@ from recipe.run.settings import VARIABLES, OperatorSettings
 def test_an_empty_environment_means_the_defaults(tmp_path: Path) -> None:
     settings = OperatorSettings.from_environment({}, volume_dir=tmp_path)
     assert settings.runs_dir == Path("runs").resolve(), "a folder that is no mount is no volume"
-    assert settings.models_dir is settings.publish_dir is settings.volume_dir is None
+    assert settings.models_dir is settings.other_dir is settings.publish_dir is settings.volume_dir is None
     assert settings.publish_hub_owners == settings.publish_buckets == ()
     assert not settings.is_private_backend_allowed
     assert (settings.grace_seconds, settings.flush_seconds) == (60.0, 30.0)
@@ -26,16 +26,15 @@ def test_runs_are_kept_on_a_mounted_volume() -> None:
 
 
 def test_every_variable_counts(tmp_path: Path) -> None:
-    names = ("WHISPERTRAIN_RUNS_DIR", "WHISPERTRAIN_MODELS_DIR", "WHISPERTRAIN_PUBLISH_DIR")
+    names = [f"WHISPERTRAIN_{name}_DIR" for name in ("RUNS", "MODELS", "OTHER", "PUBLISH")]
     environment = {name: str(tmp_path / name) for name in names} | {
         "WHISPERTRAIN_ALLOW_PRIVATE_BACKEND": "1",
         "WHISPERTRAIN_GRACE_SECONDS": "5",
         "WHISPERTRAIN_FLUSH_SECONDS": "0.5",
     }
     settings = OperatorSettings.from_environment(environment)
-    assert (settings.runs_dir, settings.models_dir, settings.publish_dir) == tuple(
-        tmp_path / n for n in names
-    )
+    folders = [settings.runs_dir, settings.models_dir, settings.other_dir, settings.publish_dir]
+    assert folders == [tmp_path / name for name in names]
     assert settings.is_private_backend_allowed
     assert (settings.grace_seconds, settings.flush_seconds) == (5.0, 0.5)
 

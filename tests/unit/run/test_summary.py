@@ -8,6 +8,14 @@ RESULT = {
     "evaluation": {
         **{f"{name}_before": 0.27 for name in ("wer", "cer", "wer_normalized", "cer_normalized")},
         **{f"{name}_after": 0.161 for name in ("wer", "cer", "wer_normalized", "cer_normalized")},
+        "other_speech": [
+            {
+                "name": "news",
+                "wer_normalized_before": 0.052,
+                "wer_normalized_after": 0.061,
+                "comparison": {"verdict": "worse"},
+            }
+        ],
         "example": {"reference": "we said this", "before": "we set this", "after": "we said this"},
     },
     "dataset": {
@@ -25,6 +33,7 @@ def test_the_end_of_a_run_says_the_figure_the_warnings_and_the_places() -> None:
     text = "\n".join(describe_result(RESULT))
     assert text.startswith(RESULT["message"])
     assert "Words wrong                         27.0%    16.1%     -40%" in text
+    assert "Words wrong in news                  5.2%     6.1%     +17%  worse" in text
     assert "Before  we set this\nAfter   we said this" in text
     assert f"- warning {MAX_WARNINGS - 1}\n- and 2 more, in the report" in text
     assert "Report  runs/x/report.html\nModel   runs/x/model\n" in text

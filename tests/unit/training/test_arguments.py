@@ -38,6 +38,14 @@ def test_flags_json_and_yaml_say_the_same(tmp_path, flags):
         assert other.training.num_train_epochs == by_flags.training.num_train_epochs == 3
 
 
+def test_other_speech_may_be_given_again_and_again_and_needs_something_to_compare(flags):
+    given = [*flags, "--other_dir", "news:fr", "songs", "--other_dir", "calls:en"]
+    assert parse_arguments(given).evaluation.other_dir == ["news:fr", "songs", "calls:en"]
+    assert parse_arguments(flags).evaluation.other_dir is None
+    with pytest.raises(JobError, match="other_dir needs an eval_fraction over 0"):
+        check([*given, "--eval_fraction", "0"])
+
+
 @pytest.mark.parametrize(
     ("name", "value", "named"),
     [
@@ -62,6 +70,8 @@ def test_flags_json_and_yaml_say_the_same(tmp_path, flags):
         ("max_audio_hours", "0", "max_audio_hours"),
         ("label_multiple", "0", "label_multiple"),
         ("speed_fraction", "1.1", "speed_fraction"),
+        ("max_forgetting", "-1", "max_forgetting"),
+        ("other_dir", " ", "other_dir: expected FOLDER or FOLDER:language, found a blank"),
     ],
 )
 def test_an_odd_value_is_refused_by_name(flags, name, value, named):

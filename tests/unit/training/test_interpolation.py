@@ -4,8 +4,9 @@ import torch
 from datasets import Dataset
 from tiny_trainers import make_example, make_examples, tiny_whisper
 
+from recipe.evaluation.loss import measure_loss
 from recipe.model.whisper import Whisper
-from recipe.training.weight_selection import Interpolation, copy_weights, measure_loss
+from recipe.training.interpolation import Interpolation, copy_weights
 
 TEXTS = ["bonjour", "", "une phrase bien plus longue que les autres"]
 

@@ -40,6 +40,7 @@ def show_page(outcome: Outcome) -> str:
         "task": "transcribe",
         **build_report(outcome.before, outcome.after),
         "comparison": outcome.describe_comparison(),
+        "other_speech": outcome.describe_other_speech(),
         "mistakes": {"before": mistakes, "after": mistakes},
         "curve": [],
         "long_form": {},
@@ -61,7 +62,7 @@ def end_on_console(outcome: Outcome) -> str:
         "dataset": {f"num_{side}_windows": 1 for side in ("train", "validation", "test")}
         | {"audio_hours": 1},
         "seconds_by_stage": {},
-        "warnings": [outcome.warning],
+        "warnings": outcome.warnings,
     }
     return "\n".join(describe_result(result))
 

@@ -432,5 +432,5 @@ def test_timestamps_prompts_and_single_cues_are_all_trained_by_default(examples)
 def test_a_repetition_loop_ends_after_half_the_decoder(whisper, examples):
     tokenizer, config = whisper.processor.tokenizer, whisper.generation_config
     config.suppress_tokens, config.eos_token_id = [tokenizer.eos_token_id], None
-    (text,) = transcribe_examples(whisper, examples.select([0]), Decoding())
+    (text,) = transcribe_examples(whisper, examples.select([0]), Decoding()).texts
     assert len(tokenizer.encode(text, add_special_tokens=False)) <= MAX_NEW_TOKENS == 224

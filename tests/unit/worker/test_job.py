@@ -345,6 +345,23 @@ def test_a_model_folder_below_the_operators_is_accepted_and_a_link_out_of_it_is_
             read({"model_id": str(folder)}, models_dir=models)
 
 
+def test_other_speech_below_the_operators_folder_is_accepted_and_a_link_out_of_it_is_not(
+    tmp_path: Path,
+) -> None:
+    """Anything else on the worker, another job's recordings for one, would be told in the report."""
+    allowed, foreign = tmp_path / "speech", tmp_path / "foreign"
+    for folder in (allowed / "news", foreign):
+        folder.mkdir(parents=True)
+    (allowed / "link").symlink_to(foreign)
+    told = [f"{allowed / 'news'}:fr", str(allowed / "news")]
+    assert read({"options": {"other_dir": told}}, other_dir=allowed).job.options["other_dir"] == told
+    for folder in (foreign, allowed / "link", allowed / "missing", "news", "s3://bucket/news", "x" * 9000):
+        with pytest.raises(JobError, match="other_dir: expected folders below"):
+            read({"options": {"other_dir": [str(folder)]}}, other_dir=allowed)
+    with pytest.raises(JobError, match="WHISPERTRAIN_OTHER_DIR is not set"):
+        read({"options": {"other_dir": told}})
+
+
 def test_a_hub_id_is_never_a_run_of_this_worker(tmp_path: Path) -> None:
     """By default the runs are in `runs/` of the repository, the folder that a training works in."""
     runs_dir = REPOSITORY_DIR / "runs"  # whether or not it is there

@@ -42,6 +42,7 @@ from recipe.training.checkpoints import find_checkpoint
 from recipe.training.data_check import show_check
 from recipe.training.long_form import LongFormCheck
 from recipe.training.preflight import check_run
+from recipe.training.published_dtype import settle_dtype
 from recipe.training.result import build_result, describe_release
 from recipe.training.run_report import tell_outcome
 from recipe.training.self_test import prepare_self_test
@@ -220,9 +221,11 @@ def evaluate_trained(
     with attempt.stage("evaluate_after"):
         windows = assembly.selection_windows(attempt.arguments, dataset)
         selection = select_published_weights(attempt, trainer, windows, before.get("validation"))
+        dtype = settle_dtype(attempt, trainer, windows, selection.evaluation if selection else None)
         after = assembly.transcribe(attempt, trainer.whisper, dataset.test, "test")
-    whole = long_form.compare({"alpha": selection.selected.alpha if selection else 1.0})
-    outcome = Outcome(before["test"], after, selection, attempt.arguments.publish.publish_if_worse, whole)
+    weights = {"alpha": selection.selected.alpha if selection else 1.0, "dtype": dtype.name}
+    whole, is_kept = long_form.compare(weights), attempt.arguments.publish.publish_if_worse
+    outcome = Outcome(before["test"], after, selection, is_kept, whole, dtype)
     tell_outcome(attempt, trainer, dataset, before, outcome)
     return outcome
 

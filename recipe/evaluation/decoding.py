@@ -129,7 +129,9 @@ class TransformersEngine:
 
     def write(self, features: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         """The tokens after each prompt, without the end of text; see `Engine`."""
-        states = self._model.get_encoder()(features.to(self._model.device)).last_hidden_state
+        states = self._model.get_encoder()(
+            features.to(self._model.device, self._model.dtype)
+        ).last_hidden_state
         ids = torch.tensor(prompts, device=states.device)
         rules = self._rules(ids.shape[1], str(states.device))
         written: list[list[int]] = [[] for _ in prompts]

@@ -21,9 +21,13 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """The precision that a model is measured in, before and after alike: bfloat16 where it is native."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bfloat16(device))
+def autocast(device: torch.device, dtype: torch.dtype = torch.float32) -> torch.autocast:
+    """The precision that a model is measured in, before and after alike: bfloat16 where it is native.
+
+    Weights of another dtype than float32 compute in their own.
+    """
+    is_on = has_bfloat16(device) and dtype == torch.float32
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_on)
 
 
 def split_into_batches(indices: Sequence[int], batch_size: int) -> list[Sequence[int]]:
@@ -55,7 +59,7 @@ def map_batches(
     results: list[tuple[int, Result]] = []
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), autocast(device_of(model)):
+    with torch.inference_mode(), autocast(device_of(model), next(model.parameters()).dtype):
         loaded = load([batches[number] for number in mine])
         for number, batch in zip(mine, loaded, strict=True):
             results.append((number, run(batch)))

@@ -33,6 +33,8 @@ class ReleaseMetadata:
             nothing was measured.
         weight_selection: The weights that were selected, with all candidates.
         long_form: Figures of whole recordings, `before` and `after`; empty where they were not measured.
+        dtype: Of the released weights: "float16" or "float32".
+        dtype_sentence: Why it is so.
         dataset: Counts and hours of the data, by name.
         settings: Hyperparameters by name.
         versions: Versions of the libraries by name.
@@ -54,6 +56,8 @@ class ReleaseMetadata:
     comparison: Mapping[str, Any] = field(default_factory=dict)
     weight_selection: Mapping[str, Any] = field(default_factory=dict)
     long_form: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = "float32"
+    dtype_sentence: str = ""
     dataset: Mapping[str, float | int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -100,6 +104,8 @@ def format_metadata(metadata: ReleaseMetadata) -> str:
         "comparison": metadata.comparison,
         "weight_selection": metadata.weight_selection,
         "long_form": metadata.long_form,
+        "dtype": metadata.dtype,
+        "dtype_sentence": metadata.dtype_sentence,
         "dataset": metadata.dataset,
         "settings": metadata.settings,
         "versions": metadata.versions,

@@ -111,7 +111,10 @@ def _format_results(metadata: ReleaseMetadata) -> str:
     if not rows:
         return "No recordings were held out, so nothing was measured: judge the model on your own recordings."
     sentence = metadata.comparison.get("sentence", "")
-    what = "Error rates on test speech that nothing was trained on or chosen by; lower is better."
+    what = (
+        "Error rates of the weights as they are released, on test speech that nothing was trained on or "
+        "chosen by; lower is better."
+    )
     if label := NORMALIZER_LABELS.get(str(metadata.figures.get("normalizer"))):
         what += f" Normalized, here and below: by {label}."
     head = f"{sentence}\n\n{what}\n\n".lstrip()
@@ -176,7 +179,10 @@ def _format_usage(metadata: ReleaseMetadata) -> str:
         'recogniser = pipeline("automatic-speech-recognition", model="path/or/repository")\n'
         'print(recogniser("recording.wav", return_timestamps=True)["text"])\n```'
     )
-    return f"{code}\n\n{hint}".strip()
+    precision = metadata.dtype_sentence
+    if metadata.dtype == "float16":
+        precision += ' `pipeline(..., dtype="float32")` computes in float32: for processors slow in float16.'
+    return "\n\n".join(filter(None, [code, hint, precision.strip()]))
 
 
 def _format_exports(exports: Mapping[str, Mapping[str, Any]]) -> str:

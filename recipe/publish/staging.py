@@ -45,7 +45,7 @@ def stage_model(
     again and it knows its language and task. The processor is untouched. A half-staged folder is staged anew.
 
     Args:
-        whisper: Trained model, adapters merged; saved in the precision it has.
+        whisper: Trained model, adapters merged; it has the dtype of the release afterwards.
         metadata: What is published about it.
         staging_dir: Folder of ours; made when it does not exist.
 
@@ -54,6 +54,7 @@ def stage_model(
     """
     model = whisper.model
     _check_finished(metadata)
+    model.to(getattr(torch, metadata.dtype))
     _check_finite(model)
     check_free_space(staging_dir, sum(tensor.nbytes for tensor in model.state_dict().values()))
     _clear(staging_dir)

@@ -67,6 +67,7 @@ def write_run_report(
         "task": task,
         **asdict(assembly.decoding_of(attempt.arguments)),
         "weight_selection": outcome.describe_selection(),
+        "dtype": asdict(outcome.dtype) if outcome.dtype else {},
         **build_report(outcome.before, outcome.after),
         "comparison": outcome.describe_comparison(),
         "long_form": outcome.long_form.as_dict() if outcome.long_form else {},

@@ -25,6 +25,7 @@ from recipe.model.inputs import load_captions
 from recipe.model.whisper import Whisper, load_whisper
 from recipe.training.assembly import decoding_of, transcribe
 from recipe.training.attempt import Attempt
+from recipe.training.published_dtype import PublishedDtype
 from recipe.training.trainer import WhisperTrainer
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Outcome:
         selection: How they were selected; None where there was nothing to select by.
         publish_if_worse: Whether the model is published whatever comes of it.
         long_form: Both models on whole recordings; None where that was not measured.
+        dtype: Of the weights that are published; None where it was not settled.
     """
 
     before: Evaluation
@@ -87,6 +89,7 @@ class Outcome:
     selection: WeightSelection | None
     publish_if_worse: bool
     long_form: LongFormComparison | None = None
+    dtype: PublishedDtype | None = None
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -143,6 +146,7 @@ class Outcome:
             "comparison": self.describe_comparison(),
             "weight_selection": self.describe_selection(),
             "long_form": self.describe_long_form(),
+            "dtype": asdict(self.dtype) if self.dtype else {},
         }
 
 

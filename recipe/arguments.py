@@ -239,7 +239,7 @@ class EvaluationArguments:
         default="transformers",
         metadata={
             "help": "What transcribes when WER is measured: transformers, or ctranslate2 (faster-whisper's "
-            "engine) where that package is installed."
+            "engine)."
         },
     )
     max_selection_windows: Annotated[int, Field(ge=1)] = field(

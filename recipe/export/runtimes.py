@@ -1,7 +1,8 @@
 """The runtimes that a model is exported for, and the released model itself, which they are compared with.
 
 Each transcribes a window of 30 s greedily, with timestamps, in as many passes as it takes: what two of them
-write then differs only by their weights and arithmetic. The packages are optional.
+write then differs only by their weights and arithmetic. The packages of the
+last two are optional.
 """
 
 import os
@@ -60,7 +61,7 @@ class Runtime:
 
     @property
     def is_installed(self) -> bool:
-        """Whether the optional package is there."""
+        """Whether the package is there."""
         return find_spec(self.module) is not None
 
 
@@ -102,7 +103,7 @@ def _split_phrases(tokens: Sequence[int], whisper: Whisper, offset: float) -> It
 
 
 def _load_faster_whisper(path: Path, task: str) -> Transcribe:
-    from faster_whisper import WhisperModel  # noqa: PLC0415 - optional
+    from faster_whisper import WhisperModel  # noqa: PLC0415 - it loads slowly
 
     model = WhisperModel(str(path), device="cpu", cpu_threads=count_threads())
 

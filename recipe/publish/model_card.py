@@ -129,7 +129,26 @@ def _format_long_form(long_form: Mapping[str, Any]) -> str:
         f"{describe_view(long_form)} {long_form['comparison']['sentence']} Lower is better but for the share "
         "of starts.\n\n"
     )
-    return head + "\n".join(["| Figure | Base model | This model |", "|---|---:|---:|", *rows])
+    table = head + "\n".join(["| Figure | Base model | This model |", "|---|---:|---:|", *rows])
+    return "\n\n".join(filter(None, [table, _describe_word_times(long_form.get("word_times") or {})]))
+
+
+def _describe_word_times(times: Mapping[str, Any]) -> str:
+    if not times:
+        return ""
+    kinds = {"before": "the base model", "with_base_heads": "this model by its heads", "after": "this model"}
+    if times["with_base_heads"] == times["after"]:
+        del kinds["with_base_heads"]
+    figures = "; ".join(
+        f"{name} {times[kind]['start_error_median_ms']:.0f} ms (median), "
+        f"{times[kind]['start_error_p90_ms']:.0f} ms (90th percentile), "
+        f"{times[kind]['starts_within_200_ms']:.0%} within 0.2 s"
+        for kind, name in kinds.items()
+    )
+    number = times["after"]["num_cues"]
+    return (
+        f"Word times at the starts of {number} cues inside up to {times['max_windows']} windows: {figures}."
+    )
 
 
 def _format_selection(selection: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from recipe.errors import PublishError
+from recipe.evaluation.alignment_heads import current_heads
 from recipe.export.artifacts import ARTIFACTS
 from recipe.export.exports import remove_artifact
 from recipe.model.whisper import Whisper
@@ -120,6 +121,7 @@ def _prepare_model(whisper: Whisper, metadata: ReleaseMetadata) -> None:
         )
     generation_config.language = metadata.language if whisper.is_multilingual else None
     generation_config.task = metadata.task if whisper.is_multilingual else None
+    generation_config.alignment_heads = current_heads(whisper)
     # Old checkpoints carry ids here that contradict the language and the task.
     generation_config.forced_decoder_ids = None
 

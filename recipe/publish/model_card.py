@@ -142,7 +142,8 @@ def _describe_word_times(times: Mapping[str, Any]) -> str:
     figures = "; ".join(
         f"{name} {times[kind]['start_error_median_ms']:.0f} ms (median), "
         f"{times[kind]['start_error_p90_ms']:.0f} ms (90th percentile), "
-        f"{times[kind]['starts_within_200_ms']:.0%} within 0.2 s"
+        f"{times[kind]['starts_within_200_ms']:.0%} within 0.2 s, "
+        f"{times[kind]['misses_within_200_ms']:.0%} with the pause before the cue"
         for kind, name in kinds.items()
     )
     number = times["after"]["num_cues"]

@@ -136,7 +136,8 @@ def _load_whisper_cpp(path: Path, task: str) -> Transcribe:
             language=language,
             translate=task == "translate",
             greedy={"best_of": 1},
-            temperature_inc=0.0,
+            n_max_text_ctx=0,  # else the text of a pass is the prompt of the next
+            temperature_inc=0.2,  # its own way out of a loop; the released model's loops are cut
             no_speech_thold=1.0,
             suppress_nst=True,
         )

@@ -253,7 +253,7 @@ class EvaluationArguments:
         default="transformers",
         metadata={
             "help": "What transcribes when WER is measured: transformers, or ctranslate2 (faster-whisper's "
-            "engine) where that package is installed."
+            "engine)."
         },
     )
     max_selection_windows: Annotated[int, Field(ge=1)] = field(
@@ -319,6 +319,13 @@ class PublishArguments:
         default=False,
         metadata={
             "help": "Publish the model even if its WER on the test part is not lower than the base model's."
+        },
+    )
+    publish_dtype: Literal["auto", "float16", "float32"] = field(
+        default="auto",
+        metadata={
+            "help": "Precision of the published weights. auto takes float16, half the size, where it has no "
+            "more validation words wrong than float32 (0.1 points of WER, or one word), else float32."
         },
     )
     export: str | None = field(

@@ -1,4 +1,4 @@
-"""The words of a batch of windows by CTranslate2, the engine of faster-whisper; the package is optional."""
+"""The words of a batch of windows by CTranslate2, the engine of faster-whisper."""
 
 import copy
 import ctypes
@@ -28,11 +28,6 @@ MISSING_CUBLAS = (
     "CTranslate2 needs libcublas.so.12 on a GPU, and it was not found: torch brings that of another CUDA. "
     "Install it with `pip install nvidia-cublas-cu12`."
 )
-
-
-def is_ctranslate2_installed() -> bool:
-    """Whether the optional package is there."""
-    return find_spec("ctranslate2") is not None
 
 
 def find_gpu_problem(device: torch.device) -> str:
@@ -82,7 +77,7 @@ class Ctranslate2Engine:
         states: Tensor | None = None,  # noqa: ARG002 - the other library encodes by itself
     ) -> list[list[int]]:
         """The tokens after each prompt, without the end of text; see `recipe.evaluation.decoding.Engine`."""
-        from ctranslate2 import StorageView  # noqa: PLC0415 - optional
+        from ctranslate2 import StorageView  # noqa: PLC0415 - it loads slowly
 
         config = self._config
         results = self._whisper.generate(
@@ -112,7 +107,7 @@ def convert_model(model: WhisperForConditionalGeneration, processor: WhisperProc
         processor: The model's.
         precision: What it computes in, by CTranslate2's name: "float32", "float16", "bfloat16", "int8" …
     """
-    from ctranslate2.models import Whisper  # noqa: PLC0415 - optional
+    from ctranslate2.models import Whisper  # noqa: PLC0415 - it loads slowly
 
     with tempfile.TemporaryDirectory() as folder:
         converted = Path(folder) / "converted"
@@ -139,7 +134,7 @@ def write_converted(
         precision: Of the weights; see `convert_model`.
         folder: Made if it is not there; a file of the same name is replaced.
     """
-    from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - optional
+    from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - it loads slowly
 
     class Converter(TransformersConverter):  # type: ignore[misc]  # untyped
         """Takes the model from memory; only its configuration is read from the folder."""

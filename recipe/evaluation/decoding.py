@@ -21,6 +21,8 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
+from recipe.model.inference import encode
+
 MAX_NEW_TOKENS = 224
 """Longest transcript of a pass, as in openai/whisper: half the decoder."""
 
@@ -141,7 +143,7 @@ class TransformersEngine:
     ) -> list[list[int]]:
         """The tokens after each prompt, without the end of text; see `Engine`."""
         if states is None:
-            states = self._model.get_encoder()(features.to(self._model.device)).last_hidden_state
+            states = encode(self._model, features)
         ids = torch.tensor(prompts, device=states.device)
         rules = self._rules(ids.shape[1], str(states.device))
         written: list[list[int]] = [[] for _ in prompts]

@@ -135,7 +135,7 @@ class LongForm:
             "wer": self.scores.words.rate,
             "wer_normalized": self.scores.words_normalized.rate,
             "cer_normalized": self.scores.characters_normalized.rate,
-            **_describe_starts([error for item in self.recordings for error in item.start_errors_ms]),
+            **describe_starts([error for item in self.recordings for error in item.start_errors_ms]),
             "num_loops": sum(item.num_loops for item in self.recordings),
             **{f"words_on_{name}": number for name, number in self.words_on.items()},
             "real_time_factor": round(self.seconds / max(1e-3, self.audio_seconds), 4),
@@ -156,11 +156,19 @@ class LongForm:
 
 @dataclass(frozen=True)
 class LongFormComparison:
-    """The same recordings by the base model and by the trained one, and how both transcribed them."""
+    """The same recordings by the base model and by the trained one, and how both transcribed them.
+
+    Attributes:
+        before: The base model's figures.
+        after: Those of the trained one.
+        settings: How both transcribed.
+        word_times: What `recipe.evaluation.alignment_heads.WordTimes` tells; empty where it was not measured.
+    """
 
     before: LongForm
     after: LongForm
     settings: Mapping[str, Any] = field(default_factory=dict)
+    word_times: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -193,6 +201,7 @@ class LongFormComparison:
             "before": self.before.summarise(),
             "after": self.after.summarise(),
             "comparison": self.comparison.as_dict(),
+            "word_times": self.word_times,
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -306,7 +315,8 @@ def _cue_starts(example: Mapping[str, Any]) -> list[int]:
     ]
 
 
-def _describe_starts(errors_ms: Sequence[int]) -> dict[str, Any]:
+def describe_starts(errors_ms: Sequence[int]) -> dict[str, Any]:
+    """The figures of errors of cue starts, at least one."""
     errors = np.array(errors_ms)
     return {
         "num_cues": len(errors),
@@ -320,7 +330,7 @@ def _describe_starts(errors_ms: Sequence[int]) -> dict[str, Any]:
 def _describe(item: TranscribedRecording) -> dict[str, Any]:
     return {
         **item.scores.as_dict(),
-        **_describe_starts(item.start_errors_ms),
+        **describe_starts(item.start_errors_ms),
         "num_segments": item.num_segments,
         "num_loops": item.num_loops,
         "audio_seconds": round(item.audio_seconds, 3),

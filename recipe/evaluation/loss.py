@@ -11,7 +11,14 @@ from transformers import WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from recipe.data.windows import segments_of, text_of
-from recipe.model.inference import IGNORED, label_nll, map_batches, move_batch, split_into_batches
+from recipe.model.inference import (
+    IGNORED,
+    encode,
+    label_nll,
+    map_batches,
+    move_batch,
+    split_into_batches,
+)
 from recipe.model.inputs import WholePhrases, load_captions
 from recipe.model.whisper import Whisper
 
@@ -67,12 +74,6 @@ def measure_loss(
     batches = sort_into_batches(examples, batch_size)
     load = partial(load_phrases, whisper, examples, num_workers)
     return mean_nll(map_batches(whisper.model, batches, load, run, on_batch))
-
-
-def encode(model: WhisperForConditionalGeneration, features: Tensor) -> Tensor:
-    """The encoder's states of log-mel features, shape (B, 1500, d_model)."""
-    states: Tensor = model.get_encoder()(features).last_hidden_state
-    return states
 
 
 def sum_nll(model: WhisperForConditionalGeneration, states: Tensor, inputs: Mapping[str, Tensor]) -> Nll:

@@ -17,8 +17,8 @@ from recipe.data.windows import TIMESTAMP_MS, WINDOW_MS
 from recipe.evaluation.ctranslate import Ctranslate2Engine
 from recipe.evaluation.decoding import Engine, TransformersEngine, decode_windows
 from recipe.evaluation.long_form_scores import Decoded
-from recipe.evaluation.loss import Nll, encode, load_phrases, mean_nll, sort_into_batches, sum_nll
-from recipe.model.inference import map_batches, move_batch
+from recipe.evaluation.loss import Nll, load_phrases, mean_nll, sort_into_batches, sum_nll
+from recipe.model.inference import encode, map_batches, move_batch
 from recipe.model.inputs import LabelEncoder
 from recipe.model.whisper import Whisper
 

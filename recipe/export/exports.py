@@ -18,6 +18,7 @@ from recipe.export.artifacts import ARTIFACTS, Artifact, list_artifacts
 from recipe.export.proof import Hypotheses, Proof, Window, compare, transcribe_windows
 from recipe.export.runtimes import RUNTIMES
 from recipe.model.whisper import load_whisper
+from recipe.run.disk import MARGIN_BYTES, free_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ def export_model(
     exports: list[Export] = []
     for artifact in artifacts:
         try:
+            _check_room(source, output_dir)
             call_apart(write_artifact, source, artifact.name, output_dir)
             missing = _find_missing(artifact, windows)
             if missing:
@@ -87,6 +89,20 @@ def export_model(
         exports.append(export)
         on_export(export)
     return exports
+
+
+def _check_room(source: Path, output_dir: Path) -> None:
+    """Accept a disk with room for the largest export, which is as large as the weights.
+
+    Raises:
+        PublishError: there is less, so that writing would also take the room of whatever else runs.
+    """
+    needed = sum(file.stat().st_size for file in source.glob("*.safetensors")) + MARGIN_BYTES
+    if free_bytes(output_dir) < needed:
+        raise PublishError(
+            f"the disk of {output_dir} has {free_bytes(output_dir) >> 20} MiB free, and it may take "
+            f"{needed >> 20} MiB."
+        )
 
 
 def write_artifact(source: Path, name: str, output_dir: Path) -> None:

@@ -12,13 +12,17 @@ from recipe.model.whisper import Whisper
 
 
 def write_openai_checkpoint(whisper: Whisper, path: Path) -> None:
-    """Write the weights as they are, with the heads that time words.
+    """Write the weights, in float16 if that holds them exactly, with the heads that time words.
 
     openai-whisper takes heads for its own models only; for a file it needs
     `model.set_alignment_heads(torch.load(path)["alignment_heads"])`.
     """
     model = whisper.model
-    content = {"dims": describe_sizes(model), "model_state_dict": dict(rename_weights(model))}
+    weights = dict(rename_weights(model))
+    rounded = {name: weight.half() for name, weight in weights.items()}
+    if all(torch.equal(weight, rounded[name].to(weight.dtype)) for name, weight in weights.items()):
+        weights = rounded  # of a release in float16
+    content = {"dims": describe_sizes(model), "model_state_dict": weights}
     if heads := getattr(whisper.generation_config, "alignment_heads", None):
         content["alignment_heads"] = _dump_heads(model, heads)
     torch.save(content, path)

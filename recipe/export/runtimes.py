@@ -1,7 +1,8 @@
 """The runtimes that a model is exported for, and the released model itself, which they are compared with.
 
 Each transcribes a window of 30 s greedily, with timestamps, in as many passes as it takes: what two of them
-write then differs only by their weights and arithmetic. The packages are optional.
+write then differs only by their weights and arithmetic. The packages of the
+last two are optional.
 """
 
 import os
@@ -60,7 +61,7 @@ class Runtime:
 
     @property
     def is_installed(self) -> bool:
-        """Whether the optional package is there."""
+        """Whether the package is there."""
         return find_spec(self.module) is not None
 
 
@@ -102,7 +103,7 @@ def _split_phrases(tokens: Sequence[int], whisper: Whisper, offset: float) -> It
 
 
 def _load_faster_whisper(path: Path, task: str) -> Transcribe:
-    from faster_whisper import WhisperModel  # noqa: PLC0415 - optional
+    from faster_whisper import WhisperModel  # noqa: PLC0415 - it loads slowly
 
     model = WhisperModel(str(path), device="cpu", cpu_threads=count_threads())
 
@@ -135,7 +136,8 @@ def _load_whisper_cpp(path: Path, task: str) -> Transcribe:
             language=language,
             translate=task == "translate",
             greedy={"best_of": 1},
-            temperature_inc=0.0,
+            n_max_text_ctx=0,  # else the text of a pass is the prompt of the next
+            temperature_inc=0.2,  # its own way out of a loop; the released model's loops are cut
             no_speech_thold=1.0,
             suppress_nst=True,
         )

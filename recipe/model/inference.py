@@ -8,6 +8,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from transformers import WhisperForConditionalGeneration
 
 IGNORED = -100
 """Label of a position that the loss leaves out."""
@@ -21,9 +22,13 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """The precision that a model is measured in, before and after alike: bfloat16 where it is native."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bfloat16(device))
+def autocast(device: torch.device, dtype: torch.dtype = torch.float32) -> torch.autocast:
+    """The precision that a model is measured in, before and after alike: bfloat16 where it is native.
+
+    Weights of another dtype than float32 compute in their own.
+    """
+    is_on = has_bfloat16(device) and dtype == torch.float32
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_on)
 
 
 def split_into_batches(indices: Sequence[int], batch_size: int) -> list[Sequence[int]]:
@@ -55,7 +60,7 @@ def map_batches(
     results: list[tuple[int, Result]] = []
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), autocast(device_of(model)):
+    with torch.inference_mode(), autocast(device_of(model), next(model.parameters()).dtype):
         loaded = load([batches[number] for number in mine])
         for number, batch in zip(mine, loaded, strict=True):
             results.append((number, run(batch)))
@@ -74,6 +79,12 @@ def device_of(model: nn.Module) -> torch.device:
 def move_batch(batch: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The batch on the model's device."""
     return {name: tensor.to(device_of(model)) for name, tensor in batch.items()}
+
+
+def encode(model: WhisperForConditionalGeneration, features: Tensor) -> Tensor:
+    """The encoder's states of log-mel features, shape (B, 1500, d_model), in the model's dtype."""
+    states: Tensor = model.get_encoder()(features.to(model.device, model.dtype)).last_hidden_state
+    return states
 
 
 def label_nll(

@@ -5,12 +5,15 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from datasets import Dataset
 
 from recipe.arguments import PublishArguments, split_formats
-from recipe.export.exports import export_model
+from recipe.errors import PublishError
+from recipe.export.artifacts import ARTIFACTS
+from recipe.export.exports import export_model, remove_artifact
 from recipe.export.proof import choose_windows
 from recipe.model.whisper import Whisper
 from recipe.publish.credentials import read_aws_credentials, read_hub_token
@@ -133,7 +136,15 @@ def publish_model(
     warnings = _add_exports(folder.staging, metadata, arguments.export, test)
     default_dir, warning = default_destination(folder.path)
     destination = arguments.publish_to
-    delivery = deliver(folder.staging, destination, default_dir=default_dir, on_progress=on_progress)
+    send = partial(deliver, folder.staging, destination, default_dir=default_dir, on_progress=on_progress)
+    try:
+        delivery = send()
+    except PublishError as error:
+        if not any((folder.staging / name).exists() for name in ARTIFACTS):
+            raise
+        _leave_out_exports(folder.staging, metadata)
+        delivery = send()
+        warnings.append(f"The model was delivered without its exports. {error}")
     shutil.rmtree(folder.staging)
     if warning and not destination:
         warnings.append(warning)
@@ -150,11 +161,23 @@ def _add_exports(
     if not formats:
         return []
     windows = choose_windows(test)
-    exports = export_model(staging_dir, split_formats(formats), staging_dir, windows, metadata.task)
-    made = {export.name: export.as_dict() for export in exports if export.num_bytes}
-    describe_model(replace(metadata, exports=made), staging_dir)
-    seal_release(staging_dir)
+    try:
+        exports = export_model(staging_dir, split_formats(formats), staging_dir, windows, metadata.task)
+        made = {export.name: export.as_dict() for export in exports if export.num_bytes}
+        describe_model(replace(metadata, exports=made), staging_dir)
+        seal_release(staging_dir)
+    except OSError as error:
+        _leave_out_exports(staging_dir, metadata)
+        return [f"The exports were left out: {error.strerror or error}."]
     return [export.problem for export in exports if export.problem]
+
+
+def _leave_out_exports(staging_dir: Path, metadata: ReleaseMetadata) -> None:
+    """Make the folder what it was before the exports, and seal it anew."""
+    for name in ARTIFACTS:
+        remove_artifact(name, staging_dir)
+    describe_model(metadata, staging_dir)
+    seal_release(staging_dir)
 
 
 def _resolve(destination: str | None, default_dir: Path) -> Destination:

@@ -34,6 +34,8 @@ class ReleaseMetadata:
         weight_selection: The weights that were selected, with all candidates.
         long_form: Figures of whole recordings, `before` and `after`; empty where they were not measured.
         other_speech: Figures of each set of other speech, with a `comparison`; empty where there was none.
+        dtype: Of the released weights: "float16" or "float32".
+        dtype_sentence: Why it is so.
         dataset: Counts and hours of the data, by name.
         settings: Hyperparameters by name.
         versions: Versions of the libraries by name.
@@ -56,6 +58,8 @@ class ReleaseMetadata:
     weight_selection: Mapping[str, Any] = field(default_factory=dict)
     long_form: Mapping[str, Any] = field(default_factory=dict)
     other_speech: Sequence[Mapping[str, Any]] = ()
+    dtype: str = "float32"
+    dtype_sentence: str = ""
     dataset: Mapping[str, float | int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -103,6 +107,8 @@ def format_metadata(metadata: ReleaseMetadata) -> str:
         "weight_selection": metadata.weight_selection,
         "long_form": metadata.long_form,
         "other_speech": metadata.other_speech,
+        "dtype": metadata.dtype,
+        "dtype_sentence": metadata.dtype_sentence,
         "dataset": metadata.dataset,
         "settings": metadata.settings,
         "versions": metadata.versions,

@@ -112,7 +112,10 @@ def _format_results(metadata: ReleaseMetadata) -> str:
     if not rows:
         return "No recordings were held out, so nothing was measured: judge the model on your own recordings."
     sentence = metadata.comparison.get("sentence", "")
-    what = "Error rates on test speech that nothing was trained on or chosen by; lower is better."
+    what = (
+        "Error rates of the weights as they are released, on test speech that nothing was trained on or "
+        "chosen by; lower is better."
+    )
     if label := NORMALIZER_LABELS.get(str(metadata.figures.get("normalizer"))):
         what += f" Normalized, here and below: by {label}."
     head = f"{sentence}\n\n{what}\n\n".lstrip()
@@ -127,7 +130,27 @@ def _format_long_form(long_form: Mapping[str, Any]) -> str:
         f"{describe_view(long_form)} {long_form['comparison']['sentence']} Lower is better but for the share "
         "of starts.\n\n"
     )
-    return head + "\n".join(["| Figure | Base model | This model |", "|---|---:|---:|", *rows])
+    table = head + "\n".join(["| Figure | Base model | This model |", "|---|---:|---:|", *rows])
+    return "\n\n".join(filter(None, [table, _describe_word_times(long_form.get("word_times") or {})]))
+
+
+def _describe_word_times(times: Mapping[str, Any]) -> str:
+    if not times:
+        return ""
+    kinds = {"before": "the base model", "with_base_heads": "this model by its heads", "after": "this model"}
+    if times["with_base_heads"] == times["after"]:
+        del kinds["with_base_heads"]
+    figures = "; ".join(
+        f"{name} {times[kind]['start_error_median_ms']:.0f} ms (median), "
+        f"{times[kind]['start_error_p90_ms']:.0f} ms (90th percentile), "
+        f"{times[kind]['starts_within_200_ms']:.0%} within 0.2 s, "
+        f"{times[kind]['misses_within_200_ms']:.0%} with the pause before the cue"
+        for kind, name in kinds.items()
+    )
+    number = times["after"]["num_cues"]
+    return (
+        f"Word times at the starts of {number} cues inside up to {times['max_windows']} windows: {figures}."
+    )
 
 
 def _format_other_speech(sets: Sequence[Mapping[str, Any]]) -> str:
@@ -208,7 +231,10 @@ def _format_usage(metadata: ReleaseMetadata) -> str:
         'recogniser = pipeline("automatic-speech-recognition", model="path/or/repository")\n'
         'print(recogniser("recording.wav", return_timestamps=True)["text"])\n```'
     )
-    return f"{code}\n\n{hint}".strip()
+    precision = metadata.dtype_sentence
+    if metadata.dtype == "float16":
+        precision += ' `pipeline(..., dtype="float32")` computes in float32: for processors slow in float16.'
+    return "\n\n".join(filter(None, [code, hint, precision.strip()]))
 
 
 def _format_exports(exports: Mapping[str, Mapping[str, Any]]) -> str:

@@ -5,13 +5,13 @@ delivered without it, and it is the last file to arrive, so a folder that has it
 """
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recipe.errors import PublishError
 from recipe.export.artifacts import EXPORTED_FILES
+from recipe.run.disk import MARGIN_BYTES, free_bytes
 from recipe.run.files import hash_file
 
 SEAL_FILE = "release.json"
@@ -34,7 +34,6 @@ REQUIRED_FILES = frozenset(
 )
 OPTIONAL_FILES = frozenset({"normalizer.json"}) | EXPORTED_FILES
 FORMAT = 1
-MARGIN_BYTES = 64 * 2**20
 
 OnProgress = Callable[[int, int], None]
 """Told the bytes delivered so far and the bytes of the whole release."""
@@ -138,8 +137,7 @@ def check_free_space(folder: Path, num_bytes: int) -> None:
     Raises:
         PublishError: the disk that holds the folder, or would, has too little room.
     """
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    num_free = shutil.disk_usage(existing).free
+    num_free = free_bytes(folder)
     if num_free < num_bytes + MARGIN_BYTES:
         raise PublishError(
             f"The disk of {folder} has {num_free / 2**20:.0f} MiB free; the model needs "

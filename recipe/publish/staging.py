@@ -10,6 +10,7 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from recipe.errors import PublishError
+from recipe.evaluation.alignment_heads import current_heads
 from recipe.export.artifacts import ARTIFACTS
 from recipe.export.exports import remove_artifact
 from recipe.model.whisper import Whisper
@@ -45,7 +46,7 @@ def stage_model(
     again and it knows its language and task. The processor is untouched. A half-staged folder is staged anew.
 
     Args:
-        whisper: Trained model, adapters merged; saved in the precision it has.
+        whisper: Trained model, adapters merged; it has the dtype of the release afterwards.
         metadata: What is published about it.
         staging_dir: Folder of ours; made when it does not exist.
 
@@ -54,6 +55,7 @@ def stage_model(
     """
     model = whisper.model
     _check_finished(metadata)
+    model.to(getattr(torch, metadata.dtype))
     _check_finite(model)
     check_free_space(staging_dir, sum(tensor.nbytes for tensor in model.state_dict().values()))
     _clear(staging_dir)
@@ -119,6 +121,7 @@ def _prepare_model(whisper: Whisper, metadata: ReleaseMetadata) -> None:
         )
     generation_config.language = metadata.language if whisper.is_multilingual else None
     generation_config.task = metadata.task if whisper.is_multilingual else None
+    generation_config.alignment_heads = current_heads(whisper)
     # Old checkpoints carry ids here that contradict the language and the task.
     generation_config.forced_decoder_ids = None
 

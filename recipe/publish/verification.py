@@ -71,7 +71,7 @@ def _compare_weights(reloaded: torch.nn.Module, reference: torch.nn.Module) -> N
 def _compare_generation(
     reloaded: WhisperForConditionalGeneration, reference: WhisperForConditionalGeneration
 ) -> None:
-    for name in ("language", "task", "is_multilingual", "no_timestamps_token_id"):
+    for name in ("language", "task", "is_multilingual", "no_timestamps_token_id", "alignment_heads"):
         expected = getattr(reference.generation_config, name, None)
         found = getattr(reloaded.generation_config, name, None)
         if found != expected:

@@ -14,6 +14,9 @@ from recipe.errors import DiskError, RecipeError
 MIN_FREE_BYTES = 16 << 20
 """With less, or where nothing can be written, any error is the disk's: libraries have odd names for it."""
 
+MARGIN_BYTES = 64 << 20
+"""Room that is left on a disk when a model is written to it."""
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EEXIST})

@@ -49,6 +49,7 @@ def describe_result(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"Report  {report.with_suffix('.html')}"
     yield f"Model   {artifacts['model_path'] or 'not published'}"
     if artifacts["model_path"]:
+        yield f"        {artifacts['model_bytes'] / 1e6:,.0f} MB in {artifacts['model_dtype']}"
         yield f"\nNext: python scripts/try_it.py {artifacts['model_path']}"
 
 

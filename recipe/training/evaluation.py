@@ -12,6 +12,7 @@ from recipe.training.attempt import Attempt
 from recipe.training.interpolation import copy_weights
 from recipe.training.long_form import LongFormCheck
 from recipe.training.other_speech import OtherSpeechCheck
+from recipe.training.published_dtype import settle_dtype
 from recipe.training.run_report import tell_outcome
 from recipe.training.trainer import WhisperTrainer
 from recipe.training.weight_selection import Outcome, select_published_weights
@@ -67,8 +68,10 @@ class RunEvaluation:
                 self._other_speech,
             )
             self._base_weights = {}
+            chosen_by = selection.evaluation if selection else None
+            dtype = settle_dtype(attempt, trainer, self._windows, chosen_by)
             after = assembly.transcribe(attempt, trainer.whisper, self._dataset.test, "test")
-            weights = {"alpha": selection.selected.alpha if selection else 1.0}
+            weights = {"alpha": selection.selected.alpha if selection else 1.0, "dtype": dtype.name}
             other_speech = self._other_speech.compare(weights)
         outcome = Outcome(
             self._before["test"],
@@ -77,6 +80,7 @@ class RunEvaluation:
             attempt.arguments.publish.publish_if_worse,
             self._long_form.compare(weights),
             other_speech,
+            dtype,
         )
         tell_outcome(attempt, trainer, self._dataset, self._before, outcome)
         return outcome

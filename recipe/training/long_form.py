@@ -1,8 +1,9 @@
 """Test recordings whole, or in cuts, in a run: which of them is measured, on what, before and after."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from accelerate.utils import broadcast_object_list
 from datasets import concatenate_datasets
@@ -10,8 +11,9 @@ from datasets import concatenate_datasets
 from recipe.audio.decoding import AudioLimits
 from recipe.data.dataset import PreparedDataset
 from recipe.data.manifest import Recording
+from recipe.evaluation.alignment_heads import CueStart, WordTimes, current_heads, find_heads, time_cues
 from recipe.evaluation.ctranslate import find_gpu_problem, precision_of
-from recipe.evaluation.cuts import Cuts, cut_recordings, measure_cuts, select_first_windows
+from recipe.evaluation.cuts import cut_recordings, measure_cuts, select_first_windows
 from recipe.evaluation.long_form import SETTINGS, measure_long_form, open_recogniser
 from recipe.evaluation.long_form_scores import (
     LongForm,
@@ -25,6 +27,8 @@ from recipe.training.assembly import decoding_of, normalizer_of
 from recipe.training.attempt import Attempt
 from recipe.training.distributed import local_main_first
 from recipe.training.trainer import WhisperTrainer
+
+T = TypeVar("T")
 
 FORMAT_VERSION = 2
 """Of what is kept for a resume; raised whenever the figures of the same weights would be others."""
@@ -60,6 +64,7 @@ class LongFormCheck:
         self._view = choose_view(attempt) if len(dataset.test) else None
         self._normalizer = normalizer_of(attempt.arguments, trainer.whisper)
         self._settings = describe_settings(attempt.arguments, self._view)
+        self._dataset = dataset
         self._references: list[Reference] = []
         self.before: LongForm | None = None
         if self._view:
@@ -69,9 +74,15 @@ class LongFormCheck:
             self.before = self._measure("base_long_form", "long_form_before", {})
             attempt.warn(*self.before.unread)
             attempt.job_eta.learn("long_form", self.before.seconds)
+        if self._references and self._view == "whole":
+            self._starts = self._keep(
+                "base_word_times", "long_form_before", list[CueStart], {}, self._time_cues
+            )
 
     def compare(self, weights: Mapping[str, Any]) -> LongFormComparison | None:
         """The figures of the weights that the model has now beside the base model's.
+
+        Where recordings are transcribed whole, the model gets the heads that time words best.
 
         Args:
             weights: What tells them from others of this run; ready for JSON.
@@ -79,40 +90,51 @@ class LongFormCheck:
         if self.before is None:
             return None
         after = self._measure("published_long_form", "long_form_after", weights)
-        return LongFormComparison(self.before, after, self._settings)
+        if self._view != "whole":
+            return LongFormComparison(self.before, after, self._settings)
+        times = self._keep("published_word_times", "long_form_after", WordTimes, weights, self._settle_heads)
+        self._trainer.whisper.generation_config.alignment_heads = times.heads
+        return LongFormComparison(self.before, after, self._settings, times.as_dict())
 
     def _measure(self, name: str, stage: str, depends_on: Mapping[str, Any]) -> LongForm:
         """The figures of the weights that the model has now, on every process. Kept for a resume."""
-        depends_on = {
-            **self._trainer.fingerprint,
-            **depends_on,
-            **self._settings,
-            "view": self._view,
-            "format_version": FORMAT_VERSION,
-        }
-        make = self._measure_cuts if self._view == "cuts" else self._measure_on_main
+        make = self._measure_cuts if self._view == "cuts" else partial(self._on_main, self._transcribe)
+        return self._keep(name, stage, LongForm, {**depends_on, **self._settings, "view": self._view}, make)
+
+    def _keep(
+        self, name: str, stage: str, kind: type[T], depends_on: Mapping[str, Any], make: Callable[[], T]
+    ) -> T:
+        depends_on = {**self._trainer.fingerprint, **depends_on, "format_version": FORMAT_VERSION}
         with self._attempt.stage(stage):
-            return self._attempt.cached(name, LongForm, depends_on, make)
+            return self._attempt.cached(name, kind, depends_on, make)
 
     def _measure_cuts(self) -> LongForm:
-        made: list[Cuts | None] = [None]
-        with local_main_first():  # one process reads the recordings, which others may not have
-            if self._attempt.is_main:
-                made[0] = cut_recordings(self._references, self._recordings, self._limits)
-        broadcast_object_list(made)
-        assert made[0]
+        # One process reads the recordings, which others may not have.
+        cuts = self._on_main(partial(cut_recordings, self._references, self._recordings, self._limits))
         decoding = decoding_of(self._attempt.arguments)
-        with self._attempt.bar("transcribe cuts", len(made[0].examples), "window") as bar:
-            return measure_cuts(self._trainer.whisper, made[0], decoding, bar.update, self._normalizer)
+        with self._attempt.bar("transcribe cuts", len(cuts.examples), "window") as bar:
+            return measure_cuts(self._trainer.whisper, cuts, decoding, bar.update, self._normalizer)
 
-    def _measure_on_main(self) -> LongForm:
-        made: list[LongForm | None] = [None]
+    def _on_main(self, make: Callable[[], T]) -> T:
+        """What the main process makes, on every process."""
+        made: list[Any] = [None]
         with local_main_first():  # the others wait for hours if need be
             if self._attempt.is_main:
-                made[0] = self._transcribe()
+                made[0] = make()
         broadcast_object_list(made)
-        assert made[0]
-        return made[0]
+        return cast(T, made[0])
+
+    def _time_cues(self) -> list[CueStart]:
+        whisper = self._trainer.whisper
+        return self._on_main(partial(time_cues, whisper, self._dataset.test, current_heads(whisper)))
+
+    def _settle_heads(self) -> WordTimes:
+        whisper, test = self._trainer.whisper, self._dataset.test
+        heads = self._on_main(partial(find_heads, whisper, self._dataset.validation))
+        kept = self._time_cues()
+        is_same = heads == current_heads(whisper)
+        after = kept if is_same else self._on_main(partial(time_cues, whisper, test, heads))
+        return WordTimes(self._starts, kept, after, heads)
 
     def _transcribe(self) -> LongForm:
         arguments, whisper = self._attempt.arguments, self._trainer.whisper

@@ -12,7 +12,6 @@ from transformers.training_args import OptimizerNames
 
 from recipe.arguments import describe_problems
 from recipe.errors import JobError
-from recipe.evaluation.ctranslate import is_ctranslate2_installed
 from recipe.publish.delivery import check_delivery, default_destination
 from recipe.publish.destination import find_destination_problems
 from recipe.run.folder import RunFolder
@@ -53,13 +52,6 @@ def find_machine_problems(arguments: Arguments) -> list[str]:
         (
             "paged" not in optim or training.device.type == "cuda",
             f"optim: {optim} pages between GPU and main memory, and there is no GPU",
-        ),
-        (
-            arguments.evaluation.evaluation_engine != "ctranslate2" or is_ctranslate2_installed(),
-            (
-                "evaluation_engine: the package ctranslate2 is not installed; install it "
-                "(requirements-dev.txt has its version), or leave the option at transformers"
-            ),
         ),
     ]
     problems = [problem for is_met, problem in rules if not is_met]

@@ -11,6 +11,7 @@ from recipe.publish.metadata import ReleaseMetadata
 from recipe.run.stages import Stage
 from recipe.run.warning import most_important_first
 from recipe.training.attempt import Attempt
+from recipe.training.published_dtype import choose_unmeasured
 from recipe.training.trainer import WhisperTrainer
 from recipe.training.weight_selection import Outcome
 
@@ -26,7 +27,7 @@ def build_result(
     model_path: str,
 ) -> dict[str, Any]:
     """The contract's `result`; `model_path` is "" where no model was published."""
-    arguments = attempt.arguments
+    arguments, model = attempt.arguments, trainer.whisper.model
     events = attempt.outbox.events() if attempt.is_main else []
     evaluation: dict[str, Any] = {"wer_before": None, "wer_after": None}
     if outcome:
@@ -43,6 +44,8 @@ def build_result(
         "message": f"{trained} {outcome.sentence if outcome else ''}".strip(),
         "artifacts": {
             "model_path": model_path,
+            "model_dtype": str(model.dtype).removeprefix("torch.") if model_path else None,
+            "model_bytes": sum(weight.nbytes for weight in model.parameters()) if model_path else None,
             "report_path": str(attempt.folder.report),
             "base_model": arguments.model.model_name_or_path,
             "epochs": arguments.training.num_train_epochs,
@@ -64,7 +67,8 @@ def describe_release(
     attempt: Attempt, trainer: WhisperTrainer, dataset: PreparedDataset, outcome: Outcome | None
 ) -> ReleaseMetadata:
     """What is published about the model."""
-    arguments = attempt.arguments
+    arguments, model = attempt.arguments, trainer.whisper.model
+    dtype = (outcome and outcome.dtype) or choose_unmeasured(model, arguments.publish.publish_dtype)
     return ReleaseMetadata(
         base_model=arguments.model.model_name_or_path,
         base_revision=arguments.model.model_revision,
@@ -80,6 +84,8 @@ def describe_release(
         weight_selection=outcome.describe_selection() if outcome else {},
         long_form=outcome.describe_long_form() if outcome else {},
         other_speech=outcome.describe_other_speech() if outcome else [],
+        dtype=dtype.name,
+        dtype_sentence=dtype.sentence,
         dataset={
             k: v for k, v in dataset.report.items() if isinstance(v, int | float) and k != "format_version"
         },

@@ -57,6 +57,7 @@ def tell_outcome(
         "task": task,
         **asdict(assembly.decoding_of(attempt.arguments)),
         "weight_selection": outcome.describe_selection(),
+        "dtype": asdict(outcome.dtype) if outcome.dtype else {},
         **build_report(outcome.before, outcome.after),
         "comparison": outcome.describe_comparison(),
         "other_speech": outcome.describe_other_speech(),

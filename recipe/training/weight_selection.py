@@ -25,6 +25,7 @@ from recipe.training.assembly import decoding_of, transcribe
 from recipe.training.attempt import Attempt
 from recipe.training.interpolation import Interpolation, Weights
 from recipe.training.other_speech import OtherSpeechCheck
+from recipe.training.published_dtype import PublishedDtype
 from recipe.training.trainer import WhisperTrainer
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class Outcome:
         publish_if_worse: Whether the model is published whatever comes of it.
         long_form: Both models on whole recordings; None where that was not measured.
         other_speech: Both models on other speech, where any was given.
+        dtype: Of the weights that are published; None where it was not settled.
     """
 
     before: Evaluation
@@ -107,6 +109,7 @@ class Outcome:
     publish_if_worse: bool
     long_form: LongFormComparison | None = None
     other_speech: Sequence[OtherSpeech] = ()
+    dtype: PublishedDtype | None = None
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -171,6 +174,7 @@ class Outcome:
             "weight_selection": self.describe_selection(),
             "long_form": self.describe_long_form(),
             "other_speech": self.describe_other_speech(),
+            "dtype": asdict(self.dtype) if self.dtype else {},
         }
 
 

@@ -35,7 +35,6 @@ from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.data.dataset import check_dataset, prepare_dataset
 from recipe.data.sources import list_recordings
 from recipe.data.windows import end_of_words, segments_of, text_of
-from recipe.evaluation.ctranslate import is_ctranslate2_installed
 from recipe.evaluation.metrics import score_texts
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding
@@ -111,7 +110,7 @@ class Loops:
 
     def ways(self) -> dict[str, Callable[[], float]]:
         """The ways by name; each gives the normalised WER."""
-        engines = ["transformers", *["ctranslate2"] * is_ctranslate2_installed()]
+        engines = ("transformers", "ctranslate2")
         return {
             "plain": partial(self.run_plain_loop, return_timestamps=True),
             "plain, no times": self.run_plain_loop,

@@ -69,7 +69,6 @@ def test_a_multilingual_model_writes_the_tokens_of_generate(base_model_dir, corp
 def test_both_engines_have_the_same_error_rate_on_half_an_hour_of_french(
     base_model_dir, corpus_fr_dir, tmp_path
 ):
-    pytest.importorskip("ctranslate2")
     whisper = load(base_model_dir)
     examples = read_examples(whisper, corpus_fr_dir, "fr", tmp_path)
     rates = [

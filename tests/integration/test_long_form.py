@@ -50,6 +50,14 @@ def test_report_result_card_and_metadata_tell_the_same_figures(run):
     assert min(seconds["long_form_before"], seconds["long_form_after"]) > 0
 
 
+def test_word_times_are_told_and_the_heads_they_come_from_are_published(run):
+    times = run.read("report.json")["long_form"]["word_times"]
+    assert times["alignment_heads"] == run.read("model/generation_config.json")["alignment_heads"]
+    assert times["before"]["num_cues"] == times["after"]["num_cues"] > 0
+    card = (run.folder / "model" / "README.md").read_text()
+    assert f"Word times at the starts of {times['after']['num_cues']} cues" in card
+
+
 def evaluate(model: Path, data_dir: Path, answer: Path, *more: object) -> dict:
     given = ("--model", model, "--data_dir", data_dir, "--json", answer, "--long_form", *more)
     run_script("scripts/evaluate_wer.py", *given)

@@ -1,6 +1,7 @@
 """Which weights a run publishes, and that it publishes none that are no better than the base model's."""
 
 import html
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load, load_file
-from training_runs import TWO_PROCESSES, TrainingRun, send, write_recording
+from training_runs import TWO_PROCESSES, TrainingRun, run_script, send, write_recording
 
 from recipe.training.attempt import NOTHING_PUBLISHED
 from recipe.training.checkpoints import list_checkpoints
@@ -87,7 +88,29 @@ def test_the_published_weights_are_the_selected_ones(quiet: TrainingRun, tiny_di
     trained = load_file(list_checkpoints(quiet.folder)[0] / "model.safetensors")
     for name, weight in load(quiet.weights).items():
         expected = (1 - alpha) * base[name] + alpha * trained[name]
-        torch.testing.assert_close(weight, expected, rtol=0, atol=1e-6, msg=name)
+        assert weight.dtype == torch.float16
+        torch.testing.assert_close(weight.float(), expected, rtol=2**-11, atol=1e-6, msg=name)
+
+
+def test_all_that_tells_of_the_dtype_tells_the_same(quiet: TrainingRun) -> None:
+    result = quiet.read("result.json")
+    dtype = result["evaluation"]["dtype"]
+    assert dtype["name"] == "float16"
+    assert "validation words wrong where float32 has" in dtype["sentence"]
+    assert result["artifacts"]["model_dtype"] == quiet.read("model/config.json")["dtype"] == "float16"
+    sizes = dtype["num_bytes"], result["artifacts"]["model_bytes"]
+    assert sizes == (sum(weight.nbytes for weight in load(quiet.weights).values()),) * 2
+    assert quiet.read("model/training_metadata.json")["dtype"] == "float16"
+    assert dtype["sentence"] in (quiet.folder / "model" / "README.md").read_text()
+    assert quiet.read("report.json")["dtype"] == dtype
+
+
+def test_the_test_figure_is_of_the_weights_that_are_shipped(quiet: TrainingRun, tmp_path: Path) -> None:
+    again, report = tmp_path / "again.json", quiet.folder / "report.json"
+    given = ["--model", quiet.folder / "model", "--data_dir", quiet.options["data_dir"], "--report", report]
+    run_script("scripts/evaluate_wer.py", *given, "--json", again)
+    figures, told = json.loads(again.read_text()), quiet.read("report.json")["after"]
+    assert figures["worst_windows"] == told["worst_windows"]
 
 
 @pytest.mark.slow

@@ -4,7 +4,9 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 
+from recipe.audio.mel import log_mel
 from recipe.export.ggml import FLOAT16, MAGIC, write_ggml
 from recipe.export.openai_names import rename_weights
 
@@ -62,7 +64,20 @@ def test_the_file_holds_the_model(whisper, path):
 
 
 @pytest.mark.slow
-def test_whisper_cpp_loads_and_runs_it(path, window):
+@torch.inference_mode()
+def test_whisper_cpp_computes_with_it_what_transformers_computes(whisper, path, window):
     runtime = pytest.importorskip("pywhispercpp.model", reason="requirements-export.txt is not installed")
     model = runtime.Model(str(path), redirect_whispercpp_logs_to=None, print_progress=False)
-    model.transcribe(window.read(), n_threads=1, language="en", temperature_inc=0.0)
+    assert model.transcribe(window.read(), n_threads=1, language="en", temperature_inc=0.0)
+    if not whisper.is_multilingual:
+        return  # whisper.cpp tells numbers of languages alone
+    _, found = model.auto_detect_language(window.read(), n_threads=1)
+    features = torch.from_numpy(log_mel(whisper.processor.feature_extractor, window.read()))[None]
+    start = torch.tensor([[whisper.generation_config.decoder_start_token_id]])
+    logits = whisper.model(features, decoder_input_ids=start).logits[0, 0]
+    tokens = whisper.generation_config.lang_to_id
+    codes = [code for code in found if f"<|{code}|>" in tokens]  # older models have one language less
+    expected = logits[[tokens[f"<|{code}|>"] for code in codes]].log_softmax(-1).numpy()
+    logs = np.log([found[code] for code in codes])
+    assert len(codes) >= 99
+    assert expected.std() > 20 * abs((expected - logs) - (expected - logs).mean()).max()

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from recipe.arguments import ModelArguments
 from recipe.errors import PublishError
 from recipe.export.openai_checkpoint import write_openai_checkpoint
+from recipe.model.whisper import load_whisper
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +60,17 @@ def test_another_output_projection_is_refused(whisper, tmp_path, monkeypatch):
     monkeypatch.setattr(whisper.model, "proj_out", torch.nn.Linear(16, whisper.model.config.vocab_size))
     with pytest.raises(PublishError, match="output projection is not its token embedding"):
         write_openai_checkpoint(whisper, tmp_path / "x.pt")
+
+
+def test_weights_that_float16_holds_are_written_in_it(folders, tmp_path):
+    whisper = load_whisper(ModelArguments(str(folders("base"))))
+    write_openai_checkpoint(whisper, tmp_path / "float32.pt")
+    whisper.model.half().float()
+    write_openai_checkpoint(whisper, tmp_path / "float16.pt")
+    exact, rounded = (
+        torch.load(tmp_path / f"{name}.pt")["model_state_dict"] for name in ("float32", "float16")
+    )
+    assert {weight.dtype for weight in exact.values()} == {torch.float32}
+    assert {weight.dtype for weight in rounded.values()} == {torch.float16}
+    for name, weight in exact.items():
+        assert torch.equal(rounded[name], weight.half()), name

@@ -1,16 +1,21 @@
 """Exports are delivered with the model, and one that fails costs nothing but itself."""
 
 import json
+import resource
+import shutil
 
 import pytest
 from datasets import Dataset
+from disks import fill, mount_disk
 
 from recipe.arguments import PublishArguments
 from recipe.errors import PublishError
+from recipe.publish import delivery as delivery_module
 from recipe.publish.delivery import deliver, publish_model
 from recipe.publish.model_card import format_model_card
 from recipe.publish.release import load_release, seal_release
 from recipe.publish.staging import stage_model
+from recipe.run.disk import MARGIN_BYTES
 from recipe.run.folder import RunFolder
 
 PROOF = {"num_windows": 20, "speech_seconds": 590.0, "num_words": 900, "num_other_words": 3, "num_times": 90}
@@ -69,3 +74,74 @@ def test_what_a_kill_left_of_exports_is_staged_anew(whisper, make_metadata, tmp_
     (tmp_path / "ggml-model-f16.bin.part").write_text("half")
     stage_model(whisper, make_metadata(), tmp_path)
     assert not any(path.name.startswith(("ct2", "ggml")) for path in tmp_path.iterdir())
+
+
+@pytest.fixture
+def publish(whisper, make_metadata, tmp_path):
+    """Publishes the model with an export from a run folder to another folder."""
+
+    def run(run_dir, target):
+        arguments = PublishArguments(publish_to=str(target), export="ct2")
+        metadata = make_metadata()
+        return publish_model(whisper, metadata, RunFolder(run_dir), arguments, Dataset.from_list([]))
+
+    return run
+
+
+def assert_only_the_model_is_there(target):
+    release = load_release(target)
+    assert "model.safetensors" in release.files
+    assert not any(name.startswith("ct2") for name in release.files)
+    assert json.loads((target / "training_metadata.json").read_text())["exports"] == {}
+    assert "ct2" not in (target / "README.md").read_text()
+
+
+def test_a_disk_with_room_for_the_model_alone_gets_the_model_alone(publish, tmp_path, monkeypatch):
+    with mount_disk(tmp_path / "disk", 80) as disk:
+
+        def crowd(_):
+            staged = sum(file.stat().st_size for file in RunFolder(tmp_path / "run").staging.iterdir())
+            room = shutil.disk_usage(disk).free - MARGIN_BYTES - staged
+            (disk / "ballast").write_bytes(bytes(room - 50_000))
+            return []
+
+        monkeypatch.setattr(delivery_module, "choose_windows", crowd)
+        delivery = publish(tmp_path / "run", disk / "model")
+        assert_only_the_model_is_there(disk / "model")
+    assert "delivered without its exports. The disk of" in delivery.warnings[-1]
+
+
+def test_a_disk_that_is_full_once_the_model_is_staged_costs_the_exports(publish, tmp_path, monkeypatch):
+    with mount_disk(tmp_path / "disk", 80) as disk:
+        monkeypatch.setattr(delivery_module, "choose_windows", lambda _: fill(disk) and [])
+        delivery = publish(disk / "run", tmp_path / "model")
+    assert_only_the_model_is_there(tmp_path / "model")
+    assert len(delivery.warnings) == 2
+    for warning in delivery.warnings:
+        assert "was not made: the disk of" in warning
+        assert "has 0 MiB free, and it may take 64 MiB" in warning
+
+
+def test_exports_over_the_limit_on_the_size_of_files_are_left_out(publish, tmp_path, monkeypatch):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(_):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        return []
+
+    monkeypatch.setattr(delivery_module, "choose_windows", limit)
+    unlimited = delivery_module.deliver
+    monkeypatch.setattr(
+        delivery_module,
+        "deliver",
+        lambda *given, **named: (
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits) or unlimited(*given, **named)
+        ),
+    )
+    try:
+        delivery = publish(tmp_path / "run", tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert_only_the_model_is_there(tmp_path / "model")
+    assert all("File too large" in warning for warning in delivery.warnings)
+    assert delivery.warnings

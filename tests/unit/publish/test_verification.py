@@ -5,7 +5,9 @@ import json
 import pytest
 import torch
 
+from recipe.arguments import ModelArguments
 from recipe.errors import PublishError
+from recipe.model.whisper import load_whisper
 from recipe.publish.release import SEAL_FILE, load_release
 from recipe.publish.staging import stage_model
 from recipe.publish.verification import verify_release
@@ -88,3 +90,21 @@ def test_one_other_weight_is_noticed(staging, whisper):
 def test_another_precision_is_noticed(staging, whisper):
     with pytest.raises(PublishError, match="differ"):
         verify_release(staging, whisper.model.half())
+
+
+def test_a_release_in_float16_loads_as_that_and_trains_on_in_float32(whisper, make_metadata, tmp_path):
+    in_float32 = {name: tensor.clone() for name, tensor in whisper.model.state_dict().items()}
+    staging = stage_model(whisper, make_metadata(dtype="float16"), tmp_path / "staging")
+    verify_release(staging, whisper.model)
+    assert json.loads((staging / "config.json").read_text())["dtype"] == "float16"
+    reloaded = load_whisper(ModelArguments(str(staging))).model.state_dict()
+    for name, tensor in in_float32.items():
+        assert reloaded[name].dtype == torch.float32
+        assert torch.equal(reloaded[name], tensor.half().float()), name
+
+
+def test_a_release_of_another_dtype_than_the_models_is_not_sealed(whisper, make_metadata, tmp_path):
+    staging = stage_model(whisper, make_metadata(dtype="float16"), tmp_path / "staging")
+    with pytest.raises(PublishError, match="differ from the trained ones"):
+        verify_release(staging, whisper.model.float())
+    assert not (staging / SEAL_FILE).exists()

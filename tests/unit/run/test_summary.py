@@ -4,7 +4,12 @@ from recipe.run.summary import MAX_WARNINGS, describe_result
 
 RESULT = {
     "message": "Trained on 40 windows. The trained model is better: 16.1% of the words are wrong.",
-    "artifacts": {"model_path": "runs/x/model", "report_path": "runs/x/report.json"},
+    "artifacts": {
+        "model_path": "runs/x/model",
+        "model_bytes": 145_200_000,
+        "model_dtype": "float16",
+        "report_path": "runs/x/report.json",
+    },
     "evaluation": {
         **{f"{name}_before": 0.27 for name in ("wer", "cer", "wer_normalized", "cer_normalized")},
         **{f"{name}_after": 0.161 for name in ("wer", "cer", "wer_normalized", "cer_normalized")},

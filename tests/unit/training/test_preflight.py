@@ -1,7 +1,6 @@
 """A run that cannot work on this machine is refused before a model loads, with what to do instead."""
 
 import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,12 +68,6 @@ def test_compiling_without_a_compiler_is_refused(check, monkeypatch, tmp_path):
 def test_an_unknown_compiler_is_refused(check):
     with pytest.raises(JobError, match=r"torch_compile cannot work here .*no_such"):
         check("--torch_compile_backend", "no_such")
-
-
-def test_an_engine_that_is_not_installed_is_refused(check, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ctranslate2", None)
-    with pytest.raises(JobError, match="ctranslate2 is not installed"):
-        check("--evaluation_engine", "ctranslate2")
 
 
 def test_an_unknown_export_is_refused(check):

@@ -1,0 +1,130 @@
+"""The dtype of the published weights: float16 takes half the room, where the model writes the same words.
+
+The model's weights are rounded before the test part and whole recordings are transcribed: every figure of a
+run, and every export, is of the weights that are shipped.
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import nn
+
+from recipe.evaluation.report import Evaluation
+from recipe.model.whisper import Whisper
+from recipe.training.assembly import transcribe
+from recipe.training.attempt import Attempt
+from recipe.training.trainer import WhisperTrainer
+
+logger = logging.getLogger(__name__)
+
+MAX_LOSS = 0.001
+"""Word errors, as a fraction of the words, that rounding may add: a tenth of a point of WER. One more error
+is always allowed, since a single word is decided by chance."""
+
+LARGEST = torch.finfo(torch.float16).max
+
+
+@dataclass(frozen=True)
+class PublishedDtype:
+    """The dtype of the published weights.
+
+    Attributes:
+        name: "float16" or "float32".
+        num_bytes: Size of the weights in it.
+        sentence: Why it is so, for people.
+    """
+
+    name: str
+    num_bytes: int
+    sentence: str
+
+
+def settle_dtype(
+    attempt: Attempt, trainer: WhisperTrainer, windows: Dataset, in_float32: Evaluation | None
+) -> PublishedDtype:
+    """Choose the dtype, and round the model's weights to it. Kept for a resume.
+
+    On a GPU the rounded weights compute in float16, as transformers loads them; on a CPU in float32, since
+    many processors are slow in float16, so that only what rounding changes is seen.
+
+    Args:
+        attempt: Of the run.
+        trainer: Its model has the weights that are published.
+        windows: Those of the selection.
+        in_float32: The transcripts of these windows by these weights; None if there are none.
+    """
+    whisper, choice = trainer.whisper, attempt.arguments.publish.publish_dtype
+    if choice == "auto" and in_float32 and not find_overflow(whisper.model):
+        dtype = attempt.cached(
+            "published_dtype",
+            PublishedDtype,
+            {**trainer.fingerprint, "before": in_float32.scores.as_dict(), "num_windows": len(windows)},
+            partial(_measure, attempt, whisper, windows, in_float32),
+        )
+    else:
+        dtype = choose_unmeasured(whisper.model, choice)
+    if choice == "float16" and dtype.name != choice:
+        attempt.warn(dtype.sentence)
+    if dtype.name == "float16":
+        whisper.model.half().float()
+    logger.info("%s", dtype.sentence)
+    return dtype
+
+
+def choose_unmeasured(model: nn.Module, choice: str) -> PublishedDtype:
+    """The dtype where nothing can be transcribed to compare by, or nothing has to be."""
+    overflow = find_overflow(model)
+    if choice != "float32" and overflow:
+        reason = f"{overflow} holds values over {LARGEST:,.0f}, which float16 cannot hold"
+    elif choice == "auto":
+        reason = "there is no validation part to compare float16 by"
+    else:
+        reason = "so publish_dtype says"
+    name = "float16" if choice == "float16" and not overflow else "float32"
+    return _describe(model, name, reason)
+
+
+def find_overflow(model: nn.Module) -> str:
+    """The first weights that float16 cannot hold, "" if it can hold all; those that are not finite anyway."""
+    return next((name for name, tensor in model.state_dict().items() if tensor.abs().max() > LARGEST), "")
+
+
+def _measure(attempt: Attempt, whisper: Whisper, windows: Dataset, in_float32: Evaluation) -> PublishedDtype:
+    """The dtype by what the rounded weights write; the model has its own again afterwards."""
+    model: Any = whisper.model  # the decorator of transformers hides `self`
+    kept = {name: weight.to("cpu", copy=True) for name, weight in model.state_dict().items()}
+    model.half()
+    if model.device.type == "cpu":
+        model.float()
+    in_float16 = transcribe(attempt, whisper, windows, "validation")
+    model.float().load_state_dict(kept)
+    return judge_rounding(model, in_float32, in_float16)
+
+
+def judge_rounding(model: nn.Module, in_float32: Evaluation, in_float16: Evaluation) -> PublishedDtype:
+    """float16 unless it has more word errors than `MAX_LOSS` and one word allow.
+
+    Args:
+        model: For its size.
+        in_float32: Transcripts by the weights.
+        in_float16: Those of the same windows by the rounded weights.
+    """
+    words, rounded = (e.scores.words_normalized for e in (in_float32, in_float16))
+    is_same = rounded.num_errors - words.num_errors <= max(1, MAX_LOSS * words.num_reference)
+    pairs = zip(in_float32.transcripts, in_float16.transcripts, strict=True)
+    num_other = sum(first.hypothesis != second.hypothesis for first, second in pairs)
+    reason = (
+        f"float16 has {rounded.num_errors} of {words.num_reference} validation words wrong where float32 has "
+        f"{words.num_errors}, and writes {num_other} of {len(in_float32.transcripts)} windows otherwise"
+    )
+    return _describe(model, "float16" if is_same else "float32", reason)
+
+
+def _describe(model: nn.Module, name: str, reason: str) -> PublishedDtype:
+    num_weights = sum(parameter.numel() for parameter in model.parameters())
+    num_bytes = num_weights * getattr(torch, name).itemsize
+    return PublishedDtype(name, num_bytes, f"The weights are {name}, {num_bytes / 1e6:,.0f} MB: {reason}.")

@@ -75,9 +75,7 @@ def choose_held_out(
 def choose_ends(
     groups: Mapping[str, str], reports: Mapping[str, RecordingReport], fraction: float
 ) -> dict[str, float]:
-    """The recordings of the shorter group, and the part of each, its end, that is held out.
-
-    Empty if the only group has several recordings.
+    """The recordings of the shortest group, and the part of each, its end, that is held out.
 
     Args:
         groups: As in `choose_held_out`, which chooses none of them.
@@ -85,7 +83,7 @@ def choose_ends(
         fraction: Share to hold out, in [0, 0.5].
     """
     spoken = {name: group for name, group in groups.items() if reports[name].speech_ms}
-    if not fraction or (len({*spoken.values()}) < 2 and len(spoken) != 1):
+    if not fraction or not spoken:
         return {}
     speech = {
         group: _speech_of(reports[name] for name, of in spoken.items() if of == group)

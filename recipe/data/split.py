@@ -84,10 +84,11 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
     held_out_names = frozenset[str]().union(*(names for names, _ in draws))
     ends: dict[str, float] = {}
     for part, (names, _) in zip(parts, draws, strict=True):
-        if not names:
-            found = choose_ends(_voices_of(part, reports), reports, fraction)
+        voices = _voices_of(part, reports)
+        if not names and (_count_spoken(voices, reports) > 1 or len(part) == 1):
+            found = choose_ends(voices, reports, fraction)
             is_short = any(reports[name].num_windows < 3 * MIN_END_WINDOWS for name in found)
-            if is_short and len([name for name in part if reports[name].speech_ms]) > 1:
+            if is_short and any(reports[name].speech_ms for name in part.keys() - found.keys()):
                 held_out_names |= found.keys()  # more than a third, but an end would measure nothing
             else:
                 ends |= found
@@ -95,6 +96,8 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
         single = {name: name for name in groups}
         held_out_names = choose_held_out(_voices_of(single, reports), reports, fraction)
         held_out_names = held_out_names or choose_held_out(single, reports, fraction)
+    if not held_out_names and not ends:  # copies of one recording
+        ends = choose_ends(dict.fromkeys(groups, ""), reports, fraction)
     sides = _divide(load_examples(shards), held_out_names, ends)
     sides.warnings += [warning for _, warning in draws if warning]
     if fraction == 0 and not held_out_names:

@@ -15,7 +15,7 @@ from recipe.data.recording import PreparationSettings
 from recipe.data.report_page import render_page
 from recipe.page.rendering import format_clock, format_hours
 
-VOICE = encode_flac(make_voice(35))
+VOICE, OTHER_VOICE = (encode_flac(make_voice(seconds)) for seconds in (35, 36))
 ORIGIN = ReportOrigin(
     "fr-<1>", "openai/whisper-small@a1b2", "transcribe", "talks/<b>", "2031-05-06 07:08 UTC", ("as told",)
 )
@@ -34,7 +34,7 @@ def test_the_page_plays_windows_to_review_and_escapes_what_files_hold(
     plain = [(0, 3_000, "A beginning."), (3_000, 6_000, "It goes on."), (6_000, 8_000, "And on.")]
     recordings = [
         make_recording("<u>bold", VOICE, write_vtt((0, 6_000, evil))),
-        make_recording("loop", VOICE, write_vtt(*plain, *repeated)),
+        make_recording("loop", OTHER_VOICE, write_vtt(*plain, *repeated)),
     ]
     data = prepare_dataset(recordings, preparation, DataArguments(), tmp_path / "prepared", num_workers=1)
     write_dataset_report(tmp_path / "prepared", data, ORIGIN)

@@ -182,7 +182,7 @@ class DataArguments:
         },
     )
     timestamp_fraction: Fraction = field(
-        default=0.5, metadata={"help": "Fraction of the examples trained with timestamp tokens."}
+        default=0.8, metadata={"help": "Fraction of the examples trained with timestamp tokens."}
     )
     prompt_fraction: Fraction = field(
         default=0.5,

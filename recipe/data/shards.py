@@ -50,8 +50,10 @@ from recipe.run.files import hash_file, hash_once, read_state, replacing, set_as
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 9
+FORMAT_VERSION = 10
 """Raised whenever this code would make other examples of the same files."""
+
+_SEGMENTS = [{"start_ms": Value("int32"), "end_ms": Value("int32"), "text": Value("string")}]
 
 FEATURES = Features(
     {
@@ -60,8 +62,8 @@ FEATURES = Features(
         "start_ms": Value("int64"),
         "end_ms": Value("int64"),
         "audio": {"bytes": Value("binary"), "path": Value("string")},
-        "segments": [{"start_ms": Value("int32"), "end_ms": Value("int32"), "text": Value("string")}],
-        "prompt": Value("string"),
+        "segments": _SEGMENTS,
+        "prompt": _SEGMENTS,
         "num_tokens": Value("int32"),
         "chars_per_second": Value("float32"),
         "compression_ratio": Value("float32"),
@@ -320,7 +322,7 @@ def _make_example(
         "end_ms": window.end_ms,
         "audio": {"bytes": encode_flac(sound), "path": None},
         "segments": [asdict(segment) for segment in window.segments],
-        "prompt": window.prompt,
+        "prompt": [asdict(segment) for segment in window.prompt],
         "num_tokens": window.num_tokens,
         "chars_per_second": quality.chars_per_second,
         "compression_ratio": quality.compression_ratio,

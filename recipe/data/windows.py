@@ -1,7 +1,8 @@
 """Packs consecutive cues into windows of at most 30 seconds, the model's input.
 
-A window starts where speech starts and takes whole cues as long as they fit in 30 s and in the
-decoder's 448 tokens. A cue that crosses the end gives its start only (the model learns that speech
+A window starts where a decoder that goes through the recording would go on: at the end of the cue before, or
+with the cue that crossed the end of the window before. It takes whole cues as long as they fit in 30 s and in
+the decoder's 448 tokens. A cue that crosses the end gives its start only (the model learns that speech
 goes on) and opens the next window. A cue that cannot be learnt from is dropped with a reason, and a
 window never spans it: its audio would otherwise stand there without words. A faulty window, whose words can
 only be wrong, is not used at all. What no cue claims may become windows without words, if nothing is said
@@ -28,7 +29,7 @@ MAX_PROMPT_TOKENS = 223
 """Longest text before a window, as openai/whisper uses it: half the decoder less one."""
 
 MAX_PROMPT_CHARS = 1_000
-"""Text kept before a window; more than 223 tokens of any language that is not spelt byte by byte."""
+"""Text kept before a window, in whole segments; more than 223 tokens of most languages."""
 
 NUM_SPECIAL_TOKENS = 6
 """Start, language, task, `<|notimestamps|>` or a crossing cue's start, the end, and one to spare."""
@@ -71,15 +72,15 @@ class Window:
         start_ms: Start in the recording, in milliseconds.
         end_ms: End in the recording, exclusive; at most `WINDOW_MS` after the start.
         segments: Texts in order; only the last may have no end. Empty for silence.
-        prompt: The text said before the window, from the same recording; "" after a gap, a dropped cue or
-            a faulty window.
+        prompt: What was said before the window in the same recording, each segment with its times in its own
+            window, as a decoder has written it; empty after a gap, a dropped cue or a faulty window.
         num_tokens: Tokens of the label with timestamps, at most `MAX_LABEL_TOKENS`.
     """
 
     start_ms: int
     end_ms: int
     segments: tuple[Segment, ...]
-    prompt: str = ""
+    prompt: tuple[Segment, ...] = ()
     num_tokens: int = NUM_SPECIAL_TOKENS
 
     @property
@@ -88,9 +89,9 @@ class Window:
         return text_of(self.segments)
 
 
-def segments_of(example: Mapping[str, Any]) -> tuple[Segment, ...]:
-    """The segments of an example of the Arrow dataset."""
-    return tuple(Segment(**segment) for segment in example["segments"])
+def segments_of(example: Mapping[str, Any], column: str = "segments") -> tuple[Segment, ...]:
+    """The segments of an example of the Arrow dataset, or those of its prompt."""
+    return tuple(Segment(**segment) for segment in example[column])
 
 
 def text_of(segments: Iterable[Segment]) -> str:
@@ -155,18 +156,32 @@ def pack_windows(
     packing = Packing()
     ends_ms = sorted(start_ms for start_ms, _ in lost_speech_ms)
     for stretch in _usable_stretches(cues, [*ends_ms, duration_ms], count_tokens, packing.dropped):
-        prompt, remaining = "", stretch.cues
+        prompt, remaining, start_ms = tuple[Segment, ...](), stretch.cues, stretch.start_ms
         while remaining:
-            window, num_taken = _take_window(remaining, stretch.boundary_ms, count_tokens, prompt)
+            window, num_taken = _take_window(remaining, start_ms, stretch.boundary_ms, count_tokens, prompt)
+            start_ms = remaining[num_taken - 1].end_ms
             remaining = remaining[num_taken:]
             fault = find_fault(window)
             if fault:
                 packing.faulty.append(FaultyWindow(window, fault))
-                prompt = ""
+                prompt = ()
             else:
                 packing.windows.append(window)
-                prompt = f"{prompt} {window.text}".strip()[-MAX_PROMPT_CHARS:]
+                prompt = _last_segments([*prompt, *window.segments])
+            if window.segments[-1].end_ms is None:
+                start_ms = remaining[0].start_ms
     return packing
+
+
+def _last_segments(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Those that a prompt may hold: whole ones from the end, `MAX_PROMPT_CHARS` together."""
+    whole = [segment for segment in segments if segment.end_ms is not None]
+    num_chars = 0
+    for first in range(len(whole) - 1, -1, -1):
+        num_chars += len(whole[first].text)
+        if num_chars > MAX_PROMPT_CHARS:
+            return tuple(whole[first + 1 :])
+    return tuple(whole)
 
 
 def silent_windows(duration_ms: int) -> list[Window]:
@@ -229,6 +244,7 @@ class _Stretch:
     """Cues with neither a dropped cue nor a long gap between them; a chain of prompts spans one stretch."""
 
     cues: Sequence[Cue]
+    start_ms: int  # where the audio of the first window starts
     boundary_ms: int  # where the audio of the last window must end at the latest
 
 
@@ -237,19 +253,22 @@ def _usable_stretches(
 ) -> Iterator[_Stretch]:
     """Stretches between the times in `ends_ms`, in order, of which the last is the end of the audio."""
     taken: list[Cue] = []
-    boundary_ms = ends_ms[-1]
+    start_ms, boundary_ms = 0, ends_ms[-1]
     for cue in cues:
         reason = _unusable_reason(cue, ends_ms[-1], count_tokens)
         if taken and (reason or boundary_ms <= cue.start_ms or cue.start_ms - taken[-1].end_ms > MAX_GAP_MS):
-            yield _Stretch(taken, min(cue.start_ms, boundary_ms))
+            yield _Stretch(taken, start_ms, min(cue.start_ms, boundary_ms))
             taken = []
         if reason:
             dropped.append(DroppedCue(cue, reason))
         else:
+            if not taken:
+                is_near = cue is cues[0] and cue.start_ms <= min(MAX_GAP_MS, ends_ms[0])
+                start_ms = 0 if is_near else cue.start_ms  # before another something may be said
             taken.append(cue)
             boundary_ms = ends_ms[min(bisect_left(ends_ms, cue.end_ms), len(ends_ms) - 1)]
     if taken:
-        yield _Stretch(taken, boundary_ms)
+        yield _Stretch(taken, start_ms, boundary_ms)
 
 
 def _unusable_reason(  # noqa: PLR0911 - a list of rules, in order
@@ -273,10 +292,14 @@ def _unusable_reason(  # noqa: PLR0911 - a list of rules, in order
 
 
 def _take_window(
-    cues: Sequence[Cue], boundary_ms: int, count_tokens: Callable[[str], int], prompt: str
+    cues: Sequence[Cue],
+    start_ms: int,
+    boundary_ms: int,
+    count_tokens: Callable[[str], int],
+    prompt: tuple[Segment, ...],
 ) -> tuple[Window, int]:
     """The next window of a stretch, and how many cues are in it whole (at least one)."""
-    start_ms = cues[0].start_ms
+    start_ms = max(start_ms, cues[0].end_ms - WINDOW_MS)
     limit_ms = start_ms + WINDOW_MS
     num_tokens, num_taken = NUM_SPECIAL_TOKENS, 0
     for cue in cues:
@@ -290,10 +313,11 @@ def _take_window(
     end_ms = min(taken[-1].end_ms + TAIL_MS, limit_ms, boundary_ms)
     if following:
         next_start_ms = following[0].start_ms
-        is_crossing = next_start_ms < limit_ms < following[0].end_ms
-        if is_crossing:
+        if next_start_ms < limit_ms < following[0].end_ms:
             segments.append(Segment(next_start_ms - start_ms, None, ""))
-        end_ms = limit_ms if is_crossing else min(end_ms, next_start_ms)
+            end_ms = limit_ms
+        else:
+            end_ms = min(limit_ms, next_start_ms)
     return Window(start_ms, end_ms, tuple(segments), prompt, num_tokens), num_taken
 
 

@@ -20,16 +20,28 @@ from datasets import Dataset as ArrowDataset
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import WhisperFeatureExtractor, WhisperTokenizer
 
+from recipe.arguments import caption_language
 from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
-from recipe.data.windows import MAX_LABEL_TOKENS, MAX_PROMPT_TOKENS, TIMESTAMP_MS, Segment, end_of_words
+from recipe.data.windows import (
+    MAX_LABEL_TOKENS,
+    MAX_PROMPT_TOKENS,
+    TIMESTAMP_MS,
+    Segment,
+    end_of_words,
+    segments_of,
+)
 from recipe.model.augmentation import Augmentation
 from recipe.model.inference import IGNORED
 from recipe.model.whisper import Whisper
 
 MIN_SILENCE_MS = 1_000
 """Shortest part of a window without words that is shown."""
+
+UNSPACED_LANGUAGES = frozenset({"zh", "yue", "ja", "th", "lo", "my"})
+"""Languages whose words no space divides: Whisper begins a text in them without one (openai/whisper's
+`split_to_word_tokens` has the same list)."""
 
 PADDING = -1
 """Index of an example that fills up the last batch and counts for nothing."""
@@ -43,14 +55,14 @@ class View:
         segments: The texts, in milliseconds from `start_ms`.
         start_ms: Start of the audio shown, from the start of the window.
         end_ms: End of the audio shown.
-        prompt: The text before, or "".
+        prompt: The texts before, with times in their own windows.
         has_timestamps: Whether timestamp tokens are trained.
     """
 
     segments: tuple[Segment, ...]
     start_ms: int
     end_ms: int
-    prompt: str = ""
+    prompt: tuple[Segment, ...] = ()
     has_timestamps: bool = False
 
 
@@ -77,9 +89,9 @@ class WholePhrases:
 class ViewProbabilities:
     """How probable each way of showing a window is; see `DataArguments`.
 
-    Half with timestamps, as OLMoASR and jumon/whisper-finetuning train, keeps the model at ease with both;
-    half with a prompt likewise. A tenth of single cues among packed windows gave 15.6 % WER against 16.2 %
-    without them at equal compute (held-out French prompts, whisper-base).
+    Most with timestamps, since long-form decoders write them, and some without keep the model at ease with
+    both (docs/options.md); half with a prompt likewise. A tenth of single cues among packed windows gave
+    15.6 % WER against 16.2 % without them at equal compute (held-out French prompts, whisper-base).
     """
 
     timestamps: float = 0.0
@@ -89,12 +101,12 @@ class ViewProbabilities:
     def draw(self, example: Mapping[str, Any], random: np.random.Generator) -> View:
         """Choose how to show an example; uses the same number of random draws for every example."""
         timestamps, prompts, single_cues, position = random.random(4)
-        segments = tuple(Segment(**segment) for segment in example["segments"])
-        view = View(segments, 0, example["end_ms"] - example["start_ms"], example["prompt"])
+        segments, prompt = segments_of(example), segments_of(example, "prompt")
+        view = View(segments, 0, example["end_ms"] - example["start_ms"], prompt)
+        whole = [i for i, segment in enumerate(segments) if segment.end_ms is not None]
         if not segments:
             view = _show_silence(view, fraction=single_cues, position=position)
-        whole = [i for i, segment in enumerate(segments) if segment.end_ms is not None]
-        if len(whole) > 1 and single_cues < self.single_cues:
+        elif len(whole) > 1 and single_cues < self.single_cues:
             view = _show_one_cue(view, whole[int(position * len(whole))])
         has_timestamps = bool(timestamps < self.timestamps)
         return View(
@@ -103,7 +115,7 @@ class ViewProbabilities:
             else tuple(s for s in view.segments if s.end_ms is not None),
             start_ms=view.start_ms,
             end_ms=view.end_ms if has_timestamps else end_of_words(view.segments, view.end_ms),
-            prompt=view.prompt if prompts < self.prompts else "",
+            prompt=view.prompt if prompts < self.prompts else (),
             has_timestamps=has_timestamps,
         )
 
@@ -120,7 +132,7 @@ def _show_one_cue(view: View, index: int) -> View:
     segment, following = view.segments[index], view.segments[index + 1 : index + 2]
     assert segment.end_ms is not None
     end_ms = min([view.end_ms, *(next_segment.start_ms for next_segment in following)])
-    prompt = " ".join([view.prompt, *(before.text for before in view.segments[:index])]).strip()
+    prompt = (*view.prompt, *view.segments[:index])
     alone = Segment(0, segment.end_ms - segment.start_ms, segment.text)
     return View((alone,), segment.start_ms, end_ms, prompt)
 
@@ -149,9 +161,17 @@ class LabelEncoder:
             view: A window as it is shown.
             language: Code of the language spoken in it.
         """
-        target = [*self.start_tokens(language), *self._encode_segments(view), self.end_of_text]
+        has_timestamps = view.has_timestamps and bool(view.segments)
+        space = "" if caption_language(language, self._task) in UNSPACED_LANGUAGES else " "
+        start = [*self.start_tokens(language), *[self._no_timestamps] * (not has_timestamps)]
+        target = [*start, *self._encode_segments(view.segments, space, has_timestamps), self.end_of_text]
         assert len(target) <= MAX_LABEL_TOKENS, "windows are packed to fit the decoder"
-        prompt = self._encode_prompt(view.prompt, MAX_LABEL_TOKENS - len(target))
+        # Decoders hand on what they wrote: with times where times are written.
+        said_before = self._encode_segments(view.prompt, space, view.has_timestamps)
+        num_tokens = min(MAX_PROMPT_TOKENS, MAX_LABEL_TOKENS - len(target) - 1)
+        prompt = (
+            [self._start_of_previous, *said_before[-num_tokens:]] if said_before and num_tokens > 0 else []
+        )
         return prompt + target, len(prompt)
 
     def start_tokens(self, language: str) -> list[int]:
@@ -160,24 +180,21 @@ class LabelEncoder:
             return [self._start]
         return [self._start, self._token_id(f"<|{language}|>"), self._token_id(f"<|{self._task}|>")]
 
-    def _encode_segments(self, view: View) -> list[int]:
-        if not view.has_timestamps or not view.segments:
-            return [self._no_timestamps, *self._encode_text(" ".join(s.text for s in view.segments))]
+    def _encode_segments(self, segments: Sequence[Segment], space: str, has_timestamps: bool) -> list[int]:  # noqa: FBT001
+        """The texts, each after `space`, between their times; or all of them as one text without times."""
+        if not has_timestamps:
+            text = " ".join(segment.text for segment in segments)
+            return self._encode_text(f"{space}{text}") if text else []
         ids: list[int] = []
-        for segment in view.segments:
+        for segment in segments:
             ids.append(self._timestamp(segment.start_ms))
             if segment.end_ms is not None:
-                ids += [*self._encode_text(segment.text), self._timestamp(segment.end_ms)]
+                ids += [*self._encode_text(f"{space}{segment.text}"), self._timestamp(segment.end_ms)]
         return ids
 
-    def _encode_prompt(self, text: str, num_free: int) -> list[int]:
-        num_tokens = min(MAX_PROMPT_TOKENS, num_free - 1)
-        if not text or num_tokens < 1:
-            return []
-        return [self._start_of_previous, *self._encode_text(text)[-num_tokens:]]
-
     def _encode_text(self, text: str) -> list[int]:
-        return self._tokenizer.encode(f" {text}", add_special_tokens=False) if text else []
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
 
     def _timestamp(self, time_ms: int) -> int:
         return self.first_timestamp + round(time_ms / TIMESTAMP_MS)

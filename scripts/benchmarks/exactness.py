@@ -189,7 +189,7 @@ def make_examples() -> datasets.Dataset:
                     {"start_ms": start_ms, "end_ms": start_ms + 2_000, "text": f"{index} " + "w" * index**2}
                     for start_ms in (0, 2_000, 4_000)
                 ],
-                "prompt": "said before " * index,
+                "prompt": [{"start_ms": 0, "end_ms": 30_000, "text": "said before " * index}],
             }
             for index, samples in enumerate(noise)
         ]

@@ -67,7 +67,7 @@ def make_example(text: str = "", **columns: Any) -> dict[str, Any]:
         "start_ms": 0,
         "end_ms": 2_000,
         "segments": [{"start_ms": 0, "end_ms": 1_000, "text": text}] if text else [],
-        "prompt": "avant",
+        "prompt": [{"start_ms": 20_000, "end_ms": 22_000, "text": "avant"}],
         "num_tokens": 0,
         "chars_per_second": 0.0,
         "compression_ratio": 0.0,

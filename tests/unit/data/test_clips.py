@@ -85,7 +85,7 @@ def test_no_window_mixes_two_voices(make_clips, preparation):
     _, packing, report = read_recording(make_clips(voices=["a", "a", "b", "b", "b", "c"]), preparation)
     texts = [" ".join(part) for part in (TEXTS[:2], TEXTS[2:5], TEXTS[5:])]
     assert [window.text for window in packing.windows] == texts
-    assert [window.prompt for window in packing.windows] == ["", "", ""]
+    assert [window.prompt for window in packing.windows] == [(), (), ()]
     assert report.num_cues_kept == 6
 
 

@@ -33,13 +33,54 @@ def spans(packing) -> list[tuple[int, int]]:
     return [(window.start_ms, window.end_ms) for window in packing.windows]
 
 
-def test_a_window_starts_at_speech_and_ends_shortly_after_its_last_cue():
+def said_before(packing) -> list[list[str]]:
+    return [[segment.text for segment in window.prompt] for window in packing.windows]
+
+
+def test_the_first_window_begins_with_the_recording_and_ends_shortly_after_its_last_cue():
     packing = pack(make_cue(5_000, 8_000), make_cue(9_000, 12_000))
-    assert spans(packing) == [(5_000, 12_500)]
+    assert spans(packing) == [(0, 12_500)]
     assert packing.windows[0].segments == (
-        Segment(0, 3_000, "some words"),
-        Segment(4_000, 7_000, "some words"),
+        Segment(5_000, 8_000, "some words"),
+        Segment(9_000, 12_000, "some words"),
     )
+
+
+@pytest.mark.parametrize(
+    ("cue", "lost_ms"),
+    [
+        pytest.param(make_cue(5_001, 8_000), [], id="something may be said in so long a time"),
+        pytest.param(make_cue(3_000, 8_000), [(1_000, 2_000)], id="something is said there"),
+    ],
+)
+def test_a_window_begins_with_its_first_cue_where_speech_may_be_before_it(cue, lost_ms):
+    packing = pack_windows([cue], 60_000, count_words, lost_speech_ms=lost_ms)
+    assert packing.windows[0].start_ms == cue.start_ms
+
+
+def test_a_window_begins_where_the_last_cue_of_the_one_before_ended():
+    packing = pack(make_cue(0, 20_000), make_cue(20_200, 27_000), make_cue(31_000, 35_000, "after"))
+    assert spans(packing) == [(0, 30_000), (27_000, 35_500)]
+    assert packing.windows[1].segments == (Segment(4_000, 8_000, "after"),)
+    assert packing.windows[1].prompt == (
+        Segment(0, 20_000, "some words"),
+        Segment(20_200, 27_000, "some words"),
+    )
+
+
+def test_a_pause_is_shortened_so_that_a_long_cue_fits_behind_it():
+    packing = pack(make_cue(0, 29_000, "a" * 40), make_cue(33_000, 61_500, "a" * 40))
+    assert spans(packing) == [(0, 30_000), (31_500, 61_500)]
+
+
+def test_a_prompt_holds_the_last_whole_segments():
+    texts = [f"{number} {'x' * 98}" for number in range(30)]
+    packing = pack(*(make_cue(n * 9_000, n * 9_000 + 8_900, text) for n, text in enumerate(texts)))
+    for window in packing.windows:
+        before = [item.text for item in window.prompt]
+        first = texts.index(window.segments[0].text)
+        assert before == texts[max(0, first - len(before)) : first]
+        assert not first or 900 <= len("".join(before)) <= 1_000 or len(before) == first
 
 
 def test_a_cue_that_crosses_the_end_gives_its_start_and_opens_the_next_window():
@@ -47,7 +88,7 @@ def test_a_cue_that_crosses_the_end_gives_its_start_and_opens_the_next_window():
     assert spans(packing) == [(0, 30_000), (25_000, 35_500)]
     assert packing.windows[0].segments == (Segment(0, 20_000, "one of the two"), Segment(25_000, None, ""))
     assert packing.windows[0].text == "one of the two"
-    assert packing.windows[1].prompt == "one of the two"
+    assert packing.windows[1].prompt == (Segment(0, 20_000, "one of the two"),)
 
 
 def test_a_cue_that_ends_exactly_at_thirty_seconds_still_fits():
@@ -59,7 +100,7 @@ def test_a_dropped_cue_ends_the_window_before_it_and_resets_the_prompt():
     too_fast = make_cue(3_200, 3_300, "x" * 100)
     packing = pack(make_cue(0, 3_000, "before"), too_fast, make_cue(4_000, 6_000, "after"))
     assert spans(packing) == [(0, 3_200), (4_000, 6_500)]
-    assert [window.prompt for window in packing.windows] == ["", ""]
+    assert said_before(packing) == [[], []]
     assert [dropped.cue for dropped in packing.dropped] == [too_fast]
 
 
@@ -67,7 +108,7 @@ def test_no_window_spans_speech_whose_words_were_lost():
     cues = [make_cue(0, 3_000, "before"), make_cue(6_000, 8_000, "after")]
     packing = pack_windows(cues, 60_000, count_words, lost_speech_ms=[(3_100, 5_000), (8_200, 9_000)])
     assert spans(packing) == [(0, 3_100), (6_000, 8_200)]
-    assert [window.prompt for window in packing.windows] == ["", ""]
+    assert said_before(packing) == [[], []]
 
 
 def test_lost_words_over_a_cue_that_was_kept_change_nothing():
@@ -78,14 +119,14 @@ def test_lost_words_over_a_cue_that_was_kept_change_nothing():
 def test_a_long_gap_ends_the_window_and_resets_the_prompt():
     packing = pack(make_cue(0, 2_000), make_cue(8_000, 9_000))
     assert spans(packing) == [(0, 2_500), (8_000, 9_500)]
-    assert packing.windows[1].prompt == ""
+    assert packing.windows[1].prompt == ()
 
 
 def test_too_many_tokens_end_the_window_at_the_next_cue():
     text = " ".join(["a"] * 150)
     cues = [make_cue(0, 14_000, text), make_cue(14_100, 29_000, text)]
     packing = pack_windows(cues, 60_000, lambda text: 2 * count_words(text))
-    assert spans(packing) == [(0, 14_100), (14_100, 29_500)]
+    assert spans(packing) == [(0, 14_100), (14_000, 29_500)]
     assert all(segment.end_ms is not None for window in packing.windows for segment in window.segments)
 
 
@@ -124,8 +165,8 @@ def test_a_window_with_a_fault_is_set_apart_and_is_no_prompt():
     packing = pack_windows(
         cues, 120_000, count_words, lambda window: "broken" if "30000" in window.text else ""
     )
-    assert [window.prompt for window in packing.windows] == ["", "", "some words of 60000"]
-    assert [(item.window.start_ms, item.reason) for item in packing.faulty] == [(30_000, "broken")]
+    assert said_before(packing) == [[], [], ["some words of 60000"]]
+    assert [(item.window.start_ms, item.reason) for item in packing.faulty] == [(25_000, "broken")]
 
 
 def test_gaps_lie_outside_of_all_that_captions_claim():

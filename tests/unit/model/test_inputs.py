@@ -33,8 +33,12 @@ def english_processor(tmp_path_factory) -> WhisperProcessor:
 
 
 SEGMENTS = (Segment(0, 1_230, "Bonjour."), Segment(2_000, 3_000, "Ça va ?"), Segment(29_000, None, ""))
+BEFORE = Segment(27_000, 28_500, "Hier.")
 EXAMPLE = make_example(
-    start_ms=10_000, end_ms=40_000, segments=[asdict(segment) for segment in SEGMENTS], prompt="Hier."
+    start_ms=10_000,
+    end_ms=40_000,
+    segments=[asdict(segment) for segment in SEGMENTS],
+    prompt=[asdict(BEFORE)],
 )
 
 
@@ -80,6 +84,26 @@ def test_each_label_names_the_language_of_its_own_window(processor):
         assert names(processor, ids[1:3]) == [f"<|{language}|>", "<|translate|>"]
 
 
+@pytest.mark.parametrize(
+    ("language", "task", "expected"),
+    [
+        ("ja", "transcribe", "<|0.00|>こんにちは<|1.00|><|2.00|>ええ<|3.00|>"),
+        ("ja", "translate", "<|0.00|> こんにちは<|1.00|><|2.00|> ええ<|3.00|>"),  # what it writes is English
+        ("ko", "transcribe", "<|0.00|> こんにちは<|1.00|><|2.00|> ええ<|3.00|>"),
+    ],
+)
+def test_a_text_follows_a_space_where_words_do(processor, language, task, expected):
+    segments = (Segment(0, 1_000, "こんにちは"), Segment(2_000, 3_000, "ええ"))
+    encoder = LabelEncoder(processor.tokenizer, task)
+    ids, _ = encoder.encode(View(segments, 0, 3_000, has_timestamps=True), language)
+    assert processor.tokenizer.decode(ids[3:-1], decode_with_timestamps=True) == expected
+    ids, _ = encoder.encode(View(segments, 0, 3_000, prompt=segments[:1]), language)
+    prompt = processor.tokenizer.decode(
+        ids[1 : ids.index(processor.tokenizer.convert_tokens_to_ids("<|startoftranscript|>"))]
+    )
+    assert prompt == f"{' ' * (language != 'ja' or task == 'translate')}こんにちは"
+
+
 def test_an_english_only_checkpoint_has_neither_language_nor_task(english_processor):
     ids, _ = LabelEncoder(english_processor.tokenizer, None).encode(View(SEGMENTS[:1], 0, 2_000), "fr")
     assert names(english_processor, ids[:2]) == ["<|startoftranscript|>", "<|notimestamps|>"]
@@ -95,7 +119,8 @@ def test_silence_is_labelled_with_special_tokens_only(processor):
 
 def test_a_long_prompt_keeps_its_end_and_fits_with_the_label(processor):
     encoder = LabelEncoder(processor.tokenizer, "transcribe")
-    view = View((Segment(0, 20_000, "x" * 300),), 0, 20_000, prompt="long ago " * 100 + "just now")
+    before = Segment(0, 30_000, "long ago " * 100 + "just now")
+    view = View((Segment(0, 20_000, "x" * 300),), 0, 20_000, prompt=(before,))
     ids, num_ignored = encoder.encode(view, "fr")
     assert len(ids) == MAX_LABEL_TOKENS
     assert names(processor, ids[:1]) == ["<|startofprev|>"]
@@ -103,22 +128,33 @@ def test_a_long_prompt_keeps_its_end_and_fits_with_the_label(processor):
     assert names(processor, ids[num_ignored : num_ignored + 1]) == ["<|startoftranscript|>"]
 
 
+@pytest.mark.parametrize(
+    ("has_timestamps", "expected"),
+    [(True, "<|27.00|> Hier.<|28.50|>"), (False, " Hier.")],
+    ids=["as a decoder with timestamps hands it on", "without timestamps"],
+)
+def test_a_prompt_has_times_where_times_are_written(processor, has_timestamps, expected):
+    view = View(SEGMENTS[:1], 0, 2_000, prompt=(BEFORE,), has_timestamps=has_timestamps)
+    ids, num_ignored = LabelEncoder(processor.tokenizer, "transcribe").encode(view, "fr")
+    assert processor.tokenizer.decode(ids[1:num_ignored], decode_with_timestamps=True) == expected
+
+
 def test_a_view_with_one_cue_ends_before_the_next_and_takes_the_earlier_words_as_prompt():
     probabilities = ViewProbabilities(timestamps=1.0, prompts=1.0, single_cues=1.0)
     views = [probabilities.draw(EXAMPLE, np.random.default_rng(seed)) for seed in range(20)]
     assert {view.segments[0].text for view in views} == {"Bonjour.", "Ça va ?"}
     second = next(view for view in views if view.segments[0].text == "Ça va ?")
-    assert (second.start_ms, second.end_ms, second.prompt) == (2_000, 29_000, "Hier. Bonjour.")
+    assert (second.start_ms, second.end_ms, second.prompt) == (2_000, 29_000, (BEFORE, SEGMENTS[0]))
     assert second.segments == (Segment(0, 1_000, "Ça va ?"),)
 
 
 def test_without_timestamps_the_audio_ends_where_the_crossing_cue_begins():
     view = ViewProbabilities().draw(EXAMPLE, np.random.default_rng(0))
-    assert (view.end_ms, view.prompt, len(view.segments)) == (29_000, "", 2)
+    assert (view.end_ms, view.prompt, len(view.segments)) == (29_000, (), 2)
 
 
 def test_silence_is_shown_in_another_part_each_time():
-    silent = {"start_ms": 10_000, "end_ms": 40_000, "segments": [], "prompt": ""}
+    silent = {"start_ms": 10_000, "end_ms": 40_000, "segments": [], "prompt": []}
     probabilities = ViewProbabilities(timestamps=1.0)
     views = [probabilities.draw(silent, np.random.default_rng(seed)) for seed in range(200)]
     assert all(v.start_ms >= 0 and v.start_ms + 1_000 <= v.end_ms <= 30_000 for v in views)
@@ -208,7 +244,7 @@ def test_a_batch_is_padded_to_a_bucket_but_not_over_the_decoder(num_tokens, mult
 
 
 def test_captions_are_loaded_as_batched_with_their_times_and_without_a_prompt(whisper, processor):
-    examples = make_examples(make_example(f"text {index}", prompt="Hier.") for index in range(3))
+    examples = make_examples(make_example(f"text {index}", prompt=[asdict(BEFORE)]) for index in range(3))
     first, second = load_captions(whisper, examples, 0, [[2, 0], [1]])
     texts = [
         [processor.tokenizer.decode(ids, decode_with_timestamps=True) for ids in batch["decoder_input_ids"]]

@@ -71,7 +71,7 @@ def write_shard(folder: Path, name: str, num_windows: int = 6, seed: str = "", *
                     "end_ms": start_ms + WINDOW_MS,
                     "audio": {"bytes": b"", "path": None},
                     "segments": [{"start_ms": 0, "end_ms": WINDOW_MS, "text": text}],
-                    "prompt": "",
+                    "prompt": [],
                     "num_tokens": WORDS,
                     "chars_per_second": 1.0,
                     "compression_ratio": 1.0,

@@ -36,3 +36,24 @@ def describe_view(long_form: Mapping[str, Any]) -> str:
     if long_form["view"] == "whole":
         return f"{minutes}, whole, through faster-whisper as people use the model: greedy, its own windows."
     return f"{minutes}, cut every 30 seconds wherever that falls, not where the captions begin and end."
+
+
+def describe_word_times(long_form: Mapping[str, Any]) -> str:
+    """How far off word times are at the starts of cues, in a sentence; "" where that was not measured."""
+    times = long_form.get("word_times")
+    if not times:
+        return ""
+    kinds = {"before": "the base model", "with_base_heads": "this model by its heads", "after": "this model"}
+    if times["with_base_heads"] == times["after"]:
+        del kinds["with_base_heads"]
+    figures = "; ".join(
+        f"{name} {times[kind]['start_error_median_ms']:.0f} ms (median), "
+        f"{times[kind]['start_error_p90_ms']:.0f} ms (90th percentile), "
+        f"{times[kind]['starts_within_200_ms']:.0%} within 0.2 s, "
+        f"{times[kind]['misses_within_200_ms']:.0%} with the pause before the cue"
+        for kind, name in kinds.items()
+    )
+    number = times["after"]["num_cues"]
+    return (
+        f"Word times at the starts of {number} cues inside up to {times['max_windows']} windows: {figures}."
+    )

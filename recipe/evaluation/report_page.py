@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from recipe.arguments import caption_language
-from recipe.evaluation.long_form_table import VIEW_TITLES, describe_view, tabulate
+from recipe.evaluation.long_form_table import VIEW_TITLES, describe_view, describe_word_times, tabulate
 from recipe.evaluation.mistakes import Step, Text, mark_differences
 from recipe.evaluation.normalization import NORMALIZER_LABELS
 from recipe.page.rendering import render, sound_address
@@ -78,6 +78,7 @@ def render_page(report: Mapping[str, Any], test: Dataset, warnings: Sequence[str
             "percent": format_percent,
             "wer": lambda rate: f"{100 * rate:.0f}",
             "describe_view": describe_view,
+            "describe_word_times": describe_word_times,
             "tabulate": tabulate,
         },
         report=report,

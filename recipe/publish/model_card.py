@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from recipe.evaluation.long_form_table import VIEW_TITLES, describe_view, tabulate
+from recipe.evaluation.long_form_table import VIEW_TITLES, describe_view, describe_word_times, tabulate
 from recipe.evaluation.normalization import NORMALIZER_LABELS
 from recipe.publish.metadata import ReleaseMetadata
 
@@ -131,26 +131,7 @@ def _format_long_form(long_form: Mapping[str, Any]) -> str:
         "of starts.\n\n"
     )
     table = head + "\n".join(["| Figure | Base model | This model |", "|---|---:|---:|", *rows])
-    return "\n\n".join(filter(None, [table, _describe_word_times(long_form.get("word_times") or {})]))
-
-
-def _describe_word_times(times: Mapping[str, Any]) -> str:
-    if not times:
-        return ""
-    kinds = {"before": "the base model", "with_base_heads": "this model by its heads", "after": "this model"}
-    if times["with_base_heads"] == times["after"]:
-        del kinds["with_base_heads"]
-    figures = "; ".join(
-        f"{name} {times[kind]['start_error_median_ms']:.0f} ms (median), "
-        f"{times[kind]['start_error_p90_ms']:.0f} ms (90th percentile), "
-        f"{times[kind]['starts_within_200_ms']:.0%} within 0.2 s, "
-        f"{times[kind]['misses_within_200_ms']:.0%} with the pause before the cue"
-        for kind, name in kinds.items()
-    )
-    number = times["after"]["num_cues"]
-    return (
-        f"Word times at the starts of {number} cues inside up to {times['max_windows']} windows: {figures}."
-    )
+    return "\n\n".join(filter(None, [table, describe_word_times(long_form)]))
 
 
 def _format_other_speech(sets: Sequence[Mapping[str, Any]]) -> str:

@@ -32,6 +32,15 @@ def evaluate(hypotheses: list[str]) -> Evaluation:
     return Evaluation(transcripts, 1.0)
 
 
+WORD_TIMES = {
+    "num_cues": 41,
+    "start_error_median_ms": 32.0,
+    "start_error_p90_ms": 71.0,
+    "starts_within_200_ms": 0.9,
+    "misses_within_200_ms": 0.95,
+}
+
+
 @pytest.fixture(scope="module")
 def report() -> dict:
     before = evaluate(["we saw Hannah in Rome"] * 20)
@@ -58,7 +67,13 @@ def report() -> dict:
             "before": {name: 4 if form == "d" else 0.25 for name, (_, form) in LONG_FORM_ROWS.items()},
             "after": {name: 2 if form == "d" else 0.125 for name, (_, form) in LONG_FORM_ROWS.items()},
             "comparison": {"sentence": "Whole recordings are better too."},
+            "word_times": {
+                **dict.fromkeys(("before", "with_base_heads"), WORD_TIMES | {"start_error_median_ms": 88.0}),
+                "after": WORD_TIMES,
+                "max_windows": 16,
+            },
         },
+        "dtype": {"name": "float16", "num_bytes": 10, "sentence": f"The weights are float16: {EVIL}."},
         "dataset": {"num_train_windows": 40, "num_recordings": 5, "audio_ms": 1_200_000},
         "command": f"accelerate launch train.py --data_dir '{EVIL}'",
     }
@@ -160,3 +175,9 @@ def test_cuts_are_shown_where_whole_recordings_would_be(report: dict, windows_to
     assert "1.5 min of 2 test recordings, cut every 30 seconds wherever that falls" in page
     assert "minute of silence" not in page
     assert "WhisperTrain&#39;s normalisation" in page
+
+
+def test_the_page_says_how_far_off_word_times_are_and_what_dtype_is_published(page):
+    assert "Word times at the starts of 41 cues" in page.text
+    assert "this model by its heads 88 ms (median)" in page.text
+    assert f"The weights are float16: {EVIL}." in page.text

@@ -90,6 +90,8 @@ def print_export(export: Export) -> None:
             f"WER {proof.wer_normalized:.2%} ({proof.wer_normalized_released:.2%}); loads in "
             f"{proof.load_seconds:.1f} s, {proof.speech_per_second:.1f} x real time"
         )
+        if proof.num_loops:
+            print(f"  {proof.num_loops} windows more are left out: one of both ran into a loop")
     if export.problem:
         print(f"  {export.problem}")
 

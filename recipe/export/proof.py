@@ -17,7 +17,9 @@ from recipe.arguments import caption_language
 from recipe.audio.decoding import decode_flac
 from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.data.windows import end_of_words, segments_of, text_of
+from recipe.evaluation.long_form_scores import count_loops
 from recipe.evaluation.metrics import ErrorCounts, score_text
+from recipe.evaluation.normalization import normalize_text, split_words
 from recipe.export.runtimes import NUM_SAMPLES, RUNTIMES, SECONDS_PER_TIMESTAMP, Phrase, count_threads
 
 MAX_SPEECH_SECONDS = 600
@@ -70,7 +72,9 @@ class Proof:
 
     Attributes:
         num_windows: Windows compared.
-        speech_seconds: Their length.
+        num_loops: Windows beside them in which one of both ran into a loop. How a loop ends is no matter of
+            the weights: it is cut where the released model transcribes, and goes on in some runtimes.
+        speech_seconds: Length of the windows compared.
         num_words: Words that the released model writes, as written.
         num_other_words: Words that the export writes otherwise, leaves out or adds.
         num_times: Starts and ends of phrases with the same words in both.
@@ -82,6 +86,7 @@ class Proof:
     """
 
     num_windows: int
+    num_loops: int
     speech_seconds: float
     num_words: int
     num_other_words: int
@@ -133,18 +138,23 @@ def compare(windows: Sequence[Window], task: str, released: Hypotheses, exported
     """The figures of the windows that both transcribed."""
     between, errors, errors_released = ErrorCounts(), ErrorCounts(), ErrorCounts()
     shifts: list[float] = []
+    num_windows, duration_ms = 0, 0
     for window, expected, found in zip(windows, released.phrases, exported.phrases, strict=False):
         language = caption_language(window.language, task)
         before, after = ("".join(phrase.text for phrase in phrases) for phrases in (expected, found))
+        if runs_in_a_loop(before, language) or runs_in_a_loop(after, language):
+            continue
+        num_windows, duration_ms = num_windows + 1, duration_ms + window.duration_ms
         between += score_text(before, after, language=language).words
         errors += score_text(window.reference, after, language=language).words_normalized
         errors_released += score_text(window.reference, before, language=language).words_normalized
         shifts += _measure_shifts(expected, found)
-    num_windows = min(len(released.phrases), len(exported.phrases))
-    seconds = [window.duration_ms / 1000 for window in windows]
+    num_seen = min(len(released.phrases), len(exported.phrases))
+    seconds = sum(window.duration_ms for window in windows[: len(exported.phrases)]) / 1000
     return Proof(
         num_windows=num_windows,
-        speech_seconds=round(sum(seconds[:num_windows]), 1),
+        num_loops=num_seen - num_windows,
+        speech_seconds=round(duration_ms / 1000, 1),
         num_words=between.num_reference,
         num_other_words=between.num_errors,
         num_times=len(shifts),
@@ -152,8 +162,13 @@ def compare(windows: Sequence[Window], task: str, released: Hypotheses, exported
         wer_normalized=errors.rate,
         wer_normalized_released=errors_released.rate,
         load_seconds=round(exported.load_seconds, 2),
-        speech_per_second=round(sum(seconds[: len(exported.phrases)]) / max(exported.seconds, 1e-3), 1),
+        speech_per_second=round(seconds / max(exported.seconds, 1e-3), 1),
     )
+
+
+def runs_in_a_loop(text: str, language: str | None) -> bool:
+    """Whether a transcript says the same over and over."""
+    return count_loops(split_words(normalize_text(text, language), language)) > 0
 
 
 def _measure_shifts(expected: Sequence[Phrase], found: Sequence[Phrase]) -> list[float]:

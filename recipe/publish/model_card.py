@@ -225,11 +225,16 @@ def _format_exports(exports: Mapping[str, Mapping[str, Any]]) -> str:
     seconds = max((proof["speech_seconds"] for proof in proofs), default=0)
     head = (
         f"Each was loaded by its runtime and transcribed up to {seconds:.0f} s of held-out speech: what "
-        "differs from this model's own words and times, and the WER by WhisperTrain's normalisation.\n\n"
+        "differs from this model's own words and times, and the WER by WhisperTrain's normalisation."
     )
+    num_loops = max((proof["num_loops"] for proof in proofs), default=0)
+    if num_loops:
+        head += f" Left out are windows in which one of both ran into a loop, at most {num_loops}."
     columns = ("File", "MB", "Words that differ", "Times that differ", "WER", "This model's", "Loads in")
     table = [f"| {' | '.join(columns)} |", f"|---{'|---:' * (len(columns) - 1)}|"]
-    return head + "\n".join(table + [_format_export(name, export) for name, export in exports.items()])
+    return f"{head}\n\n" + "\n".join(
+        table + [_format_export(name, export) for name, export in exports.items()]
+    )
 
 
 def _format_export(name: str, export: Mapping[str, Any]) -> str:

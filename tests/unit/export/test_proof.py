@@ -39,3 +39,12 @@ def test_another_word():
 def test_only_windows_that_both_transcribed_count():
     proof = compare([WINDOW] * 3, "transcribe", RELEASED, Hypotheses([RELEASED.phrases[0]] * 3, 1.0, 1.0))
     assert (proof.num_windows, proof.speech_seconds, proof.num_words) == (1, 10.0, 4)
+
+
+def test_windows_in_which_one_ran_into_a_loop_are_counted_and_left_out():
+    loop = [Phrase(" red pears" + " 1-1-1-1-1-1-1-1-1-1", 0.0, nan)]
+    plain = RELEASED.phrases[0]
+    released = Hypotheses([plain, plain, loop], 1.0, 5.0)
+    proof = compare([WINDOW] * 3, "transcribe", released, Hypotheses([plain, loop, plain], 1.0, 1.0))
+    assert (proof.num_windows, proof.num_loops, proof.speech_seconds) == (1, 2, 10.0)
+    assert (proof.num_other_words, proof.num_words, proof.wer_normalized) == (0, 4, 0.0)

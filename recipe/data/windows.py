@@ -1,12 +1,11 @@
 """Packs consecutive cues into windows of at most 30 seconds, the model's input.
 
-A window starts where a decoder that goes through the recording would go on: at the end of the cue before, or
-with the cue that crossed the end of the window before. It takes whole cues as long as they fit in 30 s and in
-the decoder's 448 tokens. A cue that crosses the end gives its start only (the model learns that speech
-goes on) and opens the next window. A cue that cannot be learnt from is dropped with a reason, and a
-window never spans it: its audio would otherwise stand there without words. A faulty window, whose words can
-only be wrong, is not used at all. What no cue claims may become windows without words, if nothing is said
-there.
+A window starts where a decoder that goes through the recording goes on: at the end of the last whole cue
+before it. It takes whole cues as long as they fit in 30 s and in the decoder's 448 tokens. A cue that crosses
+the end gives its start only (the model learns that speech goes on) and is the first of the next window. A cue
+that cannot be learnt from is dropped with a reason, and a window never spans it: its audio would otherwise
+stand there without words. A faulty window, whose words can only be wrong, is not used at all. What no cue
+claims may become windows without words, if nothing is said there.
 """
 
 from bisect import bisect_left
@@ -168,8 +167,6 @@ def pack_windows(
             else:
                 packing.windows.append(window)
                 prompt = _last_segments([*prompt, *window.segments])
-            if window.segments[-1].end_ms is None:
-                start_ms = remaining[0].start_ms
     return packing
 
 

@@ -83,9 +83,9 @@ def test_a_prompt_holds_the_last_whole_segments():
         assert not first or 900 <= len("".join(before)) <= 1_000 or len(before) == first
 
 
-def test_a_cue_that_crosses_the_end_gives_its_start_and_opens_the_next_window():
+def test_a_cue_that_crosses_the_end_gives_its_start_and_is_the_first_of_the_next_window():
     packing = pack(make_cue(0, 20_000, "one of the two"), make_cue(25_000, 35_000, "two"))
-    assert spans(packing) == [(0, 30_000), (25_000, 35_500)]
+    assert spans(packing) == [(0, 30_000), (20_000, 35_500)]
     assert packing.windows[0].segments == (Segment(0, 20_000, "one of the two"), Segment(25_000, None, ""))
     assert packing.windows[0].text == "one of the two"
     assert packing.windows[1].prompt == (Segment(0, 20_000, "one of the two"),)

@@ -143,6 +143,11 @@ def split_other_dir(text: str) -> tuple[str, str | None]:
     return (folder, language) if is_told else (text, None)
 
 
+UNSPACED_LANGUAGES = frozenset({"zh", "yue", "ja", "th", "lo", "my"})
+"""Languages whose words no space divides: Whisper begins a text in them without one (openai/whisper's
+`split_to_word_tokens` has the same list)."""
+
+
 def caption_language(language: str | None, task: str | None) -> str | None:
     """Code of the language that captions are written in, where `language` is spoken."""
     return "en" if task == "translate" else language

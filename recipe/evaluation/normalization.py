@@ -27,10 +27,11 @@ import regex  # type: ignore[import-untyped]  # the package ships no types
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
+from recipe.arguments import UNSPACED_LANGUAGES
 from recipe.errors import DataError
 
-LANGUAGES_WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue", "km"})
-"""Codes of the languages whose "words" are characters here: Whisper's five, and Cantonese and Khmer."""
+LANGUAGES_WITHOUT_SPACES = UNSPACED_LANGUAGES | {"km"}
+"""Codes of the languages whose "words" are characters here: Whisper's, and Khmer."""
 
 WHISPER_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
 """Where Whisper has another code than the standard (IETF BCP 47), or knows the language by a kindred name."""

@@ -20,7 +20,7 @@ from datasets import Dataset as ArrowDataset
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import WhisperFeatureExtractor, WhisperTokenizer
 
-from recipe.arguments import caption_language
+from recipe.arguments import UNSPACED_LANGUAGES, caption_language
 from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
@@ -38,10 +38,6 @@ from recipe.model.whisper import Whisper
 
 MIN_SILENCE_MS = 1_000
 """Shortest part of a window without words that is shown."""
-
-UNSPACED_LANGUAGES = frozenset({"zh", "yue", "ja", "th", "lo", "my"})
-"""Languages whose words no space divides: Whisper begins a text in them without one (openai/whisper's
-`split_to_word_tokens` has the same list)."""
 
 PADDING = -1
 """Index of an example that fills up the last batch and counts for nothing."""

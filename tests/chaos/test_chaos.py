@@ -167,7 +167,7 @@ DISTURBANCES = {
     ),
     "repeated": Disturbance(start_again, frozenset({0, 1, -9}), "Another process trains"),
     "disk full": Disturbance(
-        fill_disk, frozenset({0, 1}), "is full|MiB free; the model needs", needs_disk=True
+        fill_disk, frozenset({0, 1}), r"is full|MiB free; the (model|next recording) needs", needs_disk=True
     ),
 }
 

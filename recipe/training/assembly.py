@@ -16,6 +16,7 @@ from recipe.data.download import DownloadProgress
 from recipe.data.recording import PreparationSettings
 from recipe.data.sources import Downloads
 from recipe.data.validation import select_from_each
+from recipe.evaluation.loss import measure_loss
 from recipe.evaluation.normalization import Normalizer
 from recipe.evaluation.report import Evaluation, Evaluations, evaluate_model
 from recipe.evaluation.transcription import Decoding
@@ -56,7 +57,7 @@ def build_trainer(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) 
         _training_windows(arguments, whisper, dataset),
         WindowDataset(selection, whisper, ViewProbabilities()) if len(selection) else None,
         fingerprint=fingerprint(arguments, dataset.fingerprint, whisper.task),
-        measure=lambda: transcribe(attempt, whisper, selection, "validation"),
+        measure=lambda: transcribe(attempt, whisper, selection, "validation", with_loss=True),
         callbacks=_list_callbacks(attempt, dataset),
     )
     has_bar = not training.disable_tqdm
@@ -180,14 +181,25 @@ def selection_windows(arguments: Arguments, dataset: PreparedDataset) -> Dataset
     return select_from_each(dataset.validation, arguments.evaluation.max_selection_windows)
 
 
-def transcribe(attempt: Attempt, whisper: Whisper, windows: Dataset, part: str) -> Evaluation:
-    """Transcripts of the windows by the model as it is now, and its loss on those that choose.
+def validation_loss(attempt: Attempt, whisper: Whisper, windows: Dataset) -> float:
+    """The loss of the model as it is now on the windows that choose; infinite if it is of no use."""
+    arguments = attempt.arguments
+    num_workers, batch_size = arguments.training.dataloader_num_workers, arguments.evaluation.eval_batch_size
+    with attempt.bar("select weights", len(windows), "window") as bar:
+        return measure_loss(whisper, windows, batch_size, num_workers, bar.update)
+
+
+def transcribe(
+    attempt: Attempt, whisper: Whisper, windows: Dataset, part: str, *, with_loss: bool = False
+) -> Evaluation:
+    """Transcripts of the windows by the model as it is now, and its loss if asked.
 
     Args:
         attempt: Of the run.
         whisper: The model.
         windows: Of a part.
         part: "validation", "test", or "other …" for speech of other kinds.
+        with_loss: Whether the loss is measured in the same pass.
     """
     arguments = attempt.arguments
     with attempt.bar(f"transcribe {part}", len(windows), "window") as bar:
@@ -197,7 +209,7 @@ def transcribe(attempt: Attempt, whisper: Whisper, windows: Dataset, part: str) 
             decoding_of(arguments),
             bar.update,
             normalizer_of(arguments, whisper),
-            with_loss=part == "validation",
+            with_loss=with_loss,
             num_workers=arguments.training.dataloader_num_workers,
         )
 

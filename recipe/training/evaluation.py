@@ -68,8 +68,8 @@ class RunEvaluation:
                 self._other_speech,
             )
             self._base_weights = {}
-            chosen_by = selection.evaluation if selection else None
-            dtype = settle_dtype(attempt, trainer, self._windows, chosen_by)
+            loss = selection.selected.loss if selection else None
+            dtype = settle_dtype(attempt, trainer, self._windows, loss)
             after = assembly.transcribe(attempt, trainer.whisper, self._dataset.test, "test")
             weights = {"alpha": selection.selected.alpha if selection else 1.0, "dtype": dtype.name}
             other_speech = self._other_speech.compare(weights)
@@ -94,7 +94,14 @@ class RunEvaluation:
                 f"base_{part}",
                 Evaluation,
                 depends_on,
-                partial(assembly.transcribe, self._attempt, self._trainer.whisper, windows, part),
+                partial(
+                    assembly.transcribe,
+                    self._attempt,
+                    self._trainer.whisper,
+                    windows,
+                    part,
+                    with_loss=part == "validation",
+                ),
             )
             for part, windows in parts.items()
             if len(windows)

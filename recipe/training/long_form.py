@@ -39,6 +39,10 @@ MAX_CUTS = 120
 MAX_CUTS_UNASKED = 12
 """Cuts of a run that does not: six minutes, so that they are seldom more than the test windows."""
 
+TRAINED_WINDOWS_PER_CUT = 16
+"""Windows that such a run trains for each of its cuts: both models transcribe it, which takes about as long
+as training two windows, so that cuts take an eighth of the time of training at most."""
+
 
 class LongFormCheck:
     """Transcribes test recordings: by the base model now, and by the published weights later.
@@ -61,9 +65,10 @@ class LongFormCheck:
         recordings: Sequence[Recording],
     ) -> None:
         self._attempt, self._trainer, self._recordings = attempt, trainer, recordings
-        self._view = choose_view(attempt) if len(dataset.test) else None
+        num_trained = trainer.num_updates * attempt.arguments.training.windows_per_update
+        self._view = choose_view(attempt, num_trained) if len(dataset.test) else None
         self._normalizer = normalizer_of(attempt.arguments, trainer.whisper)
-        self._settings = describe_settings(attempt.arguments, self._view)
+        self._settings = describe_settings(attempt.arguments, self._view, num_trained)
         self._dataset = dataset
         self._references: list[Reference] = []
         self.before: LongForm | None = None
@@ -151,12 +156,18 @@ class LongFormCheck:
         return AudioLimits(max_seconds=self._attempt.arguments.data.max_audio_hours * 3600)
 
 
-def choose_view(attempt: Attempt) -> View | None:
+def choose_view(attempt: Attempt, num_trained: int) -> View | None:
     """How the run transcribes test recordings, if at all; says so where it cannot as it would.
 
     All processes do as the main one can.
+
+    Args:
+        attempt: Of the run.
+        num_trained: Windows that it trains, over all epochs.
     """
     view = find_wanted_view(attempt.arguments)
+    if view == "cuts" and not count_cuts(attempt.arguments, num_trained):
+        return None
     if view != "whole":
         return view
     problem = [find_gpu_problem(attempt.arguments.training.device)]
@@ -179,11 +190,17 @@ def find_wanted_view(arguments: Arguments) -> View | None:
     )
 
 
-def describe_settings(arguments: Arguments, view: View | None) -> dict[str, Any]:
+def count_cuts(arguments: Arguments, num_trained: int) -> int:
+    """The most cuts that the run transcribes."""
+    if arguments.evaluation.long_form == "cuts":
+        return MAX_CUTS
+    return min(MAX_CUTS_UNASKED, num_trained // TRAINED_WINDOWS_PER_CUT)
+
+
+def describe_settings(arguments: Arguments, view: View | None, num_trained: int) -> dict[str, Any]:
     """How recordings are transcribed in a view; ready for JSON."""
     if view == "cuts":
-        is_asked = arguments.evaluation.long_form == "cuts"
-        return {**asdict(decoding_of(arguments)), "max_cuts": MAX_CUTS if is_asked else MAX_CUTS_UNASKED}
+        return {**asdict(decoding_of(arguments)), "max_cuts": count_cuts(arguments, num_trained)}
     return {**SETTINGS, "precision": precision_of(arguments.training.device)}
 
 

@@ -18,10 +18,9 @@ from datasets import Dataset
 
 from recipe.evaluation.comparison import Comparison, Verdict
 from recipe.evaluation.long_form_scores import LongFormComparison
-from recipe.evaluation.loss import measure_loss
 from recipe.evaluation.other_speech import OtherSpeech
 from recipe.evaluation.report import Evaluation, compare, judge_difference
-from recipe.training.assembly import decoding_of, transcribe
+from recipe.training.assembly import transcribe, validation_loss
 from recipe.training.attempt import Attempt
 from recipe.training.interpolation import Interpolation, Weights
 from recipe.training.other_speech import OtherSpeechCheck
@@ -300,15 +299,13 @@ def select_published_weights(
 
     def loss_at(alpha: float) -> float:
         interpolation.take(alpha)
-        num_workers, batch_size = arguments.training.dataloader_num_workers, decoding_of(arguments).batch_size
-        with attempt.bar("select weights", len(windows), "window") as bar:
-            return measure_loss(whisper, windows, batch_size, num_workers, bar.update)
+        return validation_loss(attempt, whisper, windows)
 
     def transcribe_at(alpha: float) -> Evaluation:
         if alpha == 1.0 and trainer.best_evaluation:
             return trainer.best_evaluation
         interpolation.take(alpha)
-        return transcribe(attempt, whisper, windows, "validation")
+        return transcribe(attempt, whisper, windows, "validation", with_loss=alpha == 1.0)
 
     def rises_at(alpha: float) -> Rises:
         interpolation.take(alpha)

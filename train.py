@@ -42,6 +42,7 @@ from recipe.training.evaluation import RunEvaluation
 from recipe.training.other_speech import prepare_other_sets
 from recipe.training.preflight import check_run
 from recipe.training.result import build_result, describe_release
+from recipe.training.schedule import settle_schedule
 from recipe.training.self_test import prepare_self_test
 from recipe.training.trainer import WhisperTrainer
 from recipe.training.weight_selection import Outcome
@@ -66,6 +67,7 @@ def train_whisper(attempt: Attempt) -> None:
     recordings = settle_caption_times(attempt, whisper, recordings)
     dataset = prepare(attempt, whisper, recordings)
     other_sets = prepare_other_sets(attempt, whisper, dataset)
+    settle_schedule(attempt.arguments, whisper, len(dataset.train))
     if attempt.arguments.source.check_data:
         show_check(attempt, whisper, dataset, other_sets)
         return

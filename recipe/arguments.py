@@ -346,9 +346,10 @@ class PublishArguments:
 class TrainerOptions:
     """The bounds of arguments of `Seq2SeqTrainingArguments`; meaning and default are Trainer's."""
 
-    num_train_epochs: Annotated[float, Field(gt=0.0, le=1000.0, allow_inf_nan=False)] = 1.0
-    per_device_train_batch_size: Annotated[int, Field(ge=1, le=1024)] = 2
-    learning_rate: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 2e-5
+    num_train_epochs: Annotated[float, Field(gt=0.0, le=1000.0, allow_inf_nan=False)] | None = None
+    per_device_train_batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] | None = None
+    patience: Annotated[int, Field(ge=0, le=1000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     max_steps: Annotated[int, Field(ge=-1, le=10_000_000)] = -1
     warmup_steps: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 0

@@ -58,9 +58,28 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
     """
 
     output_dir: str = field(default=DEFAULT_OUTPUT_DIR, metadata={"help": "Folder of the run; one run each."})
-    num_train_epochs: float = field(default=1.0, metadata={"help": "Passes over the training windows."})
-    per_device_train_batch_size: int = field(default=2, metadata={"help": "Windows a device takes at once."})
-    learning_rate: float = field(default=2e-5, metadata={"help": "Peak learning rate."})
+    num_train_epochs: float = field(
+        default=None,  # type: ignore[assignment]  # until `settle_schedule`, as the two below
+        metadata={"help": "Passes over the training windows; by default 8 to 2, the fewer the more speech."},
+    )
+    per_device_train_batch_size: int = field(
+        default=None,  # type: ignore[assignment]
+        metadata={
+            "help": "Windows a device takes at once; by default so many that an update has 2 to 16, the more "
+            "the more speech."
+        },
+    )
+    learning_rate: float = field(
+        default=None,  # type: ignore[assignment]
+        metadata={"help": "Peak learning rate; by default by the size of the model (docs/schedule.md)."},
+    )
+    patience: int | None = field(
+        default=None,
+        metadata={
+            "help": "Evaluations without a lower WER on the validation part after which training ends; 0: "
+            "never. Default: 3 where num_train_epochs is not given, else 0."
+        },
+    )
     eval_strategy: str = field(default="epoch", metadata={"help": "When loss and WER are measured."})
     save_strategy: str = field(
         default="epoch", metadata={"help": "When checkpoints are saved; see save_minutes."}
@@ -116,7 +135,8 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
             is_native = has_bfloat16(torch.device("cuda" if has_gpu else "cpu"))
             self.bf16 = is_native and not self.fp16
         if self.dataloader_num_workers == AUTO:
-            batch_size = max(self.per_device_train_batch_size, EvaluationArguments.eval_batch_size)
+            wanted = self.per_device_train_batch_size or EvaluationArguments.eval_batch_size
+            batch_size = max(wanted, EvaluationArguments.eval_batch_size)
             self.dataloader_num_workers = choose_num_workers(batch_size) if has_gpu else 0
         if self.label_multiple == AUTO:
             self.label_multiple = LABEL_BUCKET if has_gpu else 1
@@ -180,6 +200,7 @@ def fingerprint(arguments: Arguments, dataset: str, task: str | None) -> dict[st
         "batch_size": training.per_device_train_batch_size,
         "gradient_accumulation_steps": training.gradient_accumulation_steps,
         "epochs": training.num_train_epochs,
+        "patience": training.patience or 0,
         **{name: getattr(training, name) for name in OPTIMISATION},
         **{name: getattr(model, name) for name in ("freeze_encoder", "lora_rank", "lora_alpha")},
         "views": [data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction],

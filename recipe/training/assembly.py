@@ -32,7 +32,7 @@ from recipe.screening.label_scores import LabelScore, score_labels
 from recipe.screening.word_times import Ctranslate2WordTimer, WordTimer
 from recipe.training.arguments import Arguments, fingerprint
 from recipe.training.attempt import Attempt
-from recipe.training.callbacks import CheckpointCallback, ProgressCallback
+from recipe.training.callbacks import CheckpointCallback, PatienceCallback, ProgressCallback
 from recipe.training.console import ConsoleCallback
 from recipe.training.progress import StageBar
 from recipe.training.telemetry import TelemetryCallback
@@ -255,4 +255,4 @@ def _list_callbacks(attempt: Attempt, dataset: PreparedDataset) -> list[transfor
         audio_seconds_per_update = seconds_per_window * training.windows_per_update
         callbacks.append(ProgressCallback(attempt.outbox, audio_seconds_per_update, attempt.job_eta))
     # Last, since it may end the run.
-    return [*callbacks, CheckpointCallback(attempt.stop, training.save_minutes * 60)]
+    return [*callbacks, PatienceCallback(), CheckpointCallback(attempt.stop, training.save_minutes * 60)]

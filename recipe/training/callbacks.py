@@ -197,6 +197,24 @@ class ProgressCallback(TrainerCallback):
         return {"eta_seconds": seconds, "job_eta_seconds": self._job_eta.while_training(seconds)}
 
 
+class PatienceCallback(TrainerCallback):
+    """Ends training when validation shows no gain any more; transformers' own forgets on a resume."""
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """End after this evaluation and its checkpoint, if patience has run out."""
+        if has_run_out_of_patience(args, state):
+            control.should_training_stop = True
+
+
+def has_run_out_of_patience(args: TrainingArguments, state: TrainerState) -> bool:
+    """Whether so many evaluations as `patience` says came after the one with the lowest WER; 0: never."""
+    patience: int = getattr(args, "patience", None) or 0
+    rates = [entry["eval_wer_normalized"] for entry in state.log_history if "eval_wer_normalized" in entry]
+    return bool(patience and rates) and len(rates) - 1 - rates.index(min(rates)) >= patience
+
+
 class CheckpointCallback(TrainerCallback):
     """Saves at the end of an epoch, when enough time has passed, and when the run is asked to stop.
 

@@ -82,7 +82,8 @@ def _try_optimizer(training: Seq2SeqTrainingArguments) -> str:
     weight.grad = torch.ones_like(weight)
     try:
         optimizer, options = Trainer.get_optimizer_cls_and_kwargs(training)
-        optimizer([weight], **options).step()
+        # The rate may be left to the size of the model, which is not known yet.
+        optimizer([weight], **options | {"lr": training.learning_rate or 1e-5}).step()
     except Exception as error:  # noqa: BLE001 - whatever a library raises, it cannot be used
         optim = OptimizerNames(training.optim).value
         return f"optim: {optim} cannot work here ({_first_line(error)}); adamw_torch_fused can"

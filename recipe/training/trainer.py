@@ -28,6 +28,7 @@ from recipe.model.whisper import Whisper, WhisperForConditionalGeneration
 from recipe.run.folder import RunFolder
 from recipe.run.launch import uses_deepspeed, uses_fsdp
 from recipe.training.arguments import RecipeTrainingArguments
+from recipe.training.callbacks import has_run_out_of_patience
 from recipe.training.checkpoints import complete_checkpoint, rotate_checkpoints, verify_checkpoint
 from recipe.training.engine import EngineTrainer
 from recipe.training.memory import largest_micro_batch, reserve_moments, same_randomness
@@ -143,7 +144,12 @@ class WhisperTrainer(EngineTrainer):
             CheckpointError: if the best checkpoint is damaged or gone.
         """
         outcome = self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if self.state.global_step < self.state.max_steps:
+        if has_run_out_of_patience(self.args, self.state):
+            self.warnings.append(
+                f"Training ended after {self.state.epoch:g} of {self.args.num_train_epochs:g} epochs: for "
+                f"{self.args.patience} evaluations the WER on the validation part was no lower (patience)."
+            )
+        elif self.state.global_step < self.state.max_steps:
             raise TrainingError(
                 f"Training ended at update {self.state.global_step} of {self.state.max_steps}; "
                 "run the same command again to go on."
@@ -199,6 +205,8 @@ class WhisperTrainer(EngineTrainer):
         skipped = super()._init_training_state(
             max_steps, num_updates_per_epoch, num_epochs, checkpoint, trial
         )
+        if has_run_out_of_patience(self.args, self.state):
+            return num_epochs, 0
         step = self.state.global_step
         if step == 0 or (step % num_updates_per_epoch and step < max_steps):
             return int(skipped[0]), int(skipped[1])

@@ -87,14 +87,14 @@ class Job(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, protected_namespaces=())
 
     model_id: str = "openai/whisper-tiny"
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 1
+    epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
     project_id: str
     user_id: str
     backend_base_url: str
     auth_token: SecretStr = SecretStr("")
     worker_api_key: SecretStr = SecretStr("")
-    batch_size: Annotated[int, Field(ge=1, le=1024)] = 2
-    learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 2e-5
+    batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     files_manifest: Annotated[list[ManifestFile], Field(min_length=1, max_length=MAX_MANIFEST_FILES)]
     job_id: str = ""
     options: dict[str, Any] = {}
@@ -173,12 +173,10 @@ class Job(BaseModel):
 
     def to_train_arguments(self, run: RunFolder) -> dict[str, Any]:
         """The arguments of `train.py`, by name; credentials travel in the environment."""
+        named = {argument: getattr(self, name) for name, argument in JOB_FIELDS.items()}
         return {
             **self.options,
-            "model_name_or_path": self.model_id,
-            "num_train_epochs": self.epochs,
-            "per_device_train_batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
+            **{argument: value for argument, value in named.items() if value is not None},
             "backend_base_url": self.backend_base_url,
             "user_id": self.user_id,
             "project_id": self.project_id,
@@ -433,7 +431,7 @@ def _check_name(name: str) -> str:
 
 def _own_fields(info: ValidationInfo) -> dict[str, Any]:
     """The options that the job gives by fields of its own, by their names among the options."""
-    return {option: info.data[name] for name, option in JOB_FIELDS.items() if name in info.data}
+    return {option: info.data[name] for name, option in JOB_FIELDS.items() if info.data.get(name) is not None}
 
 
 def _settings_of(info: ValidationInfo) -> OperatorSettings:

@@ -43,6 +43,10 @@ CPU = (
 TWO_PROCESSES = (*CPU[:-1], str(REPOSITORY / "accelerate_configs" / "cpu_two_processes.yaml"))
 
 
+SHORT = {"num_train_epochs": 1, "per_device_train_batch_size": 2, "learning_rate": 2e-5}
+"""What a run would choose by its data and its model, which would take longer."""
+
+
 class Process(Protocol):
     """What tests use of `subprocess.Popen`; a run below the warm parent has it too."""
 
@@ -140,7 +144,7 @@ class TrainingRun:
     @property
     def arguments(self) -> list[str]:
         """Those of `train.py`."""
-        options = {"output_dir": self.folder, "long_form": "off", **self.options}
+        options = {"output_dir": self.folder, "long_form": "off", **SHORT, **self.options}
         return [part for name, value in options.items() for part in (f"--{name}", str(value))]
 
     def start(self) -> Process:

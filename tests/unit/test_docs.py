@@ -113,6 +113,8 @@ def test_the_job_table_has_all_fields_with_their_defaults():
         shown = default.strip("`")
         if field.default is PydanticUndefined:
             assert shown == "required"
+        elif field.default is None:
+            assert shown.startswith("by ")
         elif shown not in {"blank", "from RunPod's", "{}"}:
             assert type(field.default)(shown) == field.default
 

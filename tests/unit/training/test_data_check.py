@@ -22,6 +22,7 @@ def dataset() -> PreparedDataset:
 
 def plan(folder: Path, dataset: PreparedDataset, *flags: str) -> Work:
     always = ["--data_dir", str(folder), "--output_dir", str(folder / "run"), "--use_cpu", "true"]
+    always += ["--num_train_epochs", "1", "--per_device_train_batch_size", "2"]
     arguments = parse_arguments([*always, *flags])
     del arguments.training.gradient_checkpointing  # the old name, which Trainer mirrors for now
     return plan_work(arguments, WhisperConfig(), dataset)

@@ -27,6 +27,7 @@ from torch.nn.functional import log_softmax
 from recipe.errors import CheckpointError, TrainingError
 from recipe.model.inference import IGNORED
 from recipe.model.whisper import Whisper
+from recipe.training.callbacks import PatienceCallback
 from recipe.training.checkpoints import list_checkpoints, verify_checkpoint
 from recipe.training.trainer import WhisperTrainer, token_loss
 
@@ -247,6 +248,35 @@ def test_a_run_that_is_stopped_right_after_any_save_ends_like_one_that_is_not(bu
     assert evaluated == [[2, 4], [2, 4]], "no evaluation is lost or made twice"
     assert (resumed.state.best_global_step, resumed.state.best_metric) == (2, 0.3)
     assert_same(resumed, measured)
+
+
+IMPATIENT = {
+    "num_train_epochs": 4,
+    "patience": 2,
+    "errors_by_step": {2: 4, 4: 3, 6: 5, 8: 3},
+    "callbacks": (PatienceCallback(),),
+}
+
+
+def test_training_ends_after_as_many_evaluations_without_a_gain_as_patience_says(build):
+    trainer = build(**IMPATIENT | {"num_train_epochs": 6})
+    trainer.train_to_the_end(None)
+    assert (trainer.state.global_step, trainer.state.max_steps) == (8, 12)
+    assert trainer.state.best_global_step == 4
+    assert "after 4 of 6 epochs: for 2 evaluations the WER" in trainer.warnings[0]
+    patient = build(**IMPATIENT | {"patience": 3})
+    patient.train_to_the_end(None)
+    assert (patient.state.global_step, patient.warnings) == (8, [])
+
+
+@pytest.mark.parametrize("step", [3, 6, 8])
+def test_patience_runs_out_at_the_same_update_where_a_run_was_stopped(build, step: int):
+    settings = IMPATIENT | {"num_train_epochs": 6}
+    stopping = {"callbacks": (PatienceCallback(), StopAfterSave(step))}
+    stopped(build(**settings | stopping))
+    resumed = resume(build(**settings))
+    assert resumed.state.global_step == 8
+    assert resume(build(**settings)).state.global_step == 8, "also where nothing was left to do"
 
 
 @pytest.mark.parametrize("max_steps", [2, 3])

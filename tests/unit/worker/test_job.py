@@ -59,12 +59,14 @@ def test_the_seed_job_is_accepted_as_it_is() -> None:
     }
 
 
-def test_the_smallest_job_gets_the_contracts_defaults() -> None:
+def test_the_smallest_job_leaves_to_the_run_what_goes_by_model_and_data() -> None:
     required = ("project_id", "user_id", "backend_base_url", "files_manifest")
     request = {name: SEED[name] for name in required}
     job = read_job(request, "event-1", OperatorSettings(runs_dir=Path("/runs"))).job
-    assert (job.model_id, job.epochs, job.batch_size) == ("openai/whisper-tiny", 1, 2)
-    assert job.learning_rate == 2e-5
+    assert job.model_id == "openai/whisper-tiny"
+    assert (job.epochs, job.batch_size, job.learning_rate) == (None, None, None)
+    given = job.to_train_arguments(RunFolder(Path("/runs/event-1")))
+    assert not {"num_train_epochs", "per_device_train_batch_size", "learning_rate"} & set(given)
     assert job.secrets() == []
 
 
@@ -75,6 +77,7 @@ def test_the_smallest_job_gets_the_contracts_defaults() -> None:
         pytest.param(
             {"auth_token": None, "worker_api_key": None, "job_id": None, "options": None}, id="nulls"
         ),
+        pytest.param({"epochs": None, "batch_size": None, "learning_rate": None}, id="nulls of the schedule"),
         pytest.param({"auth_token": " token \n"}, id="a token copied with its line break"),
         pytest.param({"learning_rate": 1}, id="a whole number where a fraction is usual"),
         pytest.param({"epochs": 1000, "batch_size": 1024}, id="upper bounds"),
@@ -99,7 +102,6 @@ def test_accepted(changes: dict[str, Any]) -> None:
         pytest.param({"epochs": True}, ["epochs", "found True"], id="true is no number"),
         pytest.param({"epochs": "1"}, ["epochs", "found '1'"], id="a text is no number"),
         pytest.param({"epochs": 1.0}, ["epochs"], id="a fraction is no count"),
-        pytest.param({"epochs": None}, ["epochs"], id="null"),
         pytest.param({"batch_size": -2}, ["batch_size"], id="negative batch"),
         pytest.param({"batch_size": 10**30}, ["batch_size"], id="huge batch"),
         pytest.param({"learning_rate": float("nan")}, ["learning_rate", "nan"], id="not a number"),

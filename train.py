@@ -23,7 +23,7 @@ from transformers import set_seed
 from recipe.data.caption_choice import Wanted
 from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset, write_dataset_report
 from recipe.data.manifest import Recording
-from recipe.data.other_sets import check_other_folders
+from recipe.data.other_folders import check_captioned_folders
 from recipe.data.sources import check_source, fetch_recordings
 from recipe.errors import InterruptedTraining, RecipeError
 from recipe.model.adapters import add_adapters, merge_adapters
@@ -41,6 +41,7 @@ from recipe.training.data_check import show_check
 from recipe.training.evaluation import RunEvaluation
 from recipe.training.other_speech import prepare_other_sets
 from recipe.training.preflight import check_run
+from recipe.training.replay import add_replay, prepare_replay
 from recipe.training.result import build_result, describe_release
 from recipe.training.schedule import settle_schedule
 from recipe.training.self_test import prepare_self_test
@@ -67,12 +68,13 @@ def train_whisper(attempt: Attempt) -> None:
     recordings = settle_caption_times(attempt, whisper, recordings)
     dataset = prepare(attempt, whisper, recordings)
     other_sets = prepare_other_sets(attempt, whisper, dataset)
+    replay = prepare_replay(attempt, whisper, dataset, other_sets)
     settle_schedule(attempt.arguments, whisper, len(dataset.train))
     if attempt.arguments.source.check_data:
-        show_check(attempt, whisper, dataset, other_sets)
+        show_check(attempt, whisper, add_replay(dataset, replay), other_sets)
         return
     dataset = check_labels(attempt, whisper, dataset)
-    trainer = assembly.build_trainer(attempt, whisper, dataset)
+    trainer = assembly.build_trainer(attempt, whisper, add_replay(dataset, replay))
     evaluation = RunEvaluation(attempt, trainer, dataset, recordings, other_sets)
     train(attempt, trainer)
     outcome = evaluation.finish()
@@ -87,7 +89,8 @@ def begin(attempt: Attempt) -> None:
     attempt.report(Stage.INITIALIZING, fields)
     check_run(arguments, attempt.folder)
     check_source(arguments.source)
-    check_other_folders(arguments.evaluation.other_dir)
+    check_captioned_folders(arguments.evaluation.other_dir, "other_dir")
+    check_captioned_folders(arguments.data.replay_dir, "replay_dir")
     if arguments.source.self_test:
         attempt.arguments = prepare_self_test(arguments)
     set_seed(arguments.training.seed)

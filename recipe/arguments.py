@@ -134,7 +134,9 @@ _LANGUAGE_TAG = re.compile(r"[A-Za-z][A-Za-z -]+")
 
 
 def split_other_dir(text: str) -> tuple[str, str | None]:
-    r"""The folder and the language of an `other_dir`; a colon of Windows (`C:\talks`) or of `s3://` is none.
+    r"""The folder and the language of an item of `FOLDER_OPTIONS`.
+
+    A colon of Windows (`C:\talks`) or of `s3://` is none.
 
     The language is what follows the last colon, if that is letters and what precedes it is no drive.
     """
@@ -142,6 +144,9 @@ def split_other_dir(text: str) -> tuple[str, str | None]:
     is_told = len(folder) > 1 and _LANGUAGE_TAG.fullmatch(language)
     return (folder, language) if is_told else (text, None)
 
+
+FOLDER_OPTIONS = ("other_dir", "replay_dir", "replay_audio_dir")
+"""Options that name folders of other speech, which a job may do below the operator's only."""
 
 UNSPACED_LANGUAGES = frozenset({"zh", "yue", "ja", "th", "lo", "my"})
 """Languages whose words no space divides: Whisper begins a text in them without one (openai/whisper's
@@ -220,6 +225,25 @@ class DataArguments:
             "help": "Fraction of the gaps of at least 5 s between captions that is trained as silence, where "
             "a voice detector finds no voice; at most this fraction of the windows with speech."
         },
+    )
+    replay_dir: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Folder of other speech with captions, FOLDER or FOLDER:language, of which some is "
+            "trained too, so that the base model forgets less; may be given several times.",
+            "action": "extend",
+        },
+    )
+    replay_audio_dir: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "The same without captions: the base model transcribes it, and what it is sure of is "
+            "trained.",
+            "action": "extend",
+        },
+    )
+    replay_fraction: Annotated[float, Field(gt=0.0, le=0.9, allow_inf_nan=False)] = field(
+        default=0.2, metadata={"help": "Fraction of all trained windows that are replayed, if any are."}
     )
     label_check: Literal["auto", "on", "off"] = field(
         default="auto",
@@ -486,9 +510,12 @@ def find_contradictions(values: Mapping[str, Any]) -> list[str]:
             given["eval_fraction"] > 0 or not given["other_dir"],
             "other_dir needs an eval_fraction over 0: without test recordings nothing is compared",
         ),
-        (
-            all(folder.strip() for folder in given["other_dir"] or ()),
-            "other_dir: expected FOLDER or FOLDER:language, found a blank",
+        *(
+            (
+                all(folder.strip() for folder in given[name] or ()),
+                f"{name}: expected FOLDER or FOLDER:language, found a blank",
+            )
+            for name in FOLDER_OPTIONS
         ),
     ]
     return [problem for is_met, problem in rules if not is_met] + _find_format_problems(given["export"])

@@ -8,42 +8,23 @@ best of several by some windows cannot report its error rate on the same ones.
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from datasets import Dataset
 
-from recipe.arguments import split_other_dir
-from recipe.data.columns import ColumnNames
 from recipe.data.dataset import PreparedDataset
 from recipe.data.duplicates import find_shared, group_recordings
 from recipe.data.quality import split_words
 from recipe.data.shards import Shard, load_examples
-from recipe.data.sources import look_into
 from recipe.data.split import keep_together
 from recipe.data.validation import HeldOutWindow, divide_held_out
 from recipe.data.windows import segments_of, text_of
-from recipe.errors import DataError, JobError
+from recipe.errors import DataError
 
 MIN_WORDS = 300
 """Words of a half that weighs: by fewer, one point is three words or less, and chance would choose."""
 
 VALIDATION_FRACTION = 1 / 2
 """Part of a set that weighs. Two error rates are compared, so neither half may be much the smaller."""
-
-
-@dataclass(frozen=True)
-class OtherFolder:
-    """A folder of other speech.
-
-    Attributes:
-        name: Of the set: its last part, or as many as tell it from the others.
-        path: Where it is.
-        language: Spoken in it, as it was given; None leaves it to tags and detection.
-    """
-
-    name: str
-    path: Path
-    language: str | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +37,7 @@ class OtherSet:
         test: Windows that are reported.
         num_left_out: Windows that have words or sound in common with the training data.
         fingerprint: Equal for equal windows in the same halves.
+        audio_hashes: Of the audio files of its recordings.
     """
 
     name: str
@@ -63,46 +45,7 @@ class OtherSet:
     test: Dataset
     num_left_out: int
     fingerprint: str
-
-
-def name_folders(other_dir: Sequence[str] | None) -> list[OtherFolder]:
-    """The folders of `other_dir`, each with a name of its own.
-
-    Raises:
-        JobError: if a folder is given twice.
-    """
-    pairs = [split_other_dir(text) for text in other_dir or ()]
-    paths = [Path(folder).absolute() for folder, _ in pairs]
-    repeated = next((path for path in paths if paths.count(path) > 1), None)
-    if repeated:
-        raise JobError(f"other_dir: the folder {repeated} is given twice; give each folder once.")
-    return [
-        OtherFolder(_name_apart(path, paths), path, language)
-        for path, (_, language) in zip(paths, pairs, strict=True)
-    ]
-
-
-def _name_apart(path: Path, paths: Sequence[Path]) -> str:
-    """The last parts of a path, as few as no other one ends with."""
-    for number in range(1, len(path.parts) + 1):
-        end = path.parts[-number:]
-        if sum(other.parts[-number:] == end for other in paths) == 1:
-            break
-    return "/".join(end)
-
-
-def check_other_folders(other_dir: Sequence[str] | None) -> None:
-    """Refuse a folder in which there is nothing to transcribe.
-
-    Raises:
-        JobError: as `name_folders` does.
-        DataError: naming what lies there.
-    """
-    for folder in name_folders(other_dir):
-        try:
-            look_into(folder.path, ColumnNames())
-        except DataError as error:
-            raise DataError(f"other_dir: {error}") from error
+    audio_hashes: frozenset[str] = frozenset()
 
 
 def build_other_set(
@@ -141,7 +84,12 @@ def build_other_set(
         )
     validation, test = _divide(examples.select(kept), spoken, max_windows)
     return OtherSet(
-        name, validation, test, len(with_words) - len(kept), _fingerprint(spoken, validation, test)
+        name,
+        validation,
+        test,
+        len(with_words) - len(kept),
+        _fingerprint(spoken, validation, test),
+        frozenset(shard.report.audio_hash for shard in spoken),
     )
 
 

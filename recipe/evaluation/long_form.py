@@ -80,10 +80,15 @@ class Recogniser:
 
     def transcribe(self, samples: NDArray[np.float32], language: str) -> list[Decoded]:
         """What is said in float32 samples in [-1, 1] at 16 kHz; times from the first sample."""
+        segments = self.read_segments(samples, language)
+        return [Decoded(round(s.start * 1000), round(s.end * 1000), s.text) for s in segments]
+
+    def read_segments(self, samples: NDArray[np.float32], language: str) -> Iterator[Any]:
+        """The same as faster-whisper's own segments, which say how sure the model is; made one by one."""
         segments, _ = self._model.transcribe(
             samples, language=language if self.task else "en", task=self.task or "transcribe", **SETTINGS
         )
-        return [Decoded(round(s.start * 1000), round(s.end * 1000), s.text) for s in segments]
+        return iter(segments)
 
 
 @contextmanager

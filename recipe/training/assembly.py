@@ -116,15 +116,11 @@ def judges_labels(arguments: Arguments) -> bool:
 def build_timing_settings(attempt: Attempt, whisper: Whisper) -> TimingSettings:
     """What the times of plain text and of loose captions depend on beside the files."""
     arguments = attempt.arguments
-    data, model = arguments.data, arguments.model
+    data = arguments.data
 
     def start_timer() -> WordTimer:
         whisper.move_to(arguments.training.device)
         return Ctranslate2WordTimer(whisper, arguments.evaluation.eval_batch_size)
-
-    def identify_model() -> str:
-        folder = find_checkpoint_folder(model.model_name_or_path, model.model_revision or "main")
-        return " ".join(hash_once(path) for path in sorted(folder.glob("*.safetensors")))
 
     is_judging = judges_labels(arguments) if data.retime == "auto" else data.retime == "on"
     return TimingSettings(
@@ -133,8 +129,15 @@ def build_timing_settings(attempt: Attempt, whisper: Whisper) -> TimingSettings:
         is_retiming=is_judging,
         limits=_limit_audio(data),
         start_timer=start_timer,
-        identify_model=identify_model,
+        identify_model=partial(identify_model, arguments),
     )
+
+
+def identify_model(arguments: Arguments) -> str:
+    """A name of the base model's weights that changes with them."""
+    model = arguments.model
+    folder = find_checkpoint_folder(model.model_name_or_path, model.model_revision or "main")
+    return " ".join(hash_once(path) for path in sorted(folder.glob("*.safetensors")))
 
 
 def score_dataset(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> list[LabelScore]:

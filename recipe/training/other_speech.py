@@ -1,26 +1,23 @@
 """Other speech in a run: its sets are prepared as training data are, and transcribed before and after."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from datasets import Dataset
 
-from recipe.data.caption_choice import Wanted
 from recipe.data.dataset import PreparedDataset
-from recipe.data.other_sets import OtherFolder, OtherSet, build_other_set, name_folders
-from recipe.data.shards import Shard, build_shards
-from recipe.data.sources import read_folder
-from recipe.errors import JobError
+from recipe.data.other_folders import name_folders
+from recipe.data.other_sets import OtherSet, build_other_set
+from recipe.data.shards import Shard
 from recipe.evaluation.other_speech import OtherSpeech, measure_rise
 from recipe.evaluation.report import Evaluation
 from recipe.model.whisper import Whisper
 from recipe.run.warning import DataWarning, Importance
-from recipe.screening.caption_times import settle_times
-from recipe.screening.languages import find_caption_language, settle_languages
 from recipe.training import assembly
 from recipe.training.attempt import Attempt
+from recipe.training.other_folders import prepare_folder
 from recipe.training.trainer import WhisperTrainer
 
 
@@ -32,34 +29,12 @@ def prepare_other_sets(attempt: Attempt, whisper: Whisper, dataset: PreparedData
         JobError: if a folder is given twice, or its language is not known.
     """
     arguments, sets = attempt.arguments.evaluation, []
-    for folder in name_folders(arguments.other_dir):
-        shards = _prepare(attempt, whisper, folder)
+    for folder in name_folders(arguments.other_dir, "other_dir"):
+        shards = prepare_folder(attempt, whisper, folder, "other_dir")
         other = build_other_set(folder.name, shards, dataset, arguments.max_selection_windows)
         attempt.warn(*_describe_lack(other, shards))
         sets.append(other)
     return sets
-
-
-def _prepare(attempt: Attempt, whisper: Whisper, folder: OtherFolder) -> list[Shard]:
-    """The shards of a set, made by the functions that make those of the training data."""
-    arguments = attempt.arguments
-    asked = replace(arguments.model, language=folder.language)
-    try:
-        captions_in = find_caption_language(asked, whisper) or ""
-    except JobError as error:
-        raise JobError(f"other_dir {folder.name}: {error}") from error
-    wanted = Wanted(captions_in, uses_automatic=arguments.data.auto_captions == "use")
-    settings = assembly.build_preparation_settings(attempt, whisper)
-    with attempt.stage("prepare_other", main_first=True):
-        recordings, _ = settle_languages(read_folder(folder.path, wanted).recordings, asked, whisper)
-        recordings, _ = settle_times(recordings, assembly.build_timing_settings(attempt, whisper))
-        with attempt.bar(f"prepare {folder.name}", len(recordings), "recording") as bar:
-            return build_shards(
-                recordings,
-                replace(settings, empty_transcript="skip", no_speech_fraction=0.0),
-                attempt.folder.prepared / "shards",
-                on_recording=lambda _: bar.update(),
-            )
 
 
 def _describe_lack(other: OtherSet, shards: list[Shard]) -> list[str]:

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from recipe.arguments import (
+    FOLDER_OPTIONS,
     JOB_FIELDS,
     OPTION_GROUPS,
     describe_problems,
@@ -152,7 +153,11 @@ class Job(BaseModel):
         if not problems:
             problems = find_contradictions(options | _SOURCE | _own_fields(info))
         if not problems:
-            problems = _find_folder_problems(options.get("other_dir"), _settings_of(info).other_dir)
+            problems = [
+                problem
+                for name in FOLDER_OPTIONS
+                for problem in _find_folder_problems(name, options.get(name), _settings_of(info).other_dir)
+            ]
         if problems:
             raise _ExplainedError("; ".join(problems))
         return options
@@ -393,13 +398,13 @@ def _check_model_folder(folder: Path, models_dir: Path | None) -> None:
         raise ValueError("expected a folder with a Whisper checkpoint, found no config.json in it")
 
 
-def _find_folder_problems(other_dir: Iterable[str] | None, allowed: Path | None) -> list[str]:
+def _find_folder_problems(option: str, folders: Iterable[str] | None, allowed: Path | None) -> list[str]:
     """A sentence for each folder of other speech that is not the operator's: a job must not read others'."""
-    if other_dir and allowed is None:
-        return ["other_dir: folders are not allowed on this worker (WHISPERTRAIN_OTHER_DIR is not set)"]
+    if folders and allowed is None:
+        return [f"{option}: folders are not allowed on this worker (WHISPERTRAIN_OTHER_DIR is not set)"]
     return [
-        f"other_dir: expected folders below {allowed} of this worker, found {_shorten(text)}"
-        for text in other_dir or ()
+        f"{option}: expected folders below {allowed} of this worker, found {_shorten(text)}"
+        for text in folders or ()
         if not (allowed and _is_folder_below(Path(split_other_dir(text)[0]), allowed))
     ]
 

@@ -1,22 +1,18 @@
 """Sets of other speech: their names, their halves, and what of them is trained on already."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from datasets.arrow_writer import ArrowWriter
+from made_shards import WORDS, trained_on, write_shard
 
 from recipe.arguments import split_other_dir
 from recipe.data.dataset import PreparedDataset
-from recipe.data.other_sets import MIN_WORDS, OtherSet, build_other_set, check_other_folders, name_folders
-from recipe.data.report import RecordingReport
-from recipe.data.shards import FEATURES, Shard, load_examples
+from recipe.data.other_folders import check_captioned_folders, name_folders
+from recipe.data.other_sets import MIN_WORDS, OtherSet, build_other_set
+from recipe.data.shards import Shard, load_examples
 from recipe.data.validation import GUARD_MS
 from recipe.errors import DataError, JobError
-
-WINDOW_MS = 30_000
-WORDS = 100
 
 
 @pytest.mark.parametrize(
@@ -40,56 +36,20 @@ def test_the_language_of_a_set_follows_the_last_colon(text, expected):
 
 def test_sets_have_the_names_of_their_folders_and_as_much_more_as_tells_them_apart():
     given = ["/a/news/fr:fr", "/b/news/fr", "/songs/", "/a/talks/fr"]
-    named = [(folder.name, folder.language) for folder in name_folders(given)]
+    named = [(folder.name, folder.language) for folder in name_folders(given, "other_dir")]
     assert named == [("a/news/fr", "fr"), ("b/news/fr", None), ("songs", None), ("talks/fr", None)]
 
 
 def test_a_folder_given_twice_is_refused():
     with pytest.raises(JobError, match="/news is given twice"):
-        name_folders(["/news:fr", "/news/"])
+        name_folders(["/news:fr", "/news/"], "other_dir")
 
 
 def test_a_folder_with_nothing_to_transcribe_is_refused_before_anything_is_loaded(tmp_path):
     (tmp_path / "notes.pdf").touch()
     for folder, sentence in ((tmp_path, "holds no audio file"), (tmp_path / "none", "does not exist")):
         with pytest.raises(DataError, match=rf"other_dir: The data folder .* {sentence}"):
-            check_other_folders([str(folder)])
-
-
-def write_shard(folder: Path, name: str, num_windows: int = 6, seed: str = "", **report: object) -> Shard:
-    """A recording whose windows have `WORDS` words of their own each."""
-    path = folder / f"{name}.arrow"
-    with ArrowWriter(features=FEATURES, path=str(path)) as writer:
-        for index in range(num_windows):
-            text = " ".join(f"{seed or name}{index}x{word}" for word in range(WORDS))
-            start_ms = index * WINDOW_MS
-            writer.write(
-                {
-                    "recording": name,
-                    "language": "fr",
-                    "start_ms": start_ms,
-                    "end_ms": start_ms + WINDOW_MS,
-                    "audio": {"bytes": b"", "path": None},
-                    "segments": [{"start_ms": 0, "end_ms": WINDOW_MS, "text": text}],
-                    "prompt": [],
-                    "num_tokens": WORDS,
-                    "chars_per_second": 1.0,
-                    "compression_ratio": 1.0,
-                    "flags": [],
-                    "severity": 0.0,
-                    "fault": "",
-                }
-            )
-        writer.finalize()
-    fields = {"outcome": "speech", "num_windows": num_windows, "audio_hash": name}
-    return Shard(path, RecordingReport(name, **(fields | report)), name)
-
-
-def trained_on(*shards: Shard) -> PreparedDataset:
-    train = load_examples(shards)
-    nothing = Dataset.from_dict({name: [] for name in FEATURES}, features=FEATURES)
-    report = {"recordings": [{"audio_hash": shard.report.audio_hash} for shard in shards]}
-    return PreparedDataset(train, nothing, nothing, train, report, [], "f")
+            check_captioned_folders([str(folder)], "other_dir")
 
 
 def places(examples: Dataset) -> set[tuple[str, int]]:

@@ -10,7 +10,7 @@ from damages import DAMAGES, Damage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipe.arguments import option_names
+from recipe.arguments import FOLDER_OPTIONS, option_names
 from recipe.errors import JobConflictError, JobError
 from recipe.run.folder import RunFolder
 from recipe.run.launch import REPOSITORY_DIR
@@ -347,8 +347,9 @@ def test_a_model_folder_below_the_operators_is_accepted_and_a_link_out_of_it_is_
             read({"model_id": str(folder)}, models_dir=models)
 
 
+@pytest.mark.parametrize("option", FOLDER_OPTIONS)
 def test_other_speech_below_the_operators_folder_is_accepted_and_a_link_out_of_it_is_not(
-    tmp_path: Path,
+    tmp_path: Path, option: str
 ) -> None:
     """Anything else on the worker, another job's recordings for one, would be told in the report."""
     allowed, foreign = tmp_path / "speech", tmp_path / "foreign"
@@ -356,12 +357,12 @@ def test_other_speech_below_the_operators_folder_is_accepted_and_a_link_out_of_i
         folder.mkdir(parents=True)
     (allowed / "link").symlink_to(foreign)
     told = [f"{allowed / 'news'}:fr", str(allowed / "news")]
-    assert read({"options": {"other_dir": told}}, other_dir=allowed).job.options["other_dir"] == told
+    assert read({"options": {option: told}}, other_dir=allowed).job.options[option] == told
     for folder in (foreign, allowed / "link", allowed / "missing", "news", "s3://bucket/news", "x" * 9000):
-        with pytest.raises(JobError, match="other_dir: expected folders below"):
-            read({"options": {"other_dir": [str(folder)]}}, other_dir=allowed)
+        with pytest.raises(JobError, match=f"{option}: expected folders below"):
+            read({"options": {option: [str(folder)]}}, other_dir=allowed)
     with pytest.raises(JobError, match="WHISPERTRAIN_OTHER_DIR is not set"):
-        read({"options": {"other_dir": told}})
+        read({"options": {option: told}})
 
 
 def test_a_hub_id_is_never_a_run_of_this_worker(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""This recipe against jumon/whisper-finetuning, run as it is."""

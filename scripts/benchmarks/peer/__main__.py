@@ -122,13 +122,14 @@ def train_ours(arguments: argparse.Namespace, folder: Path, seed: int, _weights:
 
 def train_peer(arguments: argparse.Namespace, folder: Path, seed: int, weights: Path) -> dict[str, Any]:
     """The peer's model in `folder / "model"`; its cost. It makes as many updates as ours of the same seed."""
-    audio = arguments.workdir / "audio"
-    if not audio.exists():
-        write_plain_audio(arguments.data_dir, audio)
+    plain = arguments.workdir / "plain"
+    if not plain.exists():
+        write_plain_recordings(arguments.data_dir, plain)
     num_updates = json.loads((folder.with_name(f"ours-{seed}") / "cost.json").read_text())["num_updates"]
     peer = [arguments.peer_python, str(Path(__file__).with_name("run_peer.py"))]
     peer += [str(arguments.peer_dir), str(weights)]
-    made = ["--audio-dir", str(audio), "--transcript-dir", str(audio), "--language", arguments.language]
+    made = ["--audio-dir", str(plain / "audio"), "--transcript-dir", str(plain / "captions")]
+    made += ["--language", arguments.language]
     made += ["--output", "train.json", "--dump-dir", str(folder / "dump")]
     prepared = call([*peer, "create_data.py", *made], folder / "log", folder)
     # It measures a development set at the beginning and the end: of one window, it costs next to nothing.
@@ -159,15 +160,16 @@ def train_peer(arguments: argparse.Namespace, folder: Path, seed: int, weights: 
     }
 
 
-def write_plain_audio(source: Path, folder: Path) -> None:
-    """The recordings as FLAC at 16 kHz with their captions, which the peer reads as they are."""
-    folder.mkdir()
+def write_plain_recordings(source: Path, folder: Path) -> None:
+    """The recordings as FLAC at 16 kHz, and their captions, which the peer reads as they are."""
+    for name in ("audio", "captions"):
+        (folder / name).mkdir(parents=True)
     for recording in list_recordings(source):
         assert recording.audio.path
         assert recording.transcript.path
         samples = decode_audio(recording.audio.path, AudioLimits()).samples
-        (folder / f"{recording.name}.flac").write_bytes(encode_flac(samples))
-        shutil.copy(recording.transcript.path, folder / f"{recording.name}.vtt")
+        (folder / "audio" / f"{recording.name}.flac").write_bytes(encode_flac(samples))
+        shutil.copy(recording.transcript.path, folder / "captions" / f"{recording.name}.vtt")
 
 
 def write_as_transformers(checkpoint: Path, base: str, folder: Path) -> None:

@@ -18,6 +18,7 @@ import soundfile
 import torch
 import whisper
 import whisper.audio
+from transformers import get_linear_schedule_with_warmup  # noqa: F401 - before it could find the stand-in
 
 
 def load_audio(path: object, sr: int = 16_000) -> np.ndarray:

@@ -9,6 +9,7 @@ from recipe.data.other_sets import OtherSet
 from recipe.evaluation.report import Evaluation, Evaluations
 from recipe.training import assembly
 from recipe.training.attempt import Attempt
+from recipe.training.glossary import GlossaryCheck
 from recipe.training.interpolation import copy_weights
 from recipe.training.long_form import LongFormCheck
 from recipe.training.other_speech import OtherSpeechCheck
@@ -44,6 +45,7 @@ class RunEvaluation:
             assembly.report_base(attempt, self._before)
             measured = other_sets if "test" in self._before else []
             self._other_speech = OtherSpeechCheck(attempt, trainer, measured)
+            self._glossary = GlossaryCheck(attempt, trainer, dataset.test)
         if other_sets and not measured:
             attempt.warn("No recording could be held out to test on, so other_dir was not transcribed.")
         # Loading them again would cost as much at the end; large-v3 takes 6.2 GB of main memory meanwhile.
@@ -73,6 +75,7 @@ class RunEvaluation:
             after = assembly.transcribe(attempt, trainer.whisper, self._dataset.test, "test")
             weights = {"alpha": selection.selected.alpha if selection else 1.0, "dtype": dtype.name}
             other_speech = self._other_speech.compare(weights)
+            glossary = self._glossary.compare(self._before["test"], after, weights)
         outcome = Outcome(
             self._before["test"],
             after,
@@ -81,6 +84,7 @@ class RunEvaluation:
             self._long_form.compare(weights),
             other_speech,
             dtype,
+            glossary,
         )
         tell_outcome(attempt, trainer, self._dataset, self._before, outcome)
         return outcome

@@ -131,8 +131,9 @@ class GlossaryComparison:
         base, trained = self.before, self.after
         return (
             f"{self.num_said} of them are said {base.plain.num_said} times in the test speech: the base "
-            f"model writes {base.plain.num_right} of these without the glossary and {base.prompted.num_right} with "
-            f"it, the trained model {trained.plain.num_right} and {trained.prompted.num_right}."
+            f"model writes {base.plain.num_right} of these without the glossary and "
+            f"{base.prompted.num_right} with it, the trained model {trained.plain.num_right} and "
+            f"{trained.prompted.num_right}."
         )
 
     def summarise(self) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def describe_result(result: Mapping[str, Any]) -> Iterator[str]:
             for label, kind in {"without it": "plain", "in prompt": "prompted"}.items():
                 rates = (glossary[side][kind]["recall"] for side in ("before", "after"))
                 yield _compare(f"Glossary {label}, written", *rates)
+            yield f"\n{glossary['sentence']}"
         example = evaluation["example"]
         yield f"\nSaid    {example['reference']}\nBefore  {example['before']}\nAfter   {example['after']}"
     warnings = [warning for warning in result["warnings"] if warning not in result["message"]]

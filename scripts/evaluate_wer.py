@@ -59,6 +59,8 @@ def main() -> None:
     arguments = parse_arguments()
     logging.basicConfig(level=logging.WARNING)
     try:
+        if arguments.long_form and arguments.glossary:
+            raise DataError("--glossary is measured on windows; leave out --long_form.")
         if arguments.long_form:
             measure = evaluate_cuts if arguments.long_form == "cuts" else evaluate_whole
             report_long_form(arguments, measure(arguments))

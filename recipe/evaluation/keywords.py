@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recipe.data.glossary import TermFinder
+from recipe.evaluation.long_form_scores import LongForm
 from recipe.evaluation.report import Evaluation
 
 
@@ -82,6 +83,18 @@ class WithGlossary:
         }
 
 
+@dataclass(frozen=True)
+class BothModels:
+    """The base model's figures and those of the published weights."""
+
+    before: WithGlossary
+    after: WithGlossary
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"before": self.before.as_dict(), "after": self.after.as_dict()}
+
+
 def compare_prompted(terms: Sequence[str], plain: Evaluation, prompted: Evaluation) -> WithGlossary:
     """A model's figures with terms in the prompt and without, from its transcripts of the same windows."""
     finder = TermFinder(terms)
@@ -91,6 +104,26 @@ def compare_prompted(terms: Sequence[str], plain: Evaluation, prompted: Evaluati
         plain.scores.words_normalized.rate,
         prompted.scores.words_normalized.rate,
     )
+
+
+def compare_prompted_whole(
+    terms: Sequence[str], references: Mapping[str, str], plain: LongForm, prompted: LongForm
+) -> WithGlossary:
+    """The same of whole recordings.
+
+    Args:
+        terms: In the prompt.
+        references: What is said, by the name of the recording.
+        plain: The model's transcripts without the terms.
+        prompted: Those with them.
+    """
+    finder = TermFinder(terms)
+    counts = [
+        count_keywords(finder, ((references[item.recording], item.hypothesis) for item in side.recordings))
+        for side in (plain, prompted)
+    ]
+    rates = [side.scores.words_normalized.rate for side in (plain, prompted)]
+    return WithGlossary(counts[0], counts[1], rates[0], rates[1])
 
 
 def count_in(finder: TermFinder, evaluation: Evaluation) -> KeywordCounts:
@@ -112,15 +145,15 @@ class GlossaryComparison:
         terms: Those in the prompt, in order.
         num_terms: Of the glossary: the rest did not fit.
         num_said: Of those in the prompt, how many are said in the test part.
-        before: The base model's figures.
-        after: The published weights'.
+        windows: Both models on the test windows.
+        whole: Both on whole test recordings, through faster-whisper; None where these were not transcribed.
     """
 
     terms: Sequence[str]
     num_terms: int
     num_said: int
-    before: WithGlossary
-    after: WithGlossary
+    windows: BothModels
+    whole: BothModels | None = None
 
     @property
     def sentence(self) -> str:
@@ -128,7 +161,7 @@ class GlossaryComparison:
         return f"{describe_used(len(self.terms), self.num_terms)} {self._describe_gain()}"
 
     def _describe_gain(self) -> str:
-        base, trained = self.before, self.after
+        base, trained = self.windows.before, self.windows.after
         return (
             f"{self.num_said} of them are said {base.plain.num_said} times in the test speech: the base "
             f"model writes {base.plain.num_right} of these without the glossary and "
@@ -142,8 +175,8 @@ class GlossaryComparison:
             "num_terms": self.num_terms,
             "num_used": len(self.terms),
             "num_said": self.num_said,
-            "before": self.before.as_dict(),
-            "after": self.after.as_dict(),
+            **self.windows.as_dict(),
+            "whole": self.whole.as_dict() if self.whole else {},
             "sentence": self.sentence,
         }
 
@@ -176,8 +209,10 @@ GLOSSARY_ROWS = {
 
 def tabulate_glossary(glossary: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The rows of the table, from `summarise`: a label, and a figure for each of `GLOSSARY_COLUMNS`."""
+    parts = {"": glossary} | ({"Whole recordings: ": glossary["whole"]} if glossary["whole"] else {})
     return [
-        (label, *(_format_rate(glossary[side][kind][name]) for _, side, kind in GLOSSARY_COLUMNS))
+        (f"{prefix}{label}", *(_format_rate(part[side][kind][name]) for _, side, kind in GLOSSARY_COLUMNS))
+        for prefix, part in parts.items()
         for name, label in GLOSSARY_ROWS.items()
     ]
 

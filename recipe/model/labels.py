@@ -35,6 +35,11 @@ class View:
     terms: tuple[str, ...] = ()
 
 
+def join_terms(terms: Sequence[str]) -> str:
+    """Terms as a prompt has them, and as people write them into `hotwords`."""
+    return ", ".join(terms)
+
+
 class LabelEncoder:
     """Turns a view into the decoder's tokens.
 
@@ -83,7 +88,7 @@ class LabelEncoder:
 
     def encode_terms(self, terms: Sequence[str]) -> list[int]:
         """The line of a prompt that holds the terms."""
-        return self._encode_text(f" {', '.join(terms)}") if terms else []
+        return self._encode_text(f" {join_terms(terms)}") if terms else []
 
     def start_tokens(self, language: str) -> list[int]:
         """What the decoder begins with: the start, and for a multilingual model the language and the task."""

@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Dataset
 
 from recipe.data.windows import segments_of, text_of
-from recipe.evaluation.keywords import GlossaryComparison, compare_prompted, count_said
+from recipe.evaluation.keywords import BothModels, GlossaryComparison, compare_prompted, count_said
 from recipe.evaluation.report import Evaluation
 from recipe.model.glossary import choose_fitting
 from recipe.model.labels import LabelEncoder
@@ -49,6 +49,11 @@ class GlossaryCheck:
         self._base = self._transcribe_once("base", {})
         attempt.job_eta.learn("glossary", self._base.seconds)
 
+    @property
+    def terms(self) -> list[str]:
+        """Those in the prompt; none where nothing is done."""
+        return self._terms if self._num_said else []
+
     def compare(
         self, before: Evaluation, after: Evaluation, weights: Mapping[str, Any]
     ) -> GlossaryComparison | None:
@@ -66,8 +71,10 @@ class GlossaryCheck:
             self._terms,
             self._num_terms,
             self._num_said,
-            compare_prompted(self._terms, before, self._base),
-            compare_prompted(self._terms, after, prompted),
+            BothModels(
+                compare_prompted(self._terms, before, self._base),
+                compare_prompted(self._terms, after, prompted),
+            ),
         )
 
     def _transcribe_once(self, whose: str, weights: Mapping[str, Any]) -> Evaluation:

@@ -1,9 +1,12 @@
 """Keyword recall and precision: counted by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from recipe.data.glossary import TermFinder
 from recipe.evaluation.keywords import (
+    BothModels,
     GlossaryComparison,
     KeywordCounts,
     WithGlossary,
@@ -51,7 +54,7 @@ def test_terms_said_are_counted_once_each() -> None:
 def compare(num_terms: int) -> GlossaryComparison:
     said = [KeywordCounts(8, written, right) for written, right in ((4, 4), (6, 5), (5, 5), (8, 7))]
     sides = [WithGlossary(*said[:2], 0.25, 0.2), WithGlossary(*said[2:], 0.15, 0.125)]
-    return GlossaryComparison(TERMS, num_terms, 2, *sides)
+    return GlossaryComparison(TERMS, num_terms, 2, BothModels(*sides))
 
 
 def test_the_sentence_says_what_was_used_and_what_it_gains() -> None:
@@ -70,5 +73,9 @@ def test_the_table_has_the_four_sides() -> None:
         ("50.0 %", "62.5 %", "62.5 %", "87.5 %"),
         ("100.0 %", "83.3 %", "100.0 %", "87.5 %"),
         ("25.0 %", "20.0 %", "15.0 %", "12.5 %"),
+    ]
+    both = replace(compare(3), whole=compare(3).windows)
+    assert [row[0] for row in tabulate_glossary(both.summarise())][3:] == [
+        f"Whole recordings: {row[0]}" for row in rows
     ]
     assert "terms" not in compare(3).summarise(), "they are not published"

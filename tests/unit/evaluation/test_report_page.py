@@ -4,7 +4,7 @@ from datasets import Audio, Dataset
 from pages import PageReader
 
 from recipe.audio.decoding import encode_flac
-from recipe.evaluation.keywords import GlossaryComparison, compare_prompted
+from recipe.evaluation.keywords import BothModels, GlossaryComparison, compare_prompted
 from recipe.evaluation.long_form_table import LONG_FORM_ROWS
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.mistakes import Text, describe_mistakes
@@ -63,8 +63,10 @@ def report() -> dict:
         ],
         "glossary": GlossaryComparison(
             *(["Anna", EVIL], 3, 1),
-            before=compare_prompted(["Anna", EVIL], before, after),
-            after=compare_prompted(["Anna", EVIL], after, before),
+            BothModels(
+                compare_prompted(["Anna", EVIL], before, after),
+                compare_prompted(["Anna", EVIL], after, before),
+            ),
         ).as_dict(),
         "long_form": {
             "view": "whole",

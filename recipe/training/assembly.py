@@ -60,7 +60,7 @@ def build_trainer(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) 
     trainer = WhisperTrainer(
         whisper,
         training,
-        _training_windows(arguments, whisper, dataset),
+        build_training_windows(arguments, whisper, dataset),
         WindowDataset(selection, whisper, ViewProbabilities()) if len(selection) else None,
         fingerprint=fingerprint(arguments, dataset.fingerprint, whisper.task),
         measure=lambda: transcribe(attempt, whisper, selection, "validation", with_loss=True),
@@ -268,7 +268,8 @@ def collect_terms(data: DataArguments, train: Dataset) -> list[str]:
     return list(terms.values())
 
 
-def _training_windows(arguments: Arguments, whisper: Whisper, dataset: PreparedDataset) -> WindowDataset:
+def build_training_windows(arguments: Arguments, whisper: Whisper, dataset: PreparedDataset) -> WindowDataset:
+    """The windows to train on, shown and altered as the options say."""
     data = arguments.data
     term_prompts = None
     if data.glossary_fraction:

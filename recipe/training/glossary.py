@@ -87,6 +87,6 @@ class GlossaryCheck:
             "terms": hash_terms(self._terms),
         }
         transcribe = partial(
-            assembly.transcribe, attempt, whisper, self._test, "test with glossary", self._terms
+            assembly.transcribe, attempt, whisper, self._test, "test with glossary", terms=self._terms
         )
         return attempt.cached(f"{whose}_glossary", Evaluation, depends_on, transcribe)

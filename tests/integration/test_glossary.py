@@ -94,3 +94,13 @@ def test_what_is_no_glossary_is_refused_before_anything_is_loaded(make: Make, tm
     assert run.attempt() == 1
     assert "is not UTF-8 text (line 1)" in run.read("error.json")["error"]
     assert not (run.folder / "prepared").exists()
+
+
+def test_whole_recordings_are_transcribed_with_it_too(make: Make) -> None:
+    run = make("whole", long_form="on", max_steps=1).finish()
+    told = run.read("report.json")["glossary"]
+    plain = run.read("report.json")["long_form"]
+    for side in ("before", "after"):
+        assert told["whole"][side]["plain"]["wer_normalized"] == plain[side]["wer_normalized"]
+        assert told["whole"][side]["prompted"]["num_said"] == told[side]["plain"]["num_said"]
+    assert "Whole recordings: Words wrong" in (run.folder / "report.html").read_text()

@@ -13,7 +13,7 @@ from recipe.training.assembly import build_training_windows, collect_terms
 
 
 def windows(*texts: str) -> Dataset:
-    return make_examples([make_example(text, start_ms=3_000 * n) for n, text in enumerate(texts)])
+    return make_examples([make_example(text, start_ms=n) for n, text in enumerate(texts)])
 
 
 TRAIN = windows("alpha bravo Charlie", "delta echo Frida Kahlo", "alpha foxtrot et charlie")

@@ -1,12 +1,13 @@
 """A glossary in a run: in prompts that are trained, and before and after on the test part, told alike."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load
-from training_runs import TrainingRun, send, write_recording
+from training_runs import TrainingRun, run_script, send, write_recording
 
 Make = Callable[..., TrainingRun]
 
@@ -70,6 +71,18 @@ def test_report_page_event_result_card_and_console_tell_the_same(quiet: Training
         assert told["sentence"] in text
     assert "never said" not in card
     assert "hertz, tone of, never said, again" in page
+
+
+def test_the_script_gives_the_published_model_the_figures_of_its_run(
+    quiet: TrainingRun, tmp_path: Path
+) -> None:
+    given = ["--model", quiet.folder / "model", "--data_dir", quiet.options["data_dir"]]
+    given += ["--report", quiet.folder / "report.json", "--glossary", quiet.options["glossary"]]
+    output = run_script("scripts/evaluate_wer.py", *given, "--json", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())["glossary"]
+    told = quiet.read("report.json")["glossary"]
+    assert {side: figures[side] for side in ("plain", "prompted")} == told["after"]
+    assert "All 4 terms of the glossary fit into the prompt." in output
 
 
 def test_a_killed_run_ends_with_the_weights_of_one_that_is_not(make: Make, quiet: TrainingRun) -> None:

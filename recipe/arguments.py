@@ -198,6 +198,24 @@ class DataArguments:
         default=0.5,
         metadata={"help": "Fraction of the examples that see the text before the window as prompt."},
     )
+    glossary: str | None = field(
+        default=None,
+        metadata={
+            "help": "UTF-8 file of terms, one a line, most important first (in a job: the list of terms). "
+            "The test part is transcribed once more with them in the prompt, before training and after it."
+        },
+    )
+    glossary_fraction: Fraction = field(
+        default=0.0,
+        metadata={
+            "help": "Fraction of the examples whose prompt holds terms, a few of them said there: rare words "
+            "of what is trained on, and terms of the glossary that are said in it."
+        },
+    )
+    glossary_weight: Annotated[float, Field(ge=1.0, le=10.0, allow_inf_nan=False)] = field(
+        default=1.0,
+        metadata={"help": "How much the tokens of terms that are in prompt and window count in the loss."},
+    )
     single_cue_fraction: Fraction = field(
         default=0.1,
         metadata={
@@ -505,6 +523,14 @@ def find_contradictions(values: Mapping[str, Any]) -> list[str]:
         ),
         (not given["backend_base_url"] or bool(given["job_id"]), "backend_base_url needs job_id"),
         (given["max_steps"] != 0, "max_steps: expected -1 (all epochs) or at least 1, found 0"),
+        (
+            given["glossary_weight"] == 1 or given["glossary_fraction"] > 0,
+            "glossary_weight needs a glossary_fraction over 0",
+        ),
+        (
+            given["glossary"] is None or given["glossary_fraction"] > 0 or given["eval_fraction"] > 0,
+            "glossary needs an eval_fraction or a glossary_fraction over 0: else nothing is done with it",
+        ),
         (given["lora_rank"] > 0 or given["lora_alpha"] is None, "lora_alpha needs a lora_rank over 0"),
         (
             given["eval_fraction"] > 0 or not given["other_dir"],

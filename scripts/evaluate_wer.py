@@ -7,6 +7,8 @@ With --report RUN/report.json only the windows that this run held out are transc
 by the same engine, so that a published model gets the very figures that the report says. With --long_form
 whole recordings go through faster-whisper, as people use the model; it may be a folder of CTranslate2 then.
 With --long_form cuts they are cut every 30 seconds, wherever that falls, and the cuts transcribed as windows.
+With --glossary FILE, a term a line, the windows are transcribed once more with the terms in the prompt, and
+the keyword recall and precision of both are told.
 """
 
 import argparse
@@ -38,13 +40,17 @@ from recipe.data.sources import read_folder
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.asr_errors import AsrErrors
 from recipe.evaluation.cuts import cut_recordings, measure_cuts, select_first_windows
+from recipe.evaluation.keywords import compare_prompted, describe_used
 from recipe.evaluation.long_form import CONVERTED_MODEL, Recogniser, measure_long_form, open_recogniser
 from recipe.evaluation.long_form_scores import LongForm, build_references
 from recipe.evaluation.normalization import NORMALIZER_LABELS, OURS, Normalizer, language_code
 from recipe.evaluation.report import Evaluation, Transcript, evaluate_model
 from recipe.evaluation.transcription import Decoding
+from recipe.model.glossary import choose_fitting
+from recipe.model.labels import LabelEncoder
 from recipe.model.whisper import Whisper, load_whisper
 from recipe.run.files import export_json
+from recipe.run.glossary import read_glossary
 from recipe.screening.languages import check_task, find_caption_language, settle_languages
 
 
@@ -53,18 +59,23 @@ def main() -> None:
     arguments = parse_arguments()
     logging.basicConfig(level=logging.WARNING)
     try:
+        if arguments.long_form and arguments.glossary:
+            raise DataError("--glossary is measured on windows; leave out --long_form.")
         if arguments.long_form:
             measure = evaluate_cuts if arguments.long_form == "cuts" else evaluate_whole
             report_long_form(arguments, measure(arguments))
             return
-        evaluation, task, normalizer = evaluate(arguments)
+        evaluation, task, normalizer, glossary = evaluate(arguments)
     except RecipeError as error:
         sys.exit(str(error))
     figures = evaluation.as_dict() | {"languages": compute_errors(evaluation.transcripts, task, normalizer)}
     print_errors(figures)
     print_details(figures)
+    if glossary:
+        print_glossary(glossary)
     if arguments.json:
-        export_json(arguments.json, {"model": arguments.model, "task": task, **figures})
+        more = {"glossary": glossary} if glossary else {}
+        export_json(arguments.json, {"model": arguments.model, "task": task, **figures, **more})
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -87,6 +98,7 @@ def parse_arguments() -> argparse.Namespace:
         choices=["on", "cuts"],
         help="whole recordings through faster-whisper (on), or cut every 30 seconds (cuts)",
     )
+    parser.add_argument("--glossary", type=Path, help="terms, one a line: recall with them in the prompt too")
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
@@ -197,15 +209,27 @@ def choose_normalizer(
     return Normalizer(arguments.normalizer or report.get("normalizer", OURS.name), spellings)
 
 
-def evaluate(arguments: argparse.Namespace) -> tuple[Evaluation, str | None, Normalizer]:
-    """The model's transcripts of the folder, by the code that training uses, its task and the normaliser."""
+def evaluate(
+    arguments: argparse.Namespace,
+) -> tuple[Evaluation, str | None, Normalizer, Mapping[str, Any]]:
+    """The model's transcripts of the folder, by the code that training uses, its task and the normaliser.
+
+    With a glossary its figures come last, with its terms in the prompt and without; else nothing does.
+    """
+    terms = read_glossary(arguments.glossary) if arguments.glossary else []
     with (
         open_windows(arguments) as (whisper, _, examples, decoding, report),
-        tqdm(total=len(examples), desc="transcribe", unit="window") as bar,
+        tqdm(total=len(examples) * (2 if terms else 1), desc="transcribe", unit="window") as bar,
     ):
         normalizer = choose_normalizer(arguments, report, whisper.spellings)
         evaluation = evaluate_model(whisper, examples, decoding, bar.update, normalizer)
-        return evaluation, whisper.task, normalizer
+        glossary: dict[str, Any] = {}
+        if terms:
+            used = choose_fitting(terms, LabelEncoder(whisper.processor.tokenizer, whisper.task))
+            prompted = evaluate_model(whisper, examples, decoding, bar.update, normalizer, terms=used)
+            figures = compare_prompted(used, evaluation, prompted)
+            glossary = {"num_terms": len(terms), "terms": used, **figures.as_dict()}
+        return evaluation, whisper.task, normalizer, glossary
 
 
 @contextmanager
@@ -331,6 +355,19 @@ def print_details(figures: Mapping[str, Any]) -> None:
     for window in figures["worst_windows"][:3]:
         print(f"  {window['recording']} at {window['start_ms'] / 1000:.1f} s: {window['num_errors']} errors")
         print(f"    reference:  {window['reference']}\n    hypothesis: {window['hypothesis']}")
+
+
+def print_glossary(glossary: Mapping[str, Any]) -> None:
+    """Print keyword recall and precision with the terms in the prompt and without."""
+    print(f"\n{describe_used(len(glossary['terms']), glossary['num_terms'])}")
+    print(f"{'Terms':24}{'said':>9}{'written':>9}{'right':>9}{'recall':>9}{'precision':>11}{'WER':>9}")
+    for label, kind in {"without the glossary": "plain", "in the prompt": "prompted"}.items():
+        figures = glossary[kind]
+        counts = "".join(f"{figures[name]:9}" for name in ("num_said", "num_written", "num_right"))
+        recall, precision = (
+            "" if figures[name] is None else f"{figures[name]:.1%}" for name in ("recall", "precision")
+        )
+        print(f"{label:24}{counts}{recall:>9}{precision:>11}{figures['wer_normalized']:9.1%}")
 
 
 if __name__ == "__main__":

@@ -58,9 +58,10 @@ MAX_LOST_AUDIO_FRACTION = 0.5
 TINY_MS = 500
 """A cue as short as this, or of one word, is tiny: captions a word at a time have no sentences."""
 
-# Scripts without spaces between words: each character counts as a word.
-_SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_WORD = regex.compile(rf"[{_SPACELESS}]|[[\p{{L}}\p{{M}}\p{{N}}'\u2019]--[{_SPACELESS}]]+", regex.V1)
+SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Scripts without spaces between words: each character counts as a word."""
+
+_WORD = regex.compile(rf"[{SPACELESS}]|[[\p{{L}}\p{{M}}\p{{N}}'\u2019]--[{SPACELESS}]]+", regex.V1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.data.windows import MAX_LABEL_TOKENS, end_of_words, segments_of
 from recipe.evaluation.long_form_scores import describe_starts
 from recipe.model.inference import device_of
-from recipe.model.inputs import LabelEncoder
+from recipe.model.labels import LabelEncoder
 from recipe.model.whisper import Whisper
 
 MAX_WINDOWS = 16

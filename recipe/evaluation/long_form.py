@@ -31,6 +31,7 @@ from recipe.evaluation.long_form_scores import (
 )
 from recipe.evaluation.made_sounds import make_sounds
 from recipe.evaluation.normalization import OURS, Normalizer, split_words
+from recipe.model.labels import join_terms
 from recipe.model.whisper import Whisper
 
 SETTINGS: Mapping[str, Any] = {
@@ -78,15 +79,26 @@ class Recogniser:
             raise TrainingError(f"faster-whisper cannot open the model in {folder}: {error}") from error
         self.task = task if self._model.model.is_multilingual else None
 
-    def transcribe(self, samples: NDArray[np.float32], language: str) -> list[Decoded]:
-        """What is said in float32 samples in [-1, 1] at 16 kHz; times from the first sample."""
-        segments = self.read_segments(samples, language)
+    def transcribe(
+        self, samples: NDArray[np.float32], language: str, terms: Sequence[str] = ()
+    ) -> list[Decoded]:
+        """What is said in float32 samples in [-1, 1] at 16 kHz; times from the first sample.
+
+        Terms are in the prompt of every window, before what was written last.
+        """
+        segments = self.read_segments(samples, language, terms)
         return [Decoded(round(s.start * 1000), round(s.end * 1000), s.text) for s in segments]
 
-    def read_segments(self, samples: NDArray[np.float32], language: str) -> Iterator[Any]:
+    def read_segments(
+        self, samples: NDArray[np.float32], language: str, terms: Sequence[str] = ()
+    ) -> Iterator[Any]:
         """The same as faster-whisper's own segments, which say how sure the model is; made one by one."""
         segments, _ = self._model.transcribe(
-            samples, language=language if self.task else "en", task=self.task or "transcribe", **SETTINGS
+            samples,
+            language=language if self.task else "en",
+            task=self.task or "transcribe",
+            hotwords=join_terms(terms) or None,
+            **SETTINGS,
         )
         return iter(segments)
 
@@ -107,6 +119,7 @@ def measure_long_form(
     limits: AudioLimits,
     on_recording: Callable[[], object] = lambda: None,
     normalizer: Normalizer = OURS,
+    terms: Sequence[str] = (),
 ) -> LongForm:
     """The figures of a model on whole recordings, and on sounds that no one speaks in.
 
@@ -117,6 +130,7 @@ def measure_long_form(
         limits: What an audio file may hold.
         on_recording: Called after each recording.
         normalizer: By which normalised rates are taken.
+        terms: In every prompt; as many as `recipe.model.glossary.choose_fitting` says leave room to write.
 
     Raises:
         DataError: if none of the recordings can be read.
@@ -126,14 +140,14 @@ def measure_long_form(
     for reference in references:
         try:
             samples, start_ms = _read(by_name[reference.recording], reference, limits)
-            transcribed.append(_transcribe(recogniser, reference, samples, start_ms, normalizer))
+            transcribed.append(_transcribe(recogniser, reference, samples, start_ms, normalizer, terms))
         except AudioError as error:
             unread.append(f"{reference.recording} was not transcribed whole: {error}")
         on_recording()
     if not transcribed:
         raise DataError(f"No recording could be transcribed whole. {unread[0]}")
     language = references[0].language
-    return LongForm(transcribed, _count_made_up(recogniser, language), unread)
+    return LongForm(transcribed, _count_made_up(recogniser, language, terms), unread)
 
 
 def _read(recording: Recording, reference: Reference, limits: AudioLimits) -> tuple[NDArray[np.float32], int]:
@@ -152,20 +166,21 @@ def _transcribe(
     samples: NDArray[np.float32],
     start_ms: int,
     normalizer: Normalizer,
+    terms: Sequence[str],
 ) -> TranscribedRecording:
     started = time.monotonic()
-    written = recogniser.transcribe(samples, reference.language)
+    written = recogniser.transcribe(samples, reference.language, terms)
     seconds = time.monotonic() - started
     segments = [Decoded(start_ms + s.start_ms, start_ms + s.end_ms, s.text) for s in written]
     audio_seconds = len(samples) / SAMPLE_RATE
     return score_recording(reference, segments, audio_seconds, seconds, recogniser.task, normalizer)
 
 
-def _count_made_up(recogniser: Recogniser, language: str) -> dict[str, int]:
+def _count_made_up(recogniser: Recogniser, language: str, terms: Sequence[str]) -> dict[str, int]:
     """Words that the model writes on each of the made sounds."""
     written_in = caption_language(language, recogniser.task)
     texts = {
-        name: " ".join(segment.text for segment in recogniser.transcribe(sound, language))
+        name: " ".join(segment.text for segment in recogniser.transcribe(sound, language, terms))
         for name, sound in make_sounds().items()
     }
     return {name: len(split_words(OURS(text, written_in), written_in)) for name, text in texts.items()}

@@ -124,6 +124,7 @@ def evaluate_model(
     on_batch: Callable[[int], object] = lambda _: None,
     normalizer: Normalizer = OURS,
     *,
+    terms: Sequence[str] = (),
     with_loss: bool = False,
     num_workers: int = 0,
 ) -> Evaluation:
@@ -135,12 +136,13 @@ def evaluate_model(
         decoding: How they are transcribed.
         on_batch: Called with the number of windows just transcribed.
         normalizer: By which normalised rates are taken.
+        terms: In the prompt of every window.
         with_loss: Whether the loss is measured too.
         num_workers: Processes that make features.
     """
     started = time.monotonic()
     made = transcribe_examples(
-        whisper, examples, decoding, on_batch, with_loss=with_loss, num_workers=num_workers
+        whisper, examples, decoding, on_batch, terms=terms, with_loss=with_loss, num_workers=num_workers
     )
     seconds = time.monotonic() - started
     transcripts = []

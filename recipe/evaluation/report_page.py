@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from recipe.arguments import caption_language
+from recipe.evaluation.keywords import GLOSSARY_COLUMNS, tabulate_glossary
 from recipe.evaluation.long_form_table import VIEW_TITLES, describe_view, describe_word_times, tabulate
 from recipe.evaluation.mistakes import Step, Text, mark_differences
 from recipe.evaluation.normalization import NORMALIZER_LABELS
@@ -80,12 +81,14 @@ def render_page(report: Mapping[str, Any], test: Dataset, warnings: Sequence[str
             "describe_view": describe_view,
             "describe_word_times": describe_word_times,
             "tabulate": tabulate,
+            "tabulate_glossary": tabulate_glossary,
         },
         report=report,
         shown=show_windows(report, test),
         curves=list(draw_curves(report["curve"])),
         chart=CHART,
         view_titles=VIEW_TITLES,
+        glossary_columns=GLOSSARY_COLUMNS,
         normalizers=NORMALIZER_LABELS,
         warnings=warnings[:MAX_WARNINGS],
         num_more_warnings=len(warnings[MAX_WARNINGS:]),

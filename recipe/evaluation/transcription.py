@@ -19,7 +19,7 @@ from recipe.evaluation.decoding import Engine, TransformersEngine, decode_window
 from recipe.evaluation.long_form_scores import Decoded
 from recipe.evaluation.loss import Nll, load_phrases, mean_nll, sort_into_batches, sum_nll
 from recipe.model.inference import encode, map_batches, move_batch
-from recipe.model.inputs import LabelEncoder
+from recipe.model.labels import LabelEncoder
 from recipe.model.whisper import Whisper
 
 
@@ -55,6 +55,7 @@ def transcribe_examples(
     decoding: Decoding,
     on_batch: Callable[[int], object] = lambda _: None,
     *,
+    terms: Sequence[str] = (),
     with_loss: bool = False,
     num_workers: int = 0,
 ) -> Transcription:
@@ -65,11 +66,12 @@ def transcribe_examples(
         examples: Windows, as `recipe.data.shards` makes them.
         decoding: How they are transcribed.
         on_batch: Called with the number of windows just transcribed.
+        terms: In the prompt of every window, as many as fit (`recipe.model.glossary.choose_fitting`).
         with_loss: Whether the loss is measured too: the encoder runs once for both, a batch at a time.
         num_workers: Processes that make features.
     """
     tokens, loss = _decode_examples(
-        whisper, examples, decoding, on_batch, with_loss=with_loss, num_workers=num_workers
+        whisper, examples, decoding, on_batch, terms=terms, with_loss=with_loss, num_workers=num_workers
     )
     texts: list[str] = whisper.processor.batch_decode(tokens, skip_special_tokens=True)
     return Transcription([text.strip() for text in texts], loss)
@@ -109,17 +111,18 @@ def _decode_examples(
     decoding: Decoding,
     on_batch: Callable[[int], object],
     *,
+    terms: Sequence[str] = (),
     with_loss: bool = False,
     num_workers: int = 0,
 ) -> tuple[list[list[int]], float | None]:
     """The tokens that the model writes of each example, and its loss; see `transcribe_examples`."""
     batches = sort_into_batches(examples, decoding.batch_size)
     engine = _start_engine(whisper, decoding)
-    start = LabelEncoder(whisper.processor.tokenizer, whisper.task).start_tokens
-    num_start = len(start(examples[0]["language"]))
+    encoder = LabelEncoder(whisper.processor.tokenizer, whisper.task)
+    prompt, num_start = encoder.start_prompt(terms), len(encoder.start_tokens(examples[0]["language"]))
 
     def decode(batch: Mapping[str, Tensor]) -> tuple[list[list[int]], Nll | None]:
-        prompts = batch["decoder_input_ids"][:, :num_start].tolist()
+        prompts = [[*prompt, *row] for row in batch["decoder_input_ids"][:, :num_start].tolist()]
         states = nll = None
         if with_loss:
             inputs = move_batch(batch, whisper.model)

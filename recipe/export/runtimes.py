@@ -22,7 +22,7 @@ from recipe.arguments import ModelArguments
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLE_RATE
 from recipe.evaluation.decoding import MAX_PASSES, NUM_FRAMES, TransformersEngine, cut_loop, take_finished
-from recipe.model.inputs import LabelEncoder
+from recipe.model.labels import LabelEncoder
 from recipe.model.whisper import Whisper, load_whisper
 
 NUM_SAMPLES = 30 * SAMPLE_RATE

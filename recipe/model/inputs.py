@@ -5,8 +5,8 @@ N labels (<= T: a prompt has none).
 
 How a window is seen (with timestamps or without, with the text before it or without, whole or cut down
 to one cue) and how its sound is altered is drawn anew each epoch from (seed, epoch, index) alone: first the
-view, then the alteration, then the noise. Any layout of processes and workers and any resume therefore sees
-the same.
+view, then the alteration, then the noise; the terms in its prompt by themselves. Any layout of processes and
+workers and any resume therefore sees the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,22 +18,16 @@ import numpy as np
 import torch
 from datasets import Dataset as ArrowDataset
 from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import WhisperFeatureExtractor, WhisperTokenizer
+from transformers import WhisperFeatureExtractor
 
-from recipe.arguments import UNSPACED_LANGUAGES, caption_language
 from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
-from recipe.data.windows import (
-    MAX_LABEL_TOKENS,
-    MAX_PROMPT_TOKENS,
-    TIMESTAMP_MS,
-    Segment,
-    end_of_words,
-    segments_of,
-)
+from recipe.data.windows import MAX_LABEL_TOKENS, Segment, end_of_words, segments_of
 from recipe.model.augmentation import Augmentation
+from recipe.model.glossary import TermPrompts
 from recipe.model.inference import IGNORED
+from recipe.model.labels import LabelEncoder, View
 from recipe.model.whisper import Whisper
 
 MIN_SILENCE_MS = 1_000
@@ -41,25 +35,6 @@ MIN_SILENCE_MS = 1_000
 
 PADDING = -1
 """Index of an example that fills up the last batch and counts for nothing."""
-
-
-@dataclass(frozen=True)
-class View:
-    """How a window is shown to the model.
-
-    Attributes:
-        segments: The texts, in milliseconds from `start_ms`.
-        start_ms: Start of the audio shown, from the start of the window.
-        end_ms: End of the audio shown.
-        prompt: The texts before, with times in their own windows.
-        has_timestamps: Whether timestamp tokens are trained.
-    """
-
-    segments: tuple[Segment, ...]
-    start_ms: int
-    end_ms: int
-    prompt: tuple[Segment, ...] = ()
-    has_timestamps: bool = False
 
 
 class Views(Protocol):
@@ -133,80 +108,12 @@ def _show_one_cue(view: View, index: int) -> View:
     return View((alone,), segment.start_ms, end_ms, prompt)
 
 
-class LabelEncoder:
-    """Turns a view into the decoder's tokens.
-
-    The sequence is `[<|startofprev|> prompt] <|startoftranscript|> [language task] text <|endoftext|>`, with
-    `<|notimestamps|>` before the text or timestamps around each segment (Radford et al. 2022, figure 1).
-    """
-
-    def __init__(self, tokenizer: WhisperTokenizer, task: str | None) -> None:
-        """Look up the special tokens; an English-only checkpoint has no `task` and no language."""
-        self._tokenizer = tokenizer
-        self._task = task
-        self._start = self._token_id("<|startoftranscript|>")
-        self._no_timestamps = self._token_id("<|notimestamps|>")
-        self.first_timestamp = self._token_id("<|0.00|>")
-        self._start_of_previous = self._token_id("<|startofprev|>")
-        self.end_of_text = self._token_id("<|endoftext|>")
-
-    def encode(self, view: View, language: str) -> tuple[list[int], int]:
-        """Token ids of a view, at most 448, and how many of them the loss leaves out (the prompt's).
-
-        Args:
-            view: A window as it is shown.
-            language: Code of the language spoken in it.
-        """
-        has_timestamps = view.has_timestamps and bool(view.segments)
-        space = "" if caption_language(language, self._task) in UNSPACED_LANGUAGES else " "
-        start = [*self.start_tokens(language), *[self._no_timestamps] * (not has_timestamps)]
-        target = [*start, *self._encode_segments(view.segments, space, has_timestamps), self.end_of_text]
-        assert len(target) <= MAX_LABEL_TOKENS, "windows are packed to fit the decoder"
-        # Decoders hand on what they wrote: with times where times are written.
-        said_before = self._encode_segments(view.prompt, space, view.has_timestamps)
-        num_tokens = min(MAX_PROMPT_TOKENS, MAX_LABEL_TOKENS - len(target) - 1)
-        prompt = (
-            [self._start_of_previous, *said_before[-num_tokens:]] if said_before and num_tokens > 0 else []
-        )
-        return prompt + target, len(prompt)
-
-    def start_tokens(self, language: str) -> list[int]:
-        """What the decoder begins with: the start, and for a multilingual model the language and the task."""
-        if self._task is None:
-            return [self._start]
-        return [self._start, self._token_id(f"<|{language}|>"), self._token_id(f"<|{self._task}|>")]
-
-    def _encode_segments(self, segments: Sequence[Segment], space: str, has_timestamps: bool) -> list[int]:  # noqa: FBT001
-        """The texts, each after `space`, between their times; or all of them as one text without times."""
-        if not has_timestamps:
-            text = " ".join(segment.text for segment in segments)
-            return self._encode_text(f"{space}{text}") if text else []
-        ids: list[int] = []
-        for segment in segments:
-            ids.append(self._timestamp(segment.start_ms))
-            if segment.end_ms is not None:
-                ids += [*self._encode_text(f"{space}{segment.text}"), self._timestamp(segment.end_ms)]
-        return ids
-
-    def _encode_text(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
-        return ids
-
-    def _timestamp(self, time_ms: int) -> int:
-        return self.first_timestamp + round(time_ms / TIMESTAMP_MS)
-
-    def _token_id(self, name: str) -> int:
-        token_id = self._tokenizer.convert_tokens_to_ids(name)
-        assert isinstance(token_id, int), name
-        assert token_id != self._tokenizer.unk_token_id or name == self._tokenizer.unk_token, name
-        return token_id
-
-
 class WindowDataset(Dataset[dict[str, Any]]):
     """Model inputs of windows, made on the fly; indexed by (epoch, index) as `EpochSampler` yields them.
 
     An item holds `input_features` float32 (M, F), `decoder_input_ids` and `labels`, int lists: the labels are
     the tokens that follow the last positions of the decoder. The positions before those hold the prompt.
+    Where terms weigh more than other words, `label_weights` are the weights of the labels, floats.
 
     An item takes 17 ms of a core (6 of them FLAC, 10 log-mel): 8 workers make 470 windows a second. A window
     costs whisper-small 1.5 TFLOP to train, so one H100 at half of its 989 TFLOP/s takes 330.
@@ -220,6 +127,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         *,
         seed: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen, so one default for all is safe
+        term_prompts: TermPrompts | None = None,
     ) -> None:
         """Keep what is needed to show `examples`; nothing is read yet, and the model is not kept."""
         self._examples = examples
@@ -228,14 +136,16 @@ class WindowDataset(Dataset[dict[str, Any]]):
         self._views = views
         self._seed = seed
         self._augmentation = augmentation
+        self._term_prompts = term_prompts
 
     def __len__(self) -> int:
         return len(self._examples)
 
     def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
+        draw = [self._seed, epoch, max(index, 0)]
         example = self._examples[max(index, 0)]
-        random = np.random.default_rng([self._seed, epoch, max(index, 0)])
+        random = np.random.default_rng(draw)
         view, alteration = self._views.draw(example, random), self._augmentation.draw(random)
         samples = decode_flac(example["audio"]["bytes"])
         samples = samples[view.start_ms * SAMPLES_PER_MS : view.end_ms * SAMPLES_PER_MS]
@@ -243,13 +153,19 @@ class WindowDataset(Dataset[dict[str, Any]]):
         samples = alteration.add_noise(samples, random)
         features = log_mel(self._extractor, samples)
         alteration.mask(features, len(samples))
-        ids, num_ignored = self._encoder.encode(replace(view, segments=segments), example["language"])
+        view = replace(view, segments=segments)
+        if self._term_prompts:
+            view = self._term_prompts.add_terms(view, draw, self._encoder)
+        ids, num_ignored = self._encoder.encode(view, example["language"])
         labels = ids[num_ignored + 1 :]
-        return {
+        item = {
             "input_features": features,
             "decoder_input_ids": ids[:-1],
             "labels": labels if index != PADDING else [IGNORED] * len(labels),
         }
+        if self._term_prompts and self._term_prompts.weight != 1.0:
+            item["label_weights"] = self._term_prompts.weigh_labels(view, example["language"], self._encoder)
+        return item
 
 
 def collate(
@@ -258,22 +174,26 @@ def collate(
     """A batch: `input_features` float32 (B, M, F), `decoder_input_ids` int64 (B, T), `labels` int64 (B, N).
 
     `label_positions`, int64 (B, N), are the decoder's positions that the labels follow; those of padding are
-    any. T and N are the longest of the batch, rounded up to a multiple of `multiple_of`.
+    any. `label_weights`, float32 (B, N), are there if items have them. T and N are the longest of the batch,
+    rounded up to a multiple of `multiple_of`.
     """
 
-    def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    def pad(rows: Sequence[Sequence[float]], value: float) -> torch.Tensor:
         longest = max(len(row) for row in rows)
         length = min(-(-longest // multiple_of) * multiple_of, MAX_LABEL_TOKENS)
         return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])
 
     ids, labels = ([item[name] for item in items] for name in ("decoder_input_ids", "labels"))
     positions = [range(len(row) - len(label), len(row)) for row, label in zip(ids, labels, strict=True)]
-    return {
+    batch = {
         "input_features": torch.from_numpy(np.stack([item["input_features"] for item in items])),
         "decoder_input_ids": pad(ids, pad_token_id),
         "labels": pad(labels, IGNORED),
         "label_positions": pad(positions, 0),
     }
+    if "label_weights" in items[0]:
+        batch["label_weights"] = pad([item["label_weights"] for item in items], 0.0)
+    return batch
 
 
 def load_captions(

@@ -33,6 +33,8 @@ class ReleaseMetadata:
             nothing was measured.
         weight_selection: The weights that were selected, with all candidates.
         long_form: Figures of whole recordings, `before` and `after`; empty where they were not measured.
+        glossary: Figures with a glossary in the prompt and without, with a `sentence`; empty where there was
+            none. The terms themselves are not published.
         other_speech: Figures of each set of other speech, with a `comparison`; empty where there was none.
         dtype: Of the released weights: "float16" or "float32".
         dtype_sentence: Why it is so.
@@ -57,6 +59,7 @@ class ReleaseMetadata:
     comparison: Mapping[str, Any] = field(default_factory=dict)
     weight_selection: Mapping[str, Any] = field(default_factory=dict)
     long_form: Mapping[str, Any] = field(default_factory=dict)
+    glossary: Mapping[str, Any] = field(default_factory=dict)
     other_speech: Sequence[Mapping[str, Any]] = ()
     dtype: str = "float32"
     dtype_sentence: str = ""
@@ -106,6 +109,7 @@ def format_metadata(metadata: ReleaseMetadata) -> str:
         "comparison": metadata.comparison,
         "weight_selection": metadata.weight_selection,
         "long_form": metadata.long_form,
+        "glossary": metadata.glossary,
         "other_speech": metadata.other_speech,
         "dtype": metadata.dtype,
         "dtype_sentence": metadata.dtype_sentence,

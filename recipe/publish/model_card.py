@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
+from recipe.evaluation.keywords import GLOSSARY_COLUMNS, tabulate_glossary
 from recipe.evaluation.long_form_table import VIEW_TITLES, describe_view, describe_word_times, tabulate
 from recipe.evaluation.normalization import NORMALIZER_LABELS
 from recipe.publish.metadata import ReleaseMetadata
@@ -23,6 +24,7 @@ def format_model_card(metadata: ReleaseMetadata, model_name: str) -> str:
     """Content of README.md: the hub's metadata, results before and after, how to use it, how it was made."""
     sections = {"Results": _format_results(metadata), "Use": _format_usage(metadata)}
     sections |= {
+        "Names and terms": _format_glossary(metadata.glossary),
         "Other runtimes": _format_exports(metadata.exports),
         VIEW_TITLES[metadata.long_form.get("view", "whole")]: _format_long_form(metadata.long_form),
         "Other speech": _format_other_speech(metadata.other_speech),
@@ -132,6 +134,28 @@ def _format_long_form(long_form: Mapping[str, Any]) -> str:
     )
     table = head + "\n".join(["| Figure | Base model | This model |", "|---|---:|---:|", *rows])
     return "\n\n".join(filter(None, [table, describe_word_times(long_form)]))
+
+
+def _format_glossary(glossary: Mapping[str, Any]) -> str:
+    code = (
+        '```python\nterms = "Frida Kahlo, Coyoacán, tehuana"\n\n'
+        "# transformers: a tensor on the model's device\n"
+        'prompt_ids = recogniser.tokenizer.get_prompt_ids(terms, return_tensors="pt")\n'
+        'recogniser("recording.wav", return_timestamps=True, generate_kwargs={"prompt_ids": prompt_ids})\n\n'
+        "# faster-whisper, whose prompt has them in every window\n"
+        'model.transcribe("recording.wav", hotwords=terms)\n```'
+    )
+    what = (
+        "Names and terms that are likely to be said may stand in the prompt, between commas, up to about 30."
+    )
+    head = f"{what}\n\n{code}"
+    if not glossary:
+        return head
+    rows = [f"| {' | '.join(row)} |" for row in tabulate_glossary(glossary)]
+    columns = ("Terms in the prompt", *(column.capitalize() for column, _, _ in GLOSSARY_COLUMNS))
+    return f"{head}\n\n{glossary['sentence']}\n\n" + "\n".join(
+        [f"| {' | '.join(columns)} |", f"|---{'|---:' * len(GLOSSARY_COLUMNS)}|", *rows]
+    )
 
 
 def _format_other_speech(sets: Sequence[Mapping[str, Any]]) -> str:

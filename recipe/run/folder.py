@@ -32,6 +32,7 @@ class RunFolder:
         job_lock: Held by the worker that answers the job.
         arguments: What `train.py` is to do.
         manifest: The files to download.
+        glossary: The terms that a job brings.
         train_lock: Held by the main process that trains.
         attempt: Shows processes on several machines that they share the folder.
         events: The outbox of progress events.
@@ -57,6 +58,7 @@ class RunFolder:
         self.job_lock = path / "lock"
         self.arguments = path / "arguments.json"
         self.manifest = path / "manifest.json"
+        self.glossary = path / "glossary.txt"
         self.train_lock = path / "train.lock"
         self.attempt = path / "attempt"
         self.events = path / "events.sqlite"

@@ -33,6 +33,11 @@ def describe_result(result: Mapping[str, Any]) -> Iterator[str]:
         for item in evaluation["other_speech"]:
             rates = (item[f"wer_normalized_{side}"] for side in ("before", "after"))
             yield f"{_compare('Words wrong in ' + item['name'], *rates)}  {item['comparison']['verdict']}"
+        if glossary := evaluation.get("glossary"):
+            for label, kind in {"without it": "plain", "in prompt": "prompted"}.items():
+                rates = (glossary[side][kind]["recall"] for side in ("before", "after"))
+                yield _compare(f"Glossary {label}, written", *rates)
+            yield f"\n{glossary['sentence']}"
         example = evaluation["example"]
         yield f"\nSaid    {example['reference']}\nBefore  {example['before']}\nAfter   {example['after']}"
     warnings = [warning for warning in result["warnings"] if warning not in result["message"]]

@@ -23,7 +23,7 @@ from recipe.evaluation.ctranslate import convert_model
 from recipe.evaluation.decoding import MAX_NEW_TOKENS, cut_loop
 from recipe.evaluation.normalization import LANGUAGES_WITHOUT_SPACES
 from recipe.model.inference import device_of, has_bfloat16
-from recipe.model.inputs import LabelEncoder
+from recipe.model.labels import LabelEncoder
 from recipe.model.whisper import Whisper
 
 FRAME_MS = 20

@@ -29,6 +29,7 @@ from recipe.arguments import (
 from recipe.errors import JobError
 from recipe.model.inference import has_bfloat16
 from recipe.run.folder import RunFolder
+from recipe.run.glossary import hash_terms, read_glossary
 from recipe.run.launch import engine_name, uses_deepspeed
 from recipe.training.command_line import CommandLine
 from recipe.training.raw_options import DEFAULT_OUTPUT_DIR, is_options_file, read_options_file
@@ -204,8 +205,17 @@ def fingerprint(arguments: Arguments, dataset: str, task: str | None) -> dict[st
         **{name: getattr(training, name) for name in OPTIMISATION},
         **{name: getattr(model, name) for name in ("freeze_encoder", "lora_rank", "lora_alpha")},
         "views": [data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction],
+        "glossary": _describe_glossary(data),
         "augmentation": [data.speed_fraction, data.noise_fraction, data.spec_augment_fraction],
     }
+
+
+def _describe_glossary(data: DataArguments) -> list[Any]:
+    """What of a glossary shapes the weights; where no prompt holds terms, nothing does."""
+    if not data.glossary_fraction:
+        return [0.0]
+    terms = read_glossary(Path(data.glossary)) if data.glossary else []
+    return [data.glossary_fraction, data.glossary_weight, hash_terms(terms)]
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:

@@ -1,8 +1,10 @@
 """What a run's stages are given, put together from its arguments, the model and the dataset."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import transformers
@@ -13,18 +15,22 @@ from recipe.arguments import DataArguments
 from recipe.audio.decoding import AudioLimits
 from recipe.data.dataset import PreparedDataset, ReportOrigin
 from recipe.data.download import DownloadProgress
+from recipe.data.glossary import TermFinder, fold_words, mine_rare_words
 from recipe.data.recording import PreparationSettings
 from recipe.data.sources import Downloads
 from recipe.data.validation import select_from_each
+from recipe.data.windows import segments_of, text_of
 from recipe.evaluation.loss import measure_loss
 from recipe.evaluation.normalization import Normalizer
 from recipe.evaluation.report import Evaluation, Evaluations, evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.augmentation import Augmentation
 from recipe.model.checkpoint_files import find_checkpoint_folder
+from recipe.model.glossary import TermPrompts
 from recipe.model.inputs import ViewProbabilities, WindowDataset
 from recipe.model.whisper import Whisper
 from recipe.run.files import hash_once
+from recipe.run.glossary import read_glossary
 from recipe.run.stages import Stage
 from recipe.run.summary import RATES
 from recipe.screening.caption_times import TimingSettings
@@ -54,7 +60,7 @@ def build_trainer(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) 
     trainer = WhisperTrainer(
         whisper,
         training,
-        _training_windows(arguments, whisper, dataset),
+        build_training_windows(arguments, whisper, dataset),
         WindowDataset(selection, whisper, ViewProbabilities()) if len(selection) else None,
         fingerprint=fingerprint(arguments, dataset.fingerprint, whisper.task),
         measure=lambda: transcribe(attempt, whisper, selection, "validation", with_loss=True),
@@ -193,7 +199,13 @@ def validation_loss(attempt: Attempt, whisper: Whisper, windows: Dataset) -> flo
 
 
 def transcribe(
-    attempt: Attempt, whisper: Whisper, windows: Dataset, part: str, *, with_loss: bool = False
+    attempt: Attempt,
+    whisper: Whisper,
+    windows: Dataset,
+    part: str,
+    *,
+    terms: Sequence[str] = (),
+    with_loss: bool = False,
 ) -> Evaluation:
     """Transcripts of the windows by the model as it is now, and its loss if asked.
 
@@ -201,7 +213,8 @@ def transcribe(
         attempt: Of the run.
         whisper: The model.
         windows: Of a part.
-        part: "validation", "test", or "other …" for speech of other kinds.
+        part: "validation", "test", "test with glossary", or "other …" for speech of other kinds.
+        terms: In the prompt of every window.
         with_loss: Whether the loss is measured in the same pass.
     """
     arguments = attempt.arguments
@@ -212,6 +225,7 @@ def transcribe(
             decoding_of(arguments),
             bar.update,
             normalizer_of(arguments, whisper),
+            terms=terms,
             with_loss=with_loss,
             num_workers=arguments.training.dataloader_num_workers,
         )
@@ -239,14 +253,35 @@ def _limit_audio(data: DataArguments) -> AudioLimits:
     return AudioLimits(max_seconds=data.max_audio_hours * 3600)
 
 
-def _training_windows(arguments: Arguments, whisper: Whisper, dataset: PreparedDataset) -> WindowDataset:
+def collect_terms(data: DataArguments, train: Dataset) -> list[str]:
+    """The terms that prompts are trained with: all are said in the windows to train on, the only ones read.
+
+    Those of the glossary come first, then the rare words. A term of the glossary that is never said there
+    would only teach that terms of the prompt are not said.
+    """
+    texts = [text_of(segments_of(example)) for example in train.select_columns("segments")]
+    given = TermFinder(read_glossary(Path(data.glossary)) if data.glossary else [])
+    said = {number for text in texts for number in given.count(text)}
+    terms = dict[tuple[str, ...], str]()
+    for term in [*(given.terms[number] for number in sorted(said)), *mine_rare_words(texts)]:
+        terms.setdefault(tuple(fold_words(term)), term)
+    return list(terms.values())
+
+
+def build_training_windows(arguments: Arguments, whisper: Whisper, dataset: PreparedDataset) -> WindowDataset:
+    """The windows to train on, shown and altered as the options say."""
     data = arguments.data
+    term_prompts = None
+    if data.glossary_fraction:
+        terms = collect_terms(data, dataset.train)
+        term_prompts = TermPrompts(terms, data.glossary_fraction, data.glossary_weight)
     return WindowDataset(
         dataset.train,
         whisper,
         ViewProbabilities(data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction),
         seed=arguments.training.seed,
         augmentation=Augmentation(data.speed_fraction, data.noise_fraction, data.spec_augment_fraction),
+        term_prompts=term_prompts,
     )
 
 

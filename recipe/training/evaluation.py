@@ -1,6 +1,7 @@
 """A run's evaluation: the base model before training, and the published weights after it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from recipe.data.dataset import PreparedDataset
@@ -9,6 +10,7 @@ from recipe.data.other_sets import OtherSet
 from recipe.evaluation.report import Evaluation, Evaluations
 from recipe.training import assembly
 from recipe.training.attempt import Attempt
+from recipe.training.glossary import GlossaryCheck
 from recipe.training.interpolation import copy_weights
 from recipe.training.long_form import LongFormCheck
 from recipe.training.other_speech import OtherSpeechCheck
@@ -44,11 +46,12 @@ class RunEvaluation:
             assembly.report_base(attempt, self._before)
             measured = other_sets if "test" in self._before else []
             self._other_speech = OtherSpeechCheck(attempt, trainer, measured)
+            self._glossary = GlossaryCheck(attempt, trainer, dataset.test)
         if other_sets and not measured:
             attempt.warn("No recording could be held out to test on, so other_dir was not transcribed.")
         # Loading them again would cost as much at the end; large-v3 takes 6.2 GB of main memory meanwhile.
         self._base_weights = copy_weights(trainer.whole_model) if len(self._windows) else {}
-        self._long_form = LongFormCheck(attempt, trainer, dataset, recordings)
+        self._long_form = LongFormCheck(attempt, trainer, dataset, recordings, self._glossary.terms)
 
     def finish(self) -> Outcome | None:
         """Select the published weights by some windows, measure them on others; None without those.
@@ -73,14 +76,19 @@ class RunEvaluation:
             after = assembly.transcribe(attempt, trainer.whisper, self._dataset.test, "test")
             weights = {"alpha": selection.selected.alpha if selection else 1.0, "dtype": dtype.name}
             other_speech = self._other_speech.compare(weights)
+            glossary = self._glossary.compare(self._before["test"], after, weights)
+        long_form = self._long_form.compare(weights)
+        if glossary:
+            glossary = replace(glossary, whole=self._long_form.compare_prompted(weights))
         outcome = Outcome(
             self._before["test"],
             after,
             selection,
             attempt.arguments.publish.publish_if_worse,
-            self._long_form.compare(weights),
+            long_form,
             other_speech,
             dtype,
+            glossary,
         )
         tell_outcome(attempt, trainer, self._dataset, self._before, outcome)
         return outcome

@@ -14,6 +14,7 @@ from recipe.data.manifest import Recording
 from recipe.evaluation.alignment_heads import CueStart, WordTimes, current_heads, find_heads, time_cues
 from recipe.evaluation.ctranslate import find_gpu_problem, precision_of
 from recipe.evaluation.cuts import cut_recordings, measure_cuts, select_first_windows
+from recipe.evaluation.keywords import BothModels, compare_prompted_whole
 from recipe.evaluation.long_form import SETTINGS, measure_long_form, open_recogniser
 from recipe.evaluation.long_form_scores import (
     LongForm,
@@ -22,6 +23,7 @@ from recipe.evaluation.long_form_scores import (
     View,
     build_references,
 )
+from recipe.run.glossary import hash_terms
 from recipe.training.arguments import Arguments
 from recipe.training.assembly import decoding_of, normalizer_of
 from recipe.training.attempt import Attempt
@@ -52,6 +54,7 @@ class LongFormCheck:
         trainer: Its model has the base model's weights now.
         dataset: What was prepared.
         recordings: Of which it was made.
+        terms: Of a glossary; whole recordings are transcribed once more with them in the prompts.
 
     Attributes:
         before: The base model's figures; None if nothing is measured.
@@ -63,7 +66,9 @@ class LongFormCheck:
         trainer: WhisperTrainer,
         dataset: PreparedDataset,
         recordings: Sequence[Recording],
+        terms: Sequence[str] = (),
     ) -> None:
+        self._terms = terms
         self._attempt, self._trainer, self._recordings = attempt, trainer, recordings
         num_trained = trainer.num_updates * attempt.arguments.training.windows_per_update
         self._view = choose_view(attempt, num_trained) if len(dataset.test) else None
@@ -72,6 +77,7 @@ class LongFormCheck:
         self._dataset = dataset
         self._references: list[Reference] = []
         self.before: LongForm | None = None
+        self._after: LongForm | None = None
         if self._view:
             max_cuts = self._settings.get("max_cuts", 0)
             self._references = find_references(dataset, trainer.whisper.task, max_cuts)
@@ -79,6 +85,9 @@ class LongFormCheck:
             self.before = self._measure("base_long_form", "long_form_before", {})
             attempt.warn(*self.before.unread)
             attempt.job_eta.learn("long_form", self.before.seconds)
+        if self.before and self._view == "whole" and terms:
+            self._prompted = self._measure_prompted("base", "long_form_before", {})
+            attempt.job_eta.learn("long_form", self.before.seconds + self._prompted.seconds)
         if self._references and self._view == "whole":
             self._starts = self._keep(
                 "base_word_times", "long_form_before", list[CueStart], {}, self._time_cues
@@ -94,12 +103,32 @@ class LongFormCheck:
         """
         if self.before is None:
             return None
-        after = self._measure("published_long_form", "long_form_after", weights)
+        after = self._after = self._measure("published_long_form", "long_form_after", weights)
         if self._view != "whole":
             return LongFormComparison(self.before, after, self._settings)
         times = self._keep("published_word_times", "long_form_after", WordTimes, weights, self._settle_heads)
         self._trainer.whisper.generation_config.alignment_heads = times.heads
         return LongFormComparison(self.before, after, self._settings, times.as_dict())
+
+    def compare_prompted(self, weights: Mapping[str, Any]) -> BothModels | None:
+        """What terms in the prompts gain both models on whole recordings, once `compare` has transcribed.
+
+        None where these are not transcribed, or there are no terms.
+        """
+        if not (self.before and self._after and self._view == "whole" and self._terms):
+            return None
+        prompted = self._measure_prompted("published", "long_form_after", weights)
+        references = {reference.recording: reference.text for reference in self._references}
+        return BothModels(
+            compare_prompted_whole(self._terms, references, self.before, self._prompted),
+            compare_prompted_whole(self._terms, references, self._after, prompted),
+        )
+
+    def _measure_prompted(self, whose: str, stage: str, depends_on: Mapping[str, Any]) -> LongForm:
+        """The figures of the weights that the model has now, with the terms in the prompts."""
+        depends_on = {**depends_on, **self._settings, "terms": hash_terms(self._terms)}
+        make = partial(self._on_main, partial(self._transcribe, self._terms))
+        return self._keep(f"{whose}_long_form_glossary", stage, LongForm, depends_on, make)
 
     def _measure(self, name: str, stage: str, depends_on: Mapping[str, Any]) -> LongForm:
         """The figures of the weights that the model has now, on every process. Kept for a resume."""
@@ -141,14 +170,17 @@ class LongFormCheck:
         after = kept if is_same else self._on_main(partial(time_cues, whisper, test, heads))
         return WordTimes(self._starts, kept, after, heads)
 
-    def _transcribe(self) -> LongForm:
+    def _transcribe(self, terms: Sequence[str] = ()) -> LongForm:
         arguments, whisper = self._attempt.arguments, self._trainer.whisper
         with (
             self._attempt.bar("transcribe whole", len(self._references), "recording") as bar,
             open_recogniser(whisper, arguments.training.device) as recogniser,
         ):
             return measure_long_form(
-                recogniser, self._references, self._recordings, self._limits, bar.update, self._normalizer
+                *(recogniser, self._references, self._recordings, self._limits),
+                bar.update,
+                self._normalizer,
+                terms,
             )
 
     @property

@@ -1,5 +1,7 @@
 """What this machine cannot do of what a run asks, tried before a model is loaded."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
 from torch.nn.functional import gelu
@@ -15,6 +17,7 @@ from recipe.errors import JobError
 from recipe.publish.delivery import check_delivery, default_destination
 from recipe.publish.destination import find_destination_problems
 from recipe.run.folder import RunFolder
+from recipe.run.glossary import read_glossary
 from recipe.run.launch import find_engine_problems, uses_deepspeed, uses_fsdp
 from recipe.training.arguments import Arguments, check_arguments
 
@@ -23,10 +26,13 @@ def check_run(arguments: Arguments, folder: RunFolder) -> None:
     """Refuse what cannot work: values, rules between them, this machine, the destination of the model.
 
     Raises:
-        JobError: with all problems of the first check that fails: bounds, rules, destination, machine.
+        JobError: with all problems of the first check that fails: bounds and rules, the glossary, destination
+            or machine.
         PublishError: if the model could not be delivered.
     """
     check_arguments(arguments)
+    if arguments.data.glossary:
+        read_glossary(Path(arguments.data.glossary))
     publish_to = arguments.publish.publish_to
     problems = find_destination_problems(publish_to, folder) or find_machine_problems(arguments)
     if problems:

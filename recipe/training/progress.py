@@ -11,10 +11,11 @@ PROGRESS_SECONDS = 3.0
 """Shortest time between two events of progress."""
 
 _FOLLOWED_BY: Mapping[tuple[str, str], tuple[str, ...]] = {
-    ("evaluate_after", "transcribe validation"): ("test", "other test", "long_form"),
-    ("evaluate_after", "transcribe other validation"): ("test", "other test", "long_form"),
-    ("evaluate_after", "transcribe test"): ("other test", "long_form"),
-    ("evaluate_after", "transcribe other test"): ("long_form",),
+    ("evaluate_after", "transcribe validation"): ("test", "other test", "glossary", "long_form"),
+    ("evaluate_after", "transcribe other validation"): ("test", "other test", "glossary", "long_form"),
+    ("evaluate_after", "transcribe test"): ("other test", "glossary", "long_form"),
+    ("evaluate_after", "transcribe other test"): ("glossary", "long_form"),
+    ("evaluate_after", "transcribe test with glossary"): ("long_form",),
     ("long_form_after", "transcribe whole"): (),
     ("long_form_after", "transcribe cuts"): (),
     ("publish", "deliver"): (),

@@ -83,6 +83,7 @@ def describe_release(
         comparison=outcome.describe_comparison() if outcome else {},
         weight_selection=outcome.describe_selection() if outcome else {},
         long_form=outcome.describe_long_form() if outcome else {},
+        glossary=outcome.describe_glossary() if outcome else {},
         other_speech=outcome.describe_other_speech() if outcome else [],
         dtype=dtype.name,
         dtype_sentence=dtype.sentence,

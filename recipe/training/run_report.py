@@ -62,6 +62,7 @@ def tell_outcome(
         "comparison": outcome.describe_comparison(),
         "other_speech": outcome.describe_other_speech(),
         "long_form": outcome.long_form.as_dict() if outcome.long_form else {},
+        "glossary": outcome.glossary.as_dict() if outcome.glossary else {},
         "mistakes": {
             "before": describe_mistakes(_texts(outcome.before, task), normalizer),
             "after": describe_mistakes(_texts(outcome.after, task), normalizer),

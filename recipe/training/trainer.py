@@ -47,6 +47,7 @@ def token_loss(
     num_items_in_batch: Tensor | int | None = None,
     *,
     label_smoothing: float = 0.0,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """This batch's part of the mean NLL over all label tokens of the update.
 
@@ -58,8 +59,15 @@ def token_loss(
         labels: int64, shape (B, N); `IGNORED` positions do not count.
         num_items_in_batch: Label tokens of the whole update, over all processes; this batch's if None.
         label_smoothing: Fraction of the target spread evenly over the vocabulary.
+        weights: How much each label counts, float32, shape (B, N); 1 if None. The sum is still divided by the
+            number of tokens, which every process knows: so a token of weight 1 has the gradient that it would
+            have without weights, whatever its neighbours weigh.
     """
-    total = label_nll(outputs["logits"], labels, label_smoothing=label_smoothing)
+    if weights is None:
+        total = label_nll(outputs["logits"], labels, label_smoothing=label_smoothing)
+    else:
+        nll = label_nll(outputs["logits"], labels, reduction="none", label_smoothing=label_smoothing)
+        total = (nll * weights).sum()
     return total / (num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum())
 
 
@@ -103,7 +111,7 @@ class WhisperTrainer(EngineTrainer):
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             data_collator=partial(collate, pad_token_id=end_of_text, multiple_of=args.label_multiple),
-            compute_loss_func=partial(token_loss, label_smoothing=args.label_smoothing_factor),
+            compute_loss_func=token_loss,
             callbacks=callbacks,
         )
         self.whisper = whisper
@@ -183,6 +191,18 @@ class WhisperTrainer(EngineTrainer):
             )
         self.load_weights(best / SAFE_WEIGHTS_NAME)
         logger.info("Took the weights of %s, which have the lowest WER.", best.name)
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], *args: Any, **kwargs: Any
+    ) -> Tensor | tuple[Tensor, Any]:
+        """Trainer's hook: the weights of labels are the loss's, not the model's."""
+        self.compute_loss_func = partial(
+            token_loss,
+            label_smoothing=self.args.label_smoothing_factor,
+            weights=inputs.pop("label_weights", None),
+        )
+        loss: Tensor | tuple[Tensor, Any] = super().compute_loss(model, inputs, *args, **kwargs)
+        return loss
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:  # noqa: ARG002 - Trainer's hook
         """Loss, and error rates of what the model writes; Trainer's own loop would encode once more."""

@@ -17,6 +17,7 @@ from typing import Any
 from datasets import Dataset
 
 from recipe.evaluation.comparison import Comparison, Verdict
+from recipe.evaluation.keywords import GlossaryComparison
 from recipe.evaluation.long_form_scores import LongFormComparison
 from recipe.evaluation.other_speech import OtherSpeech
 from recipe.evaluation.report import Evaluation, compare, judge_difference
@@ -100,6 +101,7 @@ class Outcome:
         long_form: Both models on whole recordings; None where that was not measured.
         other_speech: Both models on other speech, where any was given.
         dtype: Of the weights that are published; None where it was not settled.
+        glossary: Both models with a glossary in the prompt; None where that was not measured.
     """
 
     before: Evaluation
@@ -109,6 +111,7 @@ class Outcome:
     long_form: LongFormComparison | None = None
     other_speech: Sequence[OtherSpeech] = ()
     dtype: PublishedDtype | None = None
+    glossary: GlossaryComparison | None = None
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -161,6 +164,10 @@ class Outcome:
         """The figures of whole recordings; ready for JSON; empty where they were not measured."""
         return self.long_form.summarise() if self.long_form else {}
 
+    def describe_glossary(self) -> dict[str, Any]:
+        """The figures with the glossary; ready for JSON; empty where they were not measured."""
+        return self.glossary.summarise() if self.glossary else {}
+
     def describe_other_speech(self) -> list[dict[str, Any]]:
         """The figures of other speech; ready for JSON."""
         return [other.as_dict() for other in self.other_speech]
@@ -172,6 +179,7 @@ class Outcome:
             "comparison": self.describe_comparison(),
             "weight_selection": self.describe_selection(),
             "long_form": self.describe_long_form(),
+            "glossary": self.describe_glossary(),
             "other_speech": self.describe_other_speech(),
             "dtype": asdict(self.dtype) if self.dtype else {},
         }

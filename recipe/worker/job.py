@@ -42,6 +42,7 @@ from recipe.publish.destination import HUB_NAME, find_destination_problems
 from recipe.run.credentials import read_credential
 from recipe.run.files import acquire, open_lock, read_state, write_json, write_state
 from recipe.run.folder import RunFolder
+from recipe.run.glossary import find_glossary_problems, write_glossary
 from recipe.run.launch import REPOSITORY_DIR
 from recipe.run.settings import OperatorSettings
 
@@ -145,11 +146,15 @@ class Job(BaseModel):
     @field_validator("options")
     @classmethod
     def _check_options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        given, options = options, {name: value for name, value in options.items() if name != "glossary"}
         unknown = _name_unknown(options, option_names())
         problems = [describe_unknown(name, option_names()) for name in unknown]
         for group in OPTION_GROUPS:
             names = {field.name for field in fields(group)}
             problems += find_problems(group, {name: options[name] for name in options if name in names})
+        if given.get("glossary") is not None:  # the terms themselves: a job names no files of the worker
+            problems += find_glossary_problems(given["glossary"])
+            options["glossary"] = "from the job"
         if not problems:
             problems = find_contradictions(options | _SOURCE | _own_fields(info))
         if not problems:
@@ -160,7 +165,7 @@ class Job(BaseModel):
             ]
         if problems:
             raise _ExplainedError("; ".join(problems))
-        return options
+        return given
 
     def settings(self) -> dict[str, Any]:
         """What shapes the result, as JSON values: all fields but the secrets and the job's name."""
@@ -176,12 +181,18 @@ class Job(BaseModel):
         candidates = (self.auth_token, self.worker_api_key)
         return [secret.get_secret_value() for secret in candidates if secret.get_secret_value()]
 
+    @property
+    def glossary(self) -> list[str]:
+        """The terms that the job brings."""
+        return self.options.get("glossary") or []
+
     def to_train_arguments(self, run: RunFolder) -> dict[str, Any]:
         """The arguments of `train.py`, by name; credentials travel in the environment."""
         named = {argument: getattr(self, name) for name, argument in JOB_FIELDS.items()}
         return {
             **self.options,
             **{argument: value for argument, value in named.items() if value is not None},
+            **({"glossary": str(run.glossary)} if self.glossary else {}),
             "backend_base_url": self.backend_base_url,
             "user_id": self.user_id,
             "project_id": self.project_id,
@@ -321,7 +332,7 @@ def is_foreign(run: RunFolder) -> bool:
     """Whether the folder is the operator's, or of a run started by hand: no job left what it holds."""
     names = [path.name for path in run.path.iterdir()] if run.path.is_dir() else []
     # What a job leaves that is refused, or killed, before the folder is its own.
-    early = tuple(path.name for path in (run.error, run.events, run.job_lock, run.manifest))
+    early = tuple(path.name for path in (run.error, run.events, run.job_lock, run.manifest, run.glossary))
     is_claimed = any(name.startswith((run.job.name, run.arguments.name)) for name in names)
     return not is_claimed and any(not name.startswith(early) for name in names)
 
@@ -337,6 +348,8 @@ def _claim(run: RunFolder, job: Job) -> None:
     manifest = [file.model_dump() for file in job.files_manifest]
     if read_state(run.manifest, list[Any]) != manifest:
         write_json(run.manifest, manifest)
+    if job.glossary:
+        write_glossary(run.glossary, job.glossary)
     if stored is None:
         write_state(run.job, asdict(_Claim(job.fingerprint(), job.settings())))
 

@@ -31,6 +31,7 @@ from transformers import Seq2SeqTrainer
 from recipe.arguments import ModelArguments
 from recipe.audio.decoding import encode_flac
 from recipe.model.adapters import add_adapters
+from recipe.model.glossary import TermPrompts
 from recipe.model.inputs import ViewProbabilities, WindowDataset, collate
 from recipe.model.tiny import build_tiny_whisper
 from recipe.model.whisper import load_whisper
@@ -76,11 +77,13 @@ class Option:
         model: Of `ModelArguments`.
         training: Of `RecipeTrainingArguments`.
         views: How windows are shown.
+        term_prompts: Terms in prompts.
     """
 
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     views: ViewProbabilities = field(default_factory=ViewProbabilities)
+    term_prompts: TermPrompts | None = None
 
 
 OPTIONS = {
@@ -89,6 +92,10 @@ OPTIONS = {
     "activation checkpointing": Option(training={"activation_checkpointing": True}),
     "timestamps, prompts masked": Option(
         views=ViewProbabilities(timestamps=0.5, prompts=0.5, single_cues=0.2)
+    ),
+    "glossary, weight 2": Option(
+        views=ViewProbabilities(timestamps=0.5, prompts=0.5),
+        term_prompts=TermPrompts([*map(str, range(NUM_WINDOWS)), "wwww"], fraction=0.7, weight=2.0),
     ),
     "frozen encoder": Option(model={"freeze_encoder": True}),
     "LoRA": Option(model={"lora_rank": 4}),
@@ -144,7 +151,7 @@ def train(folder: Path, layout: Layout, name: str, option: Option) -> Curve:
     """The curve of one epoch."""
     model_arguments = ModelArguments(model_name_or_path=str(folder / "tiny"), **option.model)
     whisper = load_whisper(model_arguments)
-    windows = WindowDataset(make_examples(), whisper, option.views, seed=1)
+    windows = WindowDataset(make_examples(), whisper, option.views, seed=1, term_prompts=option.term_prompts)
     arguments = RecipeTrainingArguments(
         output_dir=str(folder / "run"),
         per_device_train_batch_size=layout.batch_size,

@@ -14,7 +14,7 @@ from recipe.data.sources import list_recordings
 from recipe.evaluation.decoding import MAX_NEW_TOKENS, TransformersEngine, cut_loop, decode_windows
 from recipe.evaluation.report import evaluate_model
 from recipe.evaluation.transcription import Decoding
-from recipe.model.inputs import LabelEncoder
+from recipe.model.labels import LabelEncoder
 from recipe.model.whisper import Whisper, load_whisper
 from scripts.evaluate_wer import read_speech
 

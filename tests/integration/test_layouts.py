@@ -141,6 +141,7 @@ CHANGES: dict[str, tuple[object, str]] = {
     "lora_rank": (4, "lora_rank was 0 and is 4"),
     "freeze_encoder": (True, "freeze_encoder was False and is True"),
     "timestamp_fraction": (0.4, "views was [0.5, 0.5, "),
+    "glossary_fraction": (0.4, "glossary was [0.0] and is [0.4, 1.0, "),
     "speed_fraction": (0.4, "augmentation was "),
 }
 

@@ -18,6 +18,7 @@ from recipe.data.shards import FEATURES
 from recipe.errors import InterruptedTraining
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.report import Evaluation, Transcript
+from recipe.model.glossary import TermPrompts
 from recipe.model.inputs import ViewProbabilities, WindowDataset
 from recipe.model.tiny import build_tiny_whisper
 from recipe.model.whisper import Whisper, load_whisper
@@ -90,7 +91,7 @@ def make_examples(rows: Iterable[Mapping[str, Any]]) -> Dataset:
     return Dataset.from_list(list(rows), features=FEATURES)
 
 
-def make_windows(whisper: Whisper) -> WindowDataset:
+def make_windows(whisper: Whisper, term_prompts: TermPrompts | None = None) -> WindowDataset:
     """Windows of noise with texts of very different lengths, with prompts and timestamps."""
     examples = make_examples(
         make_example(
@@ -101,7 +102,9 @@ def make_windows(whisper: Whisper) -> WindowDataset:
         )
         for index in range(NUM_WINDOWS)
     )
-    return WindowDataset(examples, whisper, ViewProbabilities(0.5, 0.5, 0.0), seed=1)
+    return WindowDataset(
+        examples, whisper, ViewProbabilities(0.5, 0.5, 0.0), seed=1, term_prompts=term_prompts
+    )
 
 
 def build_trainer(

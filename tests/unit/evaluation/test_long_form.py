@@ -42,8 +42,10 @@ class Ear:
 
     def __init__(self) -> None:
         self.given: list[int] = []
+        self.terms: list[tuple[str, ...]] = []
 
-    def transcribe(self, samples, language):
+    def transcribe(self, samples, language, terms):
+        self.terms.append(tuple(terms))
         self.given.append(len(samples) // 16)
         return [Decoded(ms, ms + 500, "un") for ms in range(0, 2_000, 1_000)]
 
@@ -64,6 +66,12 @@ def test_a_recording_that_is_only_partly_for_the_test_is_transcribed_there_and_t
     assert part.recordings[0].scores.words.num_hits == 2
     assert part.recordings[0].start_errors_ms == [0]
     assert part.words_on == {"silence": 2, "noise": 2, "music": 2}
+
+
+def test_recordings_and_made_sounds_are_transcribed_with_the_terms(sound):
+    ear = Ear()
+    measure_long_form(ear, references(), [recording_of(sound)], AudioLimits(), terms=["Ana", "Benito"])
+    assert ear.terms == [("Ana", "Benito")] * 4
 
 
 def test_sentences_with_sounds_of_their_own_are_transcribed_one_after_another(sound, tmp_path):

@@ -4,6 +4,7 @@ from datasets import Audio, Dataset
 from pages import PageReader
 
 from recipe.audio.decoding import encode_flac
+from recipe.evaluation.keywords import BothModels, GlossaryComparison, compare_prompted
 from recipe.evaluation.long_form_table import LONG_FORM_ROWS
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.mistakes import Text, describe_mistakes
@@ -60,6 +61,13 @@ def report() -> dict:
             {"step": 10, "train_loss": 1.0},
             {"step": 10, "wer_normalized": 0.2, "validation_loss": 1.2},
         ],
+        "glossary": GlossaryComparison(
+            *(["Anna", EVIL], 3, 1),
+            BothModels(
+                compare_prompted(["Anna", EVIL], before, after),
+                compare_prompted(["Anna", EVIL], after, before),
+            ),
+        ).as_dict(),
         "long_form": {
             "view": "whole",
             "num_recordings": 2,
@@ -104,6 +112,13 @@ def test_the_page_says_the_figure_and_what_may_be_said_of_it_first(page: PageRea
 def test_whole_recordings_have_a_table(page: PageReader) -> None:
     assert "Whole recordings are better too." in page.text
     assert page.text.count("12.5") >= 1
+
+
+def test_a_glossary_has_a_table_with_both_models_with_it_and_without(page: PageReader, report: dict) -> None:
+    section = page.text.partition("With the glossary in the prompt")[2]
+    assert report["glossary"]["sentence"] in section
+    for words in ("base, without", "base, with", "trained, without", "trained, with", "60.0 %", EVIL):
+        assert words in section
 
 
 def test_other_speech_has_a_table_with_the_verdict(page: PageReader, report: dict) -> None:

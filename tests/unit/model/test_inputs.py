@@ -13,13 +13,12 @@ from recipe.model.inference import IGNORED
 from recipe.model.inputs import (
     PADDING,
     EpochSampler,
-    LabelEncoder,
-    View,
     ViewProbabilities,
     WindowDataset,
     collate,
     load_captions,
 )
+from recipe.model.labels import LabelEncoder, View
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,8 @@ def test_other_speech_may_be_given_again_and_again_and_needs_something_to_compar
         ("label_multiple", "0", "label_multiple"),
         ("speed_fraction", "1.1", "speed_fraction"),
         ("max_forgetting", "-1", "max_forgetting"),
+        ("glossary_weight", "1.5", "glossary_weight needs a glossary_fraction over 0"),
+        ("glossary_weight", "0.5", "glossary_weight: Input should be greater than or equal to 1"),
         ("other_dir", " ", "other_dir: expected FOLDER or FOLDER:language, found a blank"),
     ],
 )

@@ -44,6 +44,7 @@ def show_page(outcome: Outcome) -> str:
         "mistakes": {"before": mistakes, "after": mistakes},
         "curve": [],
         "long_form": {},
+        "glossary": outcome.describe_glossary(),
         "dtype": {},
         "normalizer": "whispertrain",
         "dataset": {"num_train_windows": 1, "num_recordings": 1, "audio_ms": 1},

@@ -4,6 +4,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tiny_trainers import (
 from torch.nn.functional import log_softmax
 
 from recipe.errors import CheckpointError, TrainingError
+from recipe.model.glossary import TermPrompts
 from recipe.model.inference import IGNORED
 from recipe.model.whisper import Whisper
 from recipe.training.callbacks import PatienceCallback
@@ -77,6 +79,27 @@ def test_the_loss_of_the_parts_is_the_loss_of_the_whole(logits, smoothing: float
     assert sum(part.item() for part in parts) == pytest.approx(whole.item(), rel=1e-6)
 
 
+WEIGHTS = torch.tensor([[1.0, 2.0, 2.0, 1.0, 1.0], [3.0, 1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 2.0, 0.0]])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_label_counts_as_often_as_it_weighs_and_the_divisor_is_the_number_of_labels(
+    logits, smoothing: float
+):
+    def loss(weights: torch.Tensor | None, rows: list[int]) -> float:
+        part = None if weights is None else weights[rows]
+        outputs = {"logits": logits[rows]}
+        return token_loss(outputs, LABELS[rows], 10, label_smoothing=smoothing, weights=part).item()
+
+    everything = [0, 1, 2]
+    assert loss(torch.ones(3, 5), everything) == pytest.approx(loss(None, everything), rel=1e-6)
+    assert sum(loss(WEIGHTS, [row]) for row in range(3)) == pytest.approx(loss(WEIGHTS, everything), rel=1e-6)
+    log_probabilities = log_softmax(logits.float(), dim=-1)[COUNTED]
+    of_targets = log_probabilities[range(len(log_probabilities)), LABELS[COUNTED]]
+    nll = -((1 - smoothing) * of_targets + smoothing * log_probabilities.mean(dim=-1))
+    assert loss(WEIGHTS, everything) == pytest.approx(float((nll * WEIGHTS[COUNTED]).sum() / 10), rel=1e-6)
+
+
 def test_a_part_that_only_fills_up_counts_for_nothing(logits):
     assert token_loss({"logits": logits}, torch.full((3, 5), IGNORED), 10).item() == 0.0
 
@@ -127,6 +150,22 @@ def test_accumulation_does_not_change_the_update(build, whole):
     parts = build(label_smoothing_factor=SMOOTHING, **layout)
     assert whole.num_updates == parts.num_updates == 4, "seven windows are two updates"
     assert_same(whole, trained(parts), tolerance=1e-6)
+
+
+def test_the_weights_of_terms_are_the_same_in_every_layout_and_change_the_update(
+    whisper: Whisper, tmp_path: Path, whole
+):
+    prompts = TermPrompts(["word", "window", *map(str, range(7))], fraction=0.8, weight=2.0)
+    build = partial(build_trainer, whisper, make_windows(whisper, prompts))
+    heavy = trained(build(tmp_path / "whole", label_smoothing_factor=SMOOTHING))
+    layout = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4}
+    parts = trained(build(tmp_path / "parts", label_smoothing_factor=SMOOTHING, **layout))
+    assert_same(heavy, parts, tolerance=1e-6)
+    unweighted = make_windows(whisper, replace(prompts, weight=1.0))
+    light = trained(build_trainer(whisper, unweighted, tmp_path / "light", label_smoothing_factor=SMOOTHING))
+    losses = [curve(trainer)[0][0] for trainer in (whole, light, heavy)]
+    assert losses[2] > losses[1] * 1.01
+    assert losses[0] != losses[1], "terms in prompts alone change it too"
 
 
 def test_labels_padded_to_a_bucket_do_not_change_the_update(build, whole):

@@ -41,7 +41,8 @@ from recipe.errors import JobError
 from recipe.evaluation.decoding import MAX_NEW_TOKENS
 from recipe.evaluation.transcription import Decoding, transcribe_examples
 from recipe.model.inference import IGNORED, autocast
-from recipe.model.inputs import LabelEncoder, View, ViewProbabilities, WindowDataset, collate
+from recipe.model.inputs import ViewProbabilities, WindowDataset, collate
+from recipe.model.labels import LabelEncoder, View
 from recipe.model.tiny import build_tiny_whisper
 from recipe.model.whisper import Whisper, WhisperForConditionalGeneration, load_whisper
 from recipe.screening.languages import check_language

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from recipe.arguments import FOLDER_OPTIONS, option_names
 from recipe.errors import JobConflictError, JobError
 from recipe.run.folder import RunFolder
+from recipe.run.glossary import read_glossary
 from recipe.run.launch import REPOSITORY_DIR
 from recipe.run.redaction import Redactor
 from recipe.run.settings import OperatorSettings
@@ -363,6 +364,23 @@ def test_other_speech_below_the_operators_folder_is_accepted_and_a_link_out_of_i
             read({"options": {option: [str(folder)]}}, other_dir=allowed)
     with pytest.raises(JobError, match="WHISPERTRAIN_OTHER_DIR is not set"):
         read({"options": {option: told}})
+
+
+def test_a_job_brings_the_terms_of_its_glossary_and_names_no_file(tmp_path: Path) -> None:
+    terms = ["Frida Kahlo", "Coyoacán"]
+    options = {"glossary": terms, "glossary_fraction": 0.5}
+    job = read({"options": options}).job
+    assert job.settings()["options"] == options
+    assert job.fingerprint() != read({"options": {**options, "glossary": terms[::-1]}}).job.fingerprint()
+    with open_run(tmp_path, job) as run:
+        assert job.to_train_arguments(run)["glossary"] == str(run.glossary)
+        assert read_glossary(run.glossary) == terms
+    for wrong in ("/etc/passwd", "terms.txt", [], ["a", 1], {"a": "b"}, ["x" * 101], ["a\x00"], True):
+        with pytest.raises(JobError, match="glossary"):
+            read({"options": {"glossary": wrong}})
+    assert "glossary" not in read({"options": {}}).job.to_train_arguments(RunFolder(tmp_path))
+    with pytest.raises(JobError, match="glossary needs an eval_fraction or a glossary_fraction over 0"):
+        read({"options": {"glossary": terms, "eval_fraction": 0}})
 
 
 def test_a_hub_id_is_never_a_run_of_this_worker(tmp_path: Path) -> None:

@@ -126,7 +126,17 @@ class ModelArguments:
     )
     lora_alpha: Annotated[float, Field(gt=0.0, le=10_000.0, allow_inf_nan=False)] | None = field(
         default=None,
-        metadata={"help": "The adapters count lora_alpha / lora_rank times; 32 if not given."},
+        metadata={
+            "help": "The adapters count lora_alpha / sqrt(lora_rank) times (rsLoRA). Not given, it is "
+            "sqrt(32): once at rank 32, twice at rank 8."
+        },
+    )
+    lora_dora: bool = field(
+        default=False,
+        metadata={
+            "help": "Whether the adapters turn the rows of the weights, and their lengths are trained apart "
+            "(DoRA); a little more memory and time."
+        },
     )
 
 
@@ -506,6 +516,7 @@ def find_contradictions(values: Mapping[str, Any]) -> list[str]:
         (not given["backend_base_url"] or bool(given["job_id"]), "backend_base_url needs job_id"),
         (given["max_steps"] != 0, "max_steps: expected -1 (all epochs) or at least 1, found 0"),
         (given["lora_rank"] > 0 or given["lora_alpha"] is None, "lora_alpha needs a lora_rank over 0"),
+        (given["lora_rank"] > 0 or not given["lora_dora"], "lora_dora needs a lora_rank over 0"),
         (
             given["eval_fraction"] > 0 or not given["other_dir"],
             "other_dir needs an eval_fraction over 0: without test recordings nothing is compared",

@@ -135,7 +135,7 @@ class ModelArguments:
         default=False,
         metadata={
             "help": "Whether the adapters turn the rows of the weights, and their lengths are trained apart "
-            "(DoRA); a little more memory and time."
+            "(DoRA); keeps twice the activations."
         },
     )
 
@@ -223,10 +223,18 @@ class DataArguments:
     noise_fraction: Fraction = field(
         default=0.0, metadata={"help": "Fraction of the examples with noise, 5 to 40 dB below the sound."}
     )
+    channel_fraction: Fraction = field(
+        default=0.0,
+        metadata={
+            "help": "Fraction of the examples that come over another channel: a room, an input that clips, a "
+            "telephone or a codec (mu-law, AMR, Opus, MP3)."
+        },
+    )
     spec_augment_fraction: Fraction = field(
         default=0.0,
         metadata={
-            "help": "Fraction of the examples of which a band of frequencies and up to a second are silenced."
+            "help": "Fraction of the examples of which a band of frequencies and twice up to a second are "
+            "silenced."
         },
     )
     no_speech_fraction: Fraction = field(

@@ -1,6 +1,6 @@
 """LoRA: the base weights stay as they are, and low-rank adapters beside them are trained (Hu et al. 2021).
 
-With `lora_dora` they turn the rows of a weight, and the lengths of the rows are trained too (Liu et al. 2024).
+With `lora_dora` they turn the rows of a weight, whose lengths are trained apart (DoRA, Liu et al. 2024).
 Adapters stand in the model only while it trains. Whatever reads it otherwise (evaluation, publishing) sees
 a plain Whisper, in which they are merged.
 """
@@ -26,7 +26,7 @@ with them) stay as they are: tokens and sounds are the same in new recordings.""
 
 DEFAULT_ALPHA = math.sqrt(32)
 """Adapters count alpha / sqrt(rank) times: divided by the rank itself, those of a high rank hardly learn
-(rsLoRA, Kalajdzievski 2023). At rank 32 they count once, for which the learning rates of docs/options.md hold."""
+(rsLoRA, Kalajdzievski 2023). At rank 32 they count once, as docs/options.md was measured."""
 
 ADAPTER = "default"
 

@@ -142,6 +142,7 @@ CHANGES: dict[str, tuple[object, str]] = {
     "freeze_encoder": (True, "freeze_encoder was False and is True"),
     "timestamp_fraction": (0.4, "views was [0.5, 0.5, "),
     "speed_fraction": (0.4, "augmentation was "),
+    "channel_fraction": (0.4, "augmentation was "),
 }
 
 

@@ -126,7 +126,17 @@ class ModelArguments:
     )
     lora_alpha: Annotated[float, Field(gt=0.0, le=10_000.0, allow_inf_nan=False)] | None = field(
         default=None,
-        metadata={"help": "The adapters count lora_alpha / lora_rank times; 32 if not given."},
+        metadata={
+            "help": "The adapters count lora_alpha / sqrt(lora_rank) times (rsLoRA). Not given, it is "
+            "sqrt(32): once at rank 32, twice at rank 8."
+        },
+    )
+    lora_dora: bool = field(
+        default=False,
+        metadata={
+            "help": "Whether the adapters turn the rows of the weights, and their lengths are trained apart "
+            "(DoRA); keeps twice the activations."
+        },
     )
 
 
@@ -231,10 +241,18 @@ class DataArguments:
     noise_fraction: Fraction = field(
         default=0.0, metadata={"help": "Fraction of the examples with noise, 5 to 40 dB below the sound."}
     )
+    channel_fraction: Fraction = field(
+        default=0.0,
+        metadata={
+            "help": "Fraction of the examples that come over another channel: a room, an input that clips, a "
+            "telephone or a codec (mu-law, AMR, Opus, MP3)."
+        },
+    )
     spec_augment_fraction: Fraction = field(
         default=0.0,
         metadata={
-            "help": "Fraction of the examples of which a band of frequencies and up to a second are silenced."
+            "help": "Fraction of the examples of which a band of frequencies and twice up to a second are "
+            "silenced."
         },
     )
     no_speech_fraction: Fraction = field(
@@ -532,6 +550,7 @@ def find_contradictions(values: Mapping[str, Any]) -> list[str]:
             "glossary needs an eval_fraction or a glossary_fraction over 0: else nothing is done with it",
         ),
         (given["lora_rank"] > 0 or given["lora_alpha"] is None, "lora_alpha needs a lora_rank over 0"),
+        (given["lora_rank"] > 0 or not given["lora_dora"], "lora_dora needs a lora_rank over 0"),
         (
             given["eval_fraction"] > 0 or not given["other_dir"],
             "other_dir needs an eval_fraction over 0: without test recordings nothing is compared",

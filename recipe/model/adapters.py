@@ -1,10 +1,12 @@
 """LoRA: the base weights stay as they are, and low-rank adapters beside them are trained (Hu et al. 2021).
 
+With `lora_dora` they turn the rows of a weight, whose lengths are trained apart (DoRA, Liu et al. 2024).
 Adapters stand in the model only while it trains. Whatever reads it otherwise (evaluation, publishing) sees
 a plain Whisper, in which they are merged.
 """
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -22,7 +24,10 @@ ADAPTED_LAYERS = r"(q_proj|k_proj|v_proj|out_proj|fc1|fc2)"
 """All matrices of attention and feed-forward layers. Convolutions and embeddings (the output projection
 with them) stay as they are: tokens and sounds are the same in new recordings."""
 
-DEFAULT_ALPHA = 32.0
+DEFAULT_ALPHA = math.sqrt(32)
+"""Adapters count alpha / sqrt(rank) times: divided by the rank itself, those of a high rank hardly learn
+(rsLoRA, Kalajdzievski 2023). At rank 32 they count once, as docs/options.md was measured."""
+
 ADAPTER = "default"
 
 
@@ -51,6 +56,8 @@ def add_adapters(model: nn.Module, arguments: ModelArguments, seed: int) -> None
     config = LoraConfig(
         r=arguments.lora_rank,
         lora_alpha=arguments.lora_alpha or DEFAULT_ALPHA,  # type: ignore[arg-type]  # any number will do
+        use_rslora=True,
+        use_dora=arguments.lora_dora,
         target_modules=rf"model\.{part}\.layers\..*\.{ADAPTED_LAYERS}",
         task_type=None,  # peft's sequence-to-sequence wrapper passes input_ids (huggingface/peft#1988)
     )
@@ -70,9 +77,16 @@ def merge_adapters(model: nn.Module) -> list[KeptLayer]:
         base = layer.get_base_layer()
         assert isinstance(base, nn.Linear)
         kept.append(KeptLayer(name, layer, base.weight.data))
-        base.weight.data = base.weight.data + layer.get_delta_weight(ADAPTER)
+        base.weight.data = _merge(layer, base.weight.data)
         model.set_submodule(name, base)
     return kept
+
+
+def _merge(layer: AdaptedLinear, weight: Tensor) -> Tensor:
+    """The weight that does what the base weight and its adapter do, in a tensor of its own."""
+    if ADAPTER in layer.lora_variant:  # DoRA: it scales the rows of the sum
+        return layer.lora_variant[ADAPTER].merge_safe(layer, ADAPTER, weight)
+    return weight + layer.get_delta_weight(ADAPTER)
 
 
 def restore_adapters(model: nn.Module, kept: list[KeptLayer]) -> None:

@@ -1,4 +1,4 @@
-"""Alterations of a window that keep its words: other speeds, noise, masks over the features.
+"""Alterations of a window that keep its words: other speeds, noise, other channels, masks over the features.
 
 All are off by default. What is drawn depends on (seed, epoch, index) alone, like the view itself, so any
 layout and any resume see the same. Noise is made here because the libraries for it draw from global
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from recipe.audio.resampling import SAMPLE_RATE, SAMPLES_PER_MS
 from recipe.data.windows import WINDOW_MS, Segment
+from recipe.model.channel import NUM_DRAWS, Channel, draw_channel
 
 SPEEDS = (0.9, 1.1)
 """Slower and faster speech, pitch included (Ko et al. 2015, "Audio augmentation for speech recognition")."""
@@ -25,8 +26,10 @@ MAX_EXPONENT = 2.0
 
 MAX_MASKED_BINS = 27 / 80
 MAX_MASKED_FRAMES = 100
-"""Policy "LibriSpeech basic" of SpecAugment (Park et al. 2019, table 1), without its time warping: one mask
-over mel bins, one of up to a second; large-v2 was trained with it (Radford et al. 2022, appendix F)."""
+"""Of SpecAugment's policies (Park et al. 2019, table 1), without time warping: one mask over mel bins, two of
+up to a second each, as i4Ds fine-tunes Whisper; large-v2 was trained with one (Radford et al. 2022)."""
+
+NUM_TIME_MASKS = 2
 
 MAX_MASKED_FRACTION = 0.2
 """Of the frames (`p` of the "Switchboard" policies), lest the only word of a short cue is silenced."""
@@ -50,14 +53,16 @@ class Alteration:
         speed: How many times as fast as it was said it is played; 1.0 is as recorded.
         snr_db: Ratio of sound to noise, in dB; None for no noise.
         exponent: Colour of the noise, 0 to `MAX_EXPONENT`.
-        masks: Relative width and position of the mask over bins, then of that over frames, each in [0, 1);
+        channel: What lies between the sound and the recording of it; None for nothing.
+        masks: Relative width and position of the mask over bins, then of those over frames, each in [0, 1);
             None for no masks.
     """
 
     speed: float = 1.0
     snr_db: float | None = None
     exponent: float = 0.0
-    masks: tuple[float, float, float, float] | None = None
+    channel: Channel | None = None
+    masks: tuple[float, ...] | None = None
 
     def change_speed(
         self, samples: NDArray[np.float32], segments: tuple[Segment, ...]
@@ -86,8 +91,12 @@ class Alteration:
         level = _root_mean_square(samples) / _root_mean_square(noise) * 10 ** (-self.snr_db / 20)
         return (samples + level * noise).astype(np.float32)
 
+    def send(self, samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+        """The sound at the other end of the channel."""
+        return samples if self.channel is None else self.channel.send(samples, random)
+
     def mask(self, features: NDArray[np.float32], num_samples: int) -> None:
-        """Silence a band and a stretch of log-mel features, in place.
+        """Silence a band and stretches of log-mel features, in place.
 
         Masks lie where sound is: padding is silent already. They hold what silence is in these features,
         which is not 0 as in transformers' own SpecAugment.
@@ -99,11 +108,12 @@ class Alteration:
         if self.masks is None:
             return
         num_bins, num_frames = features.shape[0], num_samples // SAMPLES_PER_FRAME
-        bins = _place(num_bins, MAX_MASKED_BINS * num_bins, *self.masks[:2])
-        frames = _place(num_frames, min(MAX_MASKED_FRAMES, MAX_MASKED_FRACTION * num_frames), *self.masks[2:])
         silence = max(features.max() - DYNAMIC_RANGE, LEAST_LOG_MEL)
-        features[bins, :num_frames] = silence
-        features[:, frames] = silence
+        max_frames = min(MAX_MASKED_FRAMES, MAX_MASKED_FRACTION * num_frames)
+        over_bins, *over_frames = zip(self.masks[::2], self.masks[1::2], strict=True)
+        features[_place(num_bins, MAX_MASKED_BINS * num_bins, *over_bins), :num_frames] = silence
+        for width, position in over_frames:
+            features[:, _place(num_frames, max_frames, width, position)] = silence
 
 
 @dataclass(frozen=True)
@@ -112,16 +122,19 @@ class Augmentation:
 
     speed: float = 0.0
     noise: float = 0.0
+    channel: float = 0.0
     spec_augment: float = 0.0
 
     def draw(self, random: np.random.Generator) -> Alteration:
         """Choose what to do to a view; uses the same number of random draws for every example."""
-        speed, which_speed, noise, snr, exponent, spec_augment, *masks = random.random(10).tolist()
+        speed, which_speed, noise, snr, exponent, channel, spec_augment = random.random(7).tolist()
+        masks, drawn_channel = random.random(2 + 2 * NUM_TIME_MASKS), draw_channel(random.random(NUM_DRAWS))
         return Alteration(
             speed=SPEEDS[int(which_speed * len(SPEEDS))] if speed < self.speed else 1.0,
             snr_db=MIN_SNR_DB + snr * (MAX_SNR_DB - MIN_SNR_DB) if noise < self.noise else None,
             exponent=exponent * MAX_EXPONENT,
-            masks=tuple(masks) if spec_augment < self.spec_augment else None,
+            channel=drawn_channel if channel < self.channel else None,
+            masks=tuple(masks.tolist()) if spec_augment < self.spec_augment else None,
         )
 
 

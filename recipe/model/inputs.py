@@ -5,8 +5,8 @@ N labels (<= T: a prompt has none).
 
 How a window is seen (with timestamps or without, with the text before it or without, whole or cut down
 to one cue) and how its sound is altered is drawn anew each epoch from (seed, epoch, index) alone: first the
-view, then the alteration, then the noise; the terms in its prompt by themselves. Any layout of processes and
-workers and any resume therefore sees the same.
+view, then the alteration, then noise and echoes; the terms in its prompt by themselves. Any layout of
+processes and workers and any resume therefore sees the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -150,7 +150,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         samples = decode_flac(example["audio"]["bytes"])
         samples = samples[view.start_ms * SAMPLES_PER_MS : view.end_ms * SAMPLES_PER_MS]
         samples, segments = alteration.change_speed(samples, view.segments)
-        samples = alteration.add_noise(samples, random)
+        samples = alteration.send(alteration.add_noise(samples, random), random)
         features = log_mel(self._extractor, samples)
         alteration.mask(features, len(samples))
         view = replace(view, segments=segments)

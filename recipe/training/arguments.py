@@ -40,6 +40,12 @@ OPTIMISATION = (
 )
 """Trainer's arguments that shape the weights; a run that resumes must have the same."""
 
+ADAPTATION = ("freeze_encoder", "lora_rank", "lora_alpha", "lora_dora")
+"""The model's arguments that say which weights are trained, and how."""
+
+AUGMENTATION = ("speed_fraction", "noise_fraction", "channel_fraction", "spec_augment_fraction")
+"""How probable each alteration of the sound is, in the order of `Augmentation`."""
+
 AUTO = -1
 
 LABEL_BUCKET = 64
@@ -203,10 +209,10 @@ def fingerprint(arguments: Arguments, dataset: str, task: str | None) -> dict[st
         "epochs": training.num_train_epochs,
         "patience": training.patience or 0,
         **{name: getattr(training, name) for name in OPTIMISATION},
-        **{name: getattr(model, name) for name in ("freeze_encoder", "lora_rank", "lora_alpha")},
+        **{name: getattr(model, name) for name in ADAPTATION},
         "views": [data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction],
         "glossary": _describe_glossary(data),
-        "augmentation": [data.speed_fraction, data.noise_fraction, data.spec_augment_fraction],
+        "augmentation": [getattr(data, name) for name in AUGMENTATION],
     }
 
 

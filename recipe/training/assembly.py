@@ -36,7 +36,7 @@ from recipe.run.summary import RATES
 from recipe.screening.caption_times import TimingSettings
 from recipe.screening.label_scores import LabelScore, score_labels
 from recipe.screening.word_times import Ctranslate2WordTimer, WordTimer
-from recipe.training.arguments import Arguments, fingerprint
+from recipe.training.arguments import AUGMENTATION, Arguments, fingerprint
 from recipe.training.attempt import Attempt
 from recipe.training.callbacks import CheckpointCallback, PatienceCallback, ProgressCallback
 from recipe.training.console import ConsoleCallback
@@ -280,7 +280,7 @@ def build_training_windows(arguments: Arguments, whisper: Whisper, dataset: Prep
         whisper,
         ViewProbabilities(data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction),
         seed=arguments.training.seed,
-        augmentation=Augmentation(data.speed_fraction, data.noise_fraction, data.spec_augment_fraction),
+        augmentation=Augmentation(*(getattr(data, name) for name in AUGMENTATION)),
         term_prompts=term_prompts,
     )
 

@@ -50,6 +50,10 @@ ACTIVATIONS_PER_STATE = 17
 """Numbers kept for the backward pass of a layer, for each number of its states: attention and the two
 products around it, without the matrix of attention (Korthikanti et al. 2022, section 4.1)."""
 
+DORA_ACTIVATIONS_PER_STATE = 19
+"""What DoRA keeps beside them: what each base weight and each adapter makes, for the lengths of the rows
+(counted with torch's hooks for saved tensors)."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -127,5 +131,6 @@ def _count_bytes(model: WhisperForConditionalGeneration, work: Work, bytes_per_n
     states = config.max_source_positions * config.d_model
     decoder_states = MAX_LABEL_TOKENS * config.d_model * config.decoder_layers
     logits = 3 * MAX_LABEL_TOKENS * config.vocab_size * 4  # in float32 for the loss
-    numbers = ACTIVATIONS_PER_STATE * (states * num_layers_kept + decoder_states)
+    per_state = ACTIVATIONS_PER_STATE + DORA_ACTIVATIONS_PER_STATE * work.arguments.lora_dora
+    numbers = per_state * (states * num_layers_kept + decoder_states)
     return weights + work.batch_size * (numbers * bytes_per_number + logits)

@@ -99,6 +99,7 @@ OPTIONS = {
     ),
     "frozen encoder": Option(model={"freeze_encoder": True}),
     "LoRA": Option(model={"lora_rank": 4}),
+    "DoRA": Option(model={"lora_rank": 4, "lora_dora": True}),
     PEER: Option(),
 }
 

@@ -143,6 +143,7 @@ CHANGES: dict[str, tuple[object, str]] = {
     "timestamp_fraction": (0.4, "views was [0.5, 0.5, "),
     "glossary_fraction": (0.4, "glossary was [0.0] and is [0.4, 1.0, "),
     "speed_fraction": (0.4, "augmentation was "),
+    "channel_fraction": (0.4, "augmentation was "),
 }
 
 

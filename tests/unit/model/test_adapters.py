@@ -26,7 +26,9 @@ from recipe.model.whisper import Whisper, WhisperForConditionalGeneration
 from recipe.training.trainer import WhisperTrainer
 
 ERRORS = {2: 3, 4: 5}
-LORA = ModelArguments(lora_rank=4, lora_alpha=8)
+LORA = ModelArguments(lora_rank=4, lora_alpha=4)
+DORA = ModelArguments(lora_rank=4, lora_alpha=4, lora_dora=True)
+EITHER = pytest.mark.parametrize("arguments", [LORA, DORA], ids=["LoRA", "DoRA"])
 
 Build = Callable[..., WhisperTrainer]
 
@@ -102,18 +104,44 @@ def test_without_a_rank_nothing_is_added(model, base):
     assert all(weight.requires_grad for name, weight in model.named_parameters() if "positions" not in name)
 
 
-def test_fresh_adapters_change_nothing_and_depend_on_the_seed_alone(model, base):
+@pytest.mark.parametrize(
+    ("rank", "alpha", "times"), [(32, None, 1.0), (8, None, 2.0), (128, None, 0.5), (16, 8.0, 2.0)]
+)
+def test_adapters_count_alpha_by_the_root_of_the_rank(model, rank: int, alpha: float | None, times: float):
+    add_adapters(model, ModelArguments(lora_rank=rank, lora_alpha=alpha), seed=1)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight.fill_(1.0)
+    [first, *_] = merge_adapters(model)
+    merged_weight = first.layer.get_base_layer().weight
+    torch.testing.assert_close(merged_weight, first.weight + times * rank)
+
+
+def test_dora_trains_the_length_of_every_row_as_well(model):
+    add_adapters(model, DORA, seed=1)
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    lengths = {name: weight for name, weight in trained.items() if "lora_magnitude_vector" in name}
+    assert len(lengths) * 3 == len(trained)
+    for name, length in lengths.items():
+        layer = model.get_submodule(name.partition(".lora_magnitude_vector")[0])
+        torch.testing.assert_close(length, layer.get_base_layer().weight.norm(dim=1))
+
+
+@EITHER
+def test_fresh_adapters_change_nothing_and_depend_on_the_seed_alone(model, base, arguments: ModelArguments):
     other = copy.deepcopy(base)
     torch.manual_seed(3)
-    add_adapters(model, LORA, seed=1)
+    add_adapters(model, arguments, seed=1)
     torch.manual_seed(4)
-    add_adapters(other, LORA, seed=1)
+    add_adapters(other, arguments, seed=1)
     torch.testing.assert_close(model.state_dict(), other.state_dict(), rtol=0, atol=0)
     assert torch.equal(logits_of(model), logits_of(base))
 
 
-def test_a_merged_model_is_a_plain_whisper_with_the_same_logits(model, base):
-    add_adapters(model, LORA, seed=1)
+@EITHER
+def test_a_merged_model_is_a_plain_whisper_with_the_same_logits(model, base, arguments: ModelArguments):
+    add_adapters(model, arguments, seed=1)
     stir(model)
     with_adapters = logits_of(model)
     assert not torch.allclose(with_adapters, logits_of(base), atol=1e-2)
@@ -123,8 +151,11 @@ def test_a_merged_model_is_a_plain_whisper_with_the_same_logits(model, base):
     assert type(model) is WhisperForConditionalGeneration
 
 
-def test_after_a_look_at_the_merged_model_the_adapters_are_as_before_to_the_bit(model):
-    add_adapters(model, LORA, seed=1)
+@EITHER
+def test_after_a_look_at_the_merged_model_the_adapters_are_as_before_to_the_bit(
+    model, arguments: ModelArguments
+):
+    add_adapters(model, arguments, seed=1)
     stir(model)
     before, logits = copy.deepcopy(model.state_dict()), logits_of(model)
     with pytest.raises(KeyboardInterrupt), merged(model):

@@ -12,6 +12,7 @@ from recipe.audio.decoding import encode_flac
 from recipe.audio.mel import log_mel
 from recipe.data.windows import Segment
 from recipe.model.augmentation import SPEEDS, Alteration, Augmentation
+from recipe.model.channel import NUM_DRAWS
 from recipe.model.inputs import ViewProbabilities, WindowDataset
 
 SECOND = 16_000
@@ -42,7 +43,7 @@ def test_nothing_is_altered_unless_asked_for():
 
 
 def test_the_probabilities_of_alterations_are_met():
-    augmentation = Augmentation(speed=0.5, noise=0.25, spec_augment=0.1)
+    augmentation = Augmentation(speed=0.5, noise=0.25, channel=0.4, spec_augment=0.1)
     alterations = [augmentation.draw(np.random.default_rng([7, seed])) for seed in range(2_000)]
     speeds = [alteration.speed for alteration in alterations]
     for speed in SPEEDS:
@@ -51,18 +52,18 @@ def test_the_probabilities_of_alterations_are_met():
     assert len(levels) / 2_000 == pytest.approx(0.25, abs=0.04)
     assert 5 <= min(levels) < 10
     assert 35 < max(levels) <= 40
-    assert sum(alteration.masks is not None for alteration in alterations) / 2_000 == pytest.approx(
-        0.1, abs=0.03
-    )
+    for name, fraction in {"masks": 0.1, "channel": 0.4}.items():
+        num_drawn = sum(getattr(alteration, name) is not None for alteration in alterations)
+        assert num_drawn / 2_000 == pytest.approx(fraction, abs=0.03)
 
 
 @pytest.mark.parametrize(
-    "augmentation", [Augmentation(), Augmentation(1.0, 1.0, 1.0), Augmentation(noise=0.5)]
+    "augmentation", [Augmentation(), Augmentation(1.0, 1.0, 1.0, 1.0), Augmentation(noise=0.5)]
 )
 def test_every_draw_takes_as_many_random_numbers(augmentation):
     random, other = np.random.default_rng(3), np.random.default_rng(3)
     augmentation.draw(random)
-    other.random(10)
+    other.random(7 + 6 + NUM_DRAWS)
     assert random.random() == other.random()
 
 
@@ -127,7 +128,7 @@ def test_digital_silence_gets_no_noise(samples):
 # Masks
 
 
-def mask(samples: np.ndarray, masks: tuple[float, float, float, float], num_bins: int = 80) -> np.ndarray:
+def mask(samples: np.ndarray, masks: tuple[float, ...], num_bins: int = 80) -> np.ndarray:
     """Which features the masks changed or would have changed, shape (M, F)."""
     features = log_mel(WhisperFeatureExtractor(feature_size=num_bins), samples)
     before = features.copy()
@@ -136,24 +137,30 @@ def mask(samples: np.ndarray, masks: tuple[float, float, float, float], num_bins
 
 
 @pytest.mark.parametrize(("num_bins", "width"), [(80, 27), (128, 43)])
-@pytest.mark.parametrize("position", [0.0, 0.5, 0.999_999])
+@pytest.mark.parametrize("position", [0.0, 0.3, 0.999_999])
 def test_the_widest_masks_are_those_of_the_paper_and_lie_where_sound_is(num_bins, width, position):
-    changed = mask(noise_of(20), (0.999_999, position, 0.999_999, position), num_bins)
+    other = 1 - position if position else 0.5
+    changed = mask(noise_of(20), (0.999_999, position, 0.999_999, position, 0.999_999, other), num_bins)
     frames, bins = changed.all(0), changed[:, :2_000].all(1)
-    assert frames.sum() == 100
+    assert frames.sum() == 200
     assert bins.sum() == width
     assert not changed[:, 2_000:].any()
-    assert np.flatnonzero(frames)[[0, -1]].tolist() == [int(1_901 * position), int(1_901 * position) + 99]
+    for start in (int(1_901 * position), int(1_901 * other)):
+        assert frames[start : start + 100].all()
 
 
-def test_a_short_cue_loses_a_fifth_of_its_frames_at_most():
-    changed = mask(noise_of(1), (0.0, 0.0, 0.999_999, 0.5))
-    assert changed.all(0).sum() == 20
+def test_masks_over_time_may_overlap():
+    assert mask(noise_of(20), (0.0, 0.0, 0.999_999, 0.5, 0.999_999, 0.5)).all(0).sum() == 100
+
+
+def test_a_short_cue_loses_two_fifths_of_its_frames_at_most():
+    changed = mask(noise_of(1), (0.0, 0.0, 0.999_999, 0.1, 0.999_999, 0.9))
+    assert changed.all(0).sum() == 40
     assert not changed[:, 100:].any()
 
 
 def test_the_narrowest_masks_change_nothing():
-    assert not mask(noise_of(1), (0.0, 0.9, 0.0, 0.9)).any()
+    assert not mask(noise_of(1), (0.0, 0.9, 0.0, 0.9, 0.0, 0.1)).any()
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-4], ids=["loud", "hardly audible"])
@@ -161,13 +168,13 @@ def test_what_is_masked_sounds_like_the_padding(scale):
     samples = noise_of(20) * np.float32(scale)
     features = log_mel(WhisperFeatureExtractor(), samples)
     padding = features[0, -1]
-    Alteration(masks=(0.999_999, 0.5, 0.999_999, 0.5)).mask(features, len(samples))
+    Alteration(masks=(0.999_999, 0.5, 0.999_999, 0.5, 0.0, 0.0)).mask(features, len(samples))
     assert features.min() == pytest.approx(padding, abs=1e-6)
     assert (np.isclose(features, padding).all(0)[:1_900]).sum() == 100
 
 
 def test_masked_digital_silence_stays_digital_silence():
-    assert not mask(np.zeros(20 * SECOND, np.float32), (0.9, 0.5, 0.9, 0.5)).any()
+    assert not mask(np.zeros(20 * SECOND, np.float32), (0.9, 0.5, 0.9, 0.5, 0.9, 0.1)).any()
 
 
 # In the dataset
@@ -209,7 +216,18 @@ def test_a_trained_time_is_that_of_the_altered_sound(whisper, augment):
     assert starts_ms == {9_100, 11_120}, "10 s at 1.1 and 0.9, on the grid of 20 ms"
 
 
-EVERYTHING = {"speed": 0.5, "noise": 0.5, "spec_augment": 0.5}
+def test_a_click_stays_where_it_is_over_any_channel(augment):
+    plain, sent = augment(), augment(channel=1.0)
+    num_changed = 0
+    for key in [(epoch, index) for epoch in range(3) for index in range(4)]:
+        item = sent[key]
+        assert item["labels"] == plain[key]["labels"]
+        num_changed += not np.array_equal(item["input_features"], plain[key]["input_features"])
+        assert int(item["input_features"].mean(0).argmax()) * 10 == pytest.approx(AT_MS, abs=20)
+    assert num_changed >= 9, "one in thirteen channels does nothing"
+
+
+EVERYTHING = {"speed": 0.5, "noise": 0.5, "channel": 0.8, "spec_augment": 0.5}
 
 
 def test_alterations_depend_on_seed_epoch_and_index_alone(augment):

@@ -37,12 +37,17 @@ def test_time_is_that_of_the_flops_at_the_part_of_the_rate_that_is_reached(h100:
 
 
 def test_less_is_needed_where_less_is_trained(h100: None) -> None:
-    whole, frozen, adapters = (
+    whole, frozen, adapters, dora = (
         estimate(work(arguments=arguments))
-        for arguments in (None, ModelArguments(freeze_encoder=True), ModelArguments(lora_rank=8))
+        for arguments in (
+            None,
+            ModelArguments(freeze_encoder=True),
+            ModelArguments(lora_rank=8),
+            ModelArguments(lora_rank=8, lora_dora=True),
+        )
     )
     assert frozen.seconds < whole.seconds
-    assert adapters.num_bytes < whole.num_bytes
+    assert adapters.num_bytes < min(whole.num_bytes, dora.num_bytes)
     assert estimate(work(batch_size=4)).num_bytes < whole.num_bytes
 
 

@@ -76,9 +76,10 @@ def test_an_unknown_export_is_refused(check):
         check("--export", "ct2,onnx")
 
 
-def test_lora_alpha_alone_is_refused(check):
-    with pytest.raises(JobError, match="lora_alpha needs a lora_rank"):
-        check("--lora_alpha", "16")
+@pytest.mark.parametrize("option", [("--lora_alpha", "16"), ("--lora_dora", "True")])
+def test_options_of_adapters_alone_are_refused(check, option):
+    with pytest.raises(JobError, match=f"{option[0][2:]} needs a lora_rank over 0"):
+        check(*option)
 
 
 ENGINES = {

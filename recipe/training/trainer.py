@@ -23,7 +23,8 @@ from recipe.errors import CheckpointError, TrainingError
 from recipe.evaluation.report import Evaluation
 from recipe.model.adapters import merged
 from recipe.model.inference import IGNORED, label_nll
-from recipe.model.inputs import EpochSampler, WindowDataset, collate
+from recipe.model.inputs import WindowDataset, collate
+from recipe.model.sampling import EpochSampler
 from recipe.model.whisper import Whisper, WhisperForConditionalGeneration
 from recipe.run.folder import RunFolder
 from recipe.run.launch import uses_deepspeed, uses_fsdp
@@ -120,6 +121,7 @@ class WhisperTrainer(EngineTrainer):
             self.args.windows_per_update,
             self.args.seed,
             lambda: int(self.state.epoch or 0),
+            self.train_dataset.estimate_length,
         )
 
     @property

@@ -190,6 +190,7 @@ def make_examples() -> datasets.Dataset:
                     for start_ms in (0, 2_000, 4_000)
                 ],
                 "prompt": [{"start_ms": 0, "end_ms": 30_000, "text": "said before " * index}],
+                "num_tokens": 10 + index**2,
             }
             for index, samples in enumerate(noise)
         ]

@@ -215,6 +215,10 @@ class NoiseWindows(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return self._num_windows
 
+    def estimate_length(self, epoch: int, index: int) -> int:  # noqa: ARG002
+        """The same for all."""
+        return len(self._window["labels"])
+
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         return self._window
 

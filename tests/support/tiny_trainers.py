@@ -98,6 +98,7 @@ def make_windows(whisper: Whisper) -> WindowDataset:
             start_ms=3_000 * index,
             end_ms=3_000 * (index + 1),
             segments=[{"start_ms": 0, "end_ms": 2_000, "text": f"window {index} " + "word " * index**2}],
+            num_tokens=10 + index**2,
         )
         for index in range(NUM_WINDOWS)
     )

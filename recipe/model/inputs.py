@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from datasets import Dataset as ArrowDataset
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 from transformers import WhisperFeatureExtractor, WhisperTokenizer
 
@@ -32,7 +33,8 @@ from recipe.data.windows import (
     end_of_words,
     segments_of,
 )
-from recipe.model.augmentation import Augmentation
+from recipe.model.augmentation import Alteration, Augmentation
+from recipe.model.encoder_states import EncoderStates
 from recipe.model.inference import IGNORED
 from recipe.model.sampling import PADDING, RowSize, measure_rows
 from recipe.model.whisper import Whisper
@@ -225,6 +227,9 @@ class WindowDataset(Dataset[dict[str, Any]]):
     An item holds `input_features` float32 (M, F), `decoder_input_ids` and `labels`, int lists: the labels are
     the tokens that follow the last positions of the decoder. The positions before those hold the prompt.
 
+    Where states of the encoder are kept, an item has them as `encoder_states` in place of the features, and
+    `states_key`, the name under which those that are missing are to be kept; "" for none.
+
     An item takes 17 ms of a core (6 of them FLAC, 10 log-mel): 8 workers make 470 windows a second. A window
     costs whisper-small 1.5 TFLOP to train, so one H100 at half of its 989 TFLOP/s takes 330.
     """
@@ -237,6 +242,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         *,
         seed: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen, so one default for all is safe
+        states: EncoderStates | None = None,
     ) -> None:
         """Keep what is needed to show `examples`; nothing is read yet, and the model is not kept."""
         self._examples = examples
@@ -245,14 +251,14 @@ class WindowDataset(Dataset[dict[str, Any]]):
         self._views = views
         self._seed = seed
         self._augmentation = augmentation
+        self.states = states
 
     def __len__(self) -> int:
         return len(self._examples)
 
     def estimate_length(self, epoch: int, index: int) -> int:
         """About how many positions of the decoder a window takes in an epoch; 20 microseconds."""
-        random = np.random.default_rng([self._seed, epoch, index])
-        return self._views.estimate_length(self._sizes[index], random)
+        return self._views.estimate_length(self._sizes[index], self._start_draws(epoch, index))
 
     @cached_property
     def _sizes(self) -> list[RowSize]:
@@ -261,30 +267,55 @@ class WindowDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         example = self._examples[max(index, 0)]
-        random = np.random.default_rng([self._seed, epoch, max(index, 0)])
+        random = self._start_draws(epoch, max(index, 0))
         view, alteration = self._views.draw(example, random), self._augmentation.draw(random)
+        sound = self._find_states(example, view, epoch, max(index, 0)) if self.states else {}
+        if "encoder_states" not in sound:
+            sound["input_features"], view = self._make_features(example, view, alteration, random)
+        ids, num_ignored = self._encoder.encode(view, example["language"])
+        labels = ids[num_ignored + 1 :]
+        return {
+            **sound,
+            "decoder_input_ids": ids[:-1],
+            "labels": labels if index != PADDING else [IGNORED] * len(labels),
+        }
+
+    def _make_features(
+        self, example: Mapping[str, Any], view: View, alteration: Alteration, random: np.random.Generator
+    ) -> tuple[NDArray[np.float32], View]:
+        """Log-mel of the audio as it is shown, and the view with the times that its segments then have."""
         samples = decode_flac(example["audio"]["bytes"])
         samples = samples[view.start_ms * SAMPLES_PER_MS : view.end_ms * SAMPLES_PER_MS]
         samples, segments = alteration.change_speed(samples, view.segments)
         samples = alteration.add_noise(samples, random)
         features = log_mel(self._extractor, samples)
         alteration.mask(features, len(samples))
-        ids, num_ignored = self._encoder.encode(replace(view, segments=segments), example["language"])
-        labels = ids[num_ignored + 1 :]
-        return {
-            "input_features": features,
-            "decoder_input_ids": ids[:-1],
-            "labels": labels if index != PADDING else [IGNORED] * len(labels),
-        }
+        return features, replace(view, segments=segments)
+
+    def _find_states(self, example: Mapping[str, Any], view: View, epoch: int, index: int) -> dict[str, Any]:
+        """The states of what is shown, if they are kept, and where they go if they are to be."""
+        assert self.states
+        key = self.states.key(example["audio"]["bytes"], view.start_ms, view.end_ms)
+        states = self.states.load(key)
+        if states is not None:
+            return {"encoder_states": states, "states_key": ""}
+        later_epochs = range(epoch + 1, self.states.num_epochs)
+        later = (self._views.draw(example, self._start_draws(epoch, index)) for epoch in later_epochs)
+        comes_again = any((other.start_ms, other.end_ms) == (view.start_ms, view.end_ms) for other in later)
+        return {"states_key": key if comes_again else ""}
+
+    def _start_draws(self, epoch: int, index: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, epoch, index])
 
 
-def collate(
-    items: Sequence[Mapping[str, Any]], pad_token_id: int, multiple_of: int = 1
-) -> dict[str, torch.Tensor]:
+def collate(items: Sequence[Mapping[str, Any]], pad_token_id: int, multiple_of: int = 1) -> dict[str, Any]:
     """A batch: `input_features` float32 (B, M, F), `decoder_input_ids` int64 (B, T), `labels` int64 (B, N).
 
     `label_positions`, int64 (B, N), are the decoder's positions that the labels follow; those of padding are
     any. T and N are the longest of the batch, rounded up to a multiple of `multiple_of`.
+
+    Where states of the encoder are kept, `input_features` are those of the windows without, absent if all
+    have them; `encoder_states` and `states_keys` are lists of what each window's item has, None or "".
     """
 
     def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
@@ -294,8 +325,12 @@ def collate(
 
     ids, labels = ([item[name] for item in items] for name in ("decoder_input_ids", "labels"))
     positions = [range(len(row) - len(label), len(row)) for row, label in zip(ids, labels, strict=True)]
-    return {
-        "input_features": torch.from_numpy(np.stack([item["input_features"] for item in items])),
+    features = [item["input_features"] for item in items if "input_features" in item]
+    batch: dict[str, Any] = {"input_features": torch.from_numpy(np.stack(features))} if features else {}
+    if "states_key" in items[0]:
+        batch["encoder_states"] = [item.get("encoder_states") for item in items]
+        batch["states_keys"] = [item["states_key"] for item in items]
+    return batch | {
         "decoder_input_ids": pad(ids, pad_token_id),
         "labels": pad(labels, IGNORED),
         "label_positions": pad(positions, 0),

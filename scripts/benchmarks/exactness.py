@@ -31,9 +31,10 @@ from transformers import Seq2SeqTrainer
 from recipe.arguments import ModelArguments
 from recipe.audio.decoding import encode_flac
 from recipe.model.adapters import add_adapters
+from recipe.model.encoder_states import EncoderStates, identify_encoder
 from recipe.model.inputs import ViewProbabilities, WindowDataset, collate
 from recipe.model.tiny import build_tiny_whisper
-from recipe.model.whisper import load_whisper
+from recipe.model.whisper import Whisper, load_whisper
 from recipe.run.files import write_json
 from recipe.training.arguments import RecipeTrainingArguments
 from scripts.benchmarks.common import QUIET, build_parser, build_trainer, print_table, run
@@ -76,11 +77,13 @@ class Option:
         model: Of `ModelArguments`.
         training: Of `RecipeTrainingArguments`.
         views: How windows are shown.
+        keeps_states: Whether the encoder's states are kept; layouts find those of the layouts before them.
     """
 
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     views: ViewProbabilities = field(default_factory=ViewProbabilities)
+    keeps_states: bool = False
 
 
 OPTIONS = {
@@ -91,6 +94,7 @@ OPTIONS = {
         views=ViewProbabilities(timestamps=0.5, prompts=0.5, single_cues=0.2)
     ),
     "frozen encoder": Option(model={"freeze_encoder": True}),
+    "frozen encoder, its states kept": Option(model={"freeze_encoder": True}, keeps_states=True),
     "LoRA": Option(model={"lora_rank": 4}),
     PEER: Option(),
 }
@@ -144,7 +148,8 @@ def train(folder: Path, layout: Layout, name: str, option: Option) -> Curve:
     """The curve of one epoch."""
     model_arguments = ModelArguments(model_name_or_path=str(folder / "tiny"), **option.model)
     whisper = load_whisper(model_arguments)
-    windows = WindowDataset(make_examples(), whisper, option.views, seed=1)
+    states = keep_states(folder / "states", whisper) if option.keeps_states else None
+    windows = WindowDataset(make_examples(), whisper, option.views, seed=1, states=states)
     arguments = RecipeTrainingArguments(
         output_dir=str(folder / "run"),
         per_device_train_batch_size=layout.batch_size,
@@ -165,6 +170,13 @@ def train(folder: Path, layout: Layout, name: str, option: Option) -> Curve:
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
     return [(entry["loss"], entry["grad_norm"]) for entry in trainer.state.log_history if "loss" in entry]
+
+
+def keep_states(folder: Path, whisper: Whisper) -> EncoderStates:
+    """A place for the states of the encoder, as if a second epoch followed."""
+    config = whisper.model.config
+    shape = config.max_source_positions, config.d_model
+    return EncoderStates(folder, shape, identify_encoder(whisper.model, None), num_epochs=2)
 
 
 def collate_labels(items: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Tensor]:

@@ -208,6 +208,8 @@ def finishes(shape: Shape, training: RecipeTrainingArguments, clock: "UpdateCloc
 class NoiseWindows(Dataset[dict[str, Any]]):
     """The same window as often as a batch needs; `EpochSampler` asks for (epoch, index)."""
 
+    states = None
+
     def __init__(self, window: dict[str, Any], num_windows: int) -> None:
         self._window = window
         self._num_windows = num_windows

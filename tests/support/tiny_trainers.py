@@ -90,7 +90,7 @@ def make_examples(rows: Iterable[Mapping[str, Any]]) -> Dataset:
     return Dataset.from_list(list(rows), features=FEATURES)
 
 
-def make_windows(whisper: Whisper) -> WindowDataset:
+def make_windows(whisper: Whisper, **options: Any) -> WindowDataset:
     """Windows of noise with texts of very different lengths, with prompts and timestamps."""
     examples = make_examples(
         make_example(
@@ -102,7 +102,7 @@ def make_windows(whisper: Whisper) -> WindowDataset:
         )
         for index in range(NUM_WINDOWS)
     )
-    return WindowDataset(examples, whisper, ViewProbabilities(0.5, 0.5, 0.0), seed=1)
+    return WindowDataset(examples, whisper, ViewProbabilities(0.5, 0.5, 0.0), seed=1, **options)
 
 
 def build_trainer(

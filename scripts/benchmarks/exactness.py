@@ -152,6 +152,7 @@ def train(folder: Path, layout: Layout, name: str, option: Option) -> Curve:
     windows = WindowDataset(make_examples(), whisper, option.views, seed=1, states=states)
     arguments = RecipeTrainingArguments(
         output_dir=str(folder / "run"),
+        num_train_epochs=1,
         per_device_train_batch_size=layout.batch_size,
         gradient_accumulation_steps=layout.num_accumulated,
         train_sampling_strategy="sequential",  # the plain trainer's; ours has its own order

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from recipe.arguments import AUDIO_AUGMENTATION
 from recipe.errors import JobError
 from recipe.run.folder import RunFolder
 from recipe.training.arguments import Arguments, parse_arguments
@@ -79,6 +80,14 @@ def test_an_unknown_export_is_refused(check):
 def test_lora_alpha_alone_is_refused(check):
     with pytest.raises(JobError, match="lora_alpha needs a lora_rank"):
         check("--lora_alpha", "16")
+
+
+@pytest.mark.parametrize("name", AUDIO_AUGMENTATION)
+def test_kept_states_of_a_frozen_encoder_exclude_altered_audio(check, name: str):
+    check("--freeze_encoder", "True", "--keep_encoder_states", "False", f"--{name}", "0.5")
+    check(f"--{name}", "0.5")
+    with pytest.raises(JobError, match=rf"{name} alters the audio anew .* set {name} to 0, or"):
+        check("--freeze_encoder", "True", f"--{name}", "0.5")
 
 
 ENGINES = {

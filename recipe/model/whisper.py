@@ -27,9 +27,19 @@ class WhisperForConditionalGeneration(transformers.WhisperForConditionalGenerati
 
     @wraps(transformers.WhisperForConditionalGeneration.forward)  # generation looks at the signature
     def forward(  # type: ignore[override]  # the parent's is untyped to mypy
-        self, *args: Any, label_positions: Tensor | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        label_positions: Tensor | None = None,
+        encoder_states: Tensor | None = None,
+        **kwargs: Any,
     ) -> Any:
-        """As the parent's; with `label_positions`, int64 (B, N), only their logits, of shape (B, N, V)."""
+        """As the parent's; with `label_positions`, int64 (B, N), only their logits, of shape (B, N, V).
+
+        With `encoder_states` (B, S, W), of any precision, the encoder is not asked.
+        """
+        if encoder_states is not None:
+            lowers_itself = torch.is_autocast_enabled(encoder_states.device.type)
+            kwargs["encoder_outputs"] = (encoder_states if lowers_itself else encoder_states.to(self.dtype),)
         if label_positions is None:
             return super().forward(*args, **kwargs)
         states = self.model(*args, **kwargs).last_hidden_state

@@ -1,5 +1,6 @@
 """`train.py`'s arguments: flags, or one YAML or JSON file; the recipe's groups and Trainer's own."""
 
+import math
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from accelerate import PartialState
 from transformers import Seq2SeqTrainingArguments
 
 from recipe.arguments import (
+    AUDIO_AUGMENTATION,
     DataArguments,
     EvaluationArguments,
     ModelArguments,
@@ -40,11 +42,8 @@ OPTIMISATION = (
 )
 """Trainer's arguments that shape the weights; a run that resumes must have the same."""
 
-ADAPTATION = ("freeze_encoder", "lora_rank", "lora_alpha", "lora_dora")
+ADAPTATION = ("freeze_encoder", "keep_encoder_states", "lora_rank", "lora_alpha", "lora_dora")
 """The model's arguments that say which weights are trained, and how."""
-
-AUGMENTATION = ("speed_fraction", "noise_fraction", "channel_fraction", "spec_augment_fraction")
-"""How probable each alteration of the sound is, in the order of `Augmentation`."""
 
 AUTO = -1
 
@@ -52,7 +51,7 @@ LABEL_BUCKET = 64
 """Label lengths are rounded up to multiples of so many tokens: kernels and compiled code see seven shapes."""
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - no temporary file: torch hands batches over there
-_WINDOW_BYTES = 128 * 3000 * 4  # features of the largest models, in float32
+_WINDOW_BYTES = 1500 * 1280 * 2  # states of the largest models' encoder, in bfloat16; features take less
 _BATCHES_PER_WORKER = 4  # two wait, one is being made, one is in use
 
 
@@ -161,6 +160,17 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
         """Windows that one update works through, over all processes and accumulated batches."""
         return int(self.train_batch_size * self.gradient_accumulation_steps * self.world_size)
 
+    @property
+    def autocast_dtype(self) -> torch.dtype | None:
+        """What training's matrices are multiplied in; None for float32, the weights' own."""
+        return torch.bfloat16 if self.bf16 else torch.float16 if self.fp16 else None
+
+    def count_epochs(self, num_windows: int) -> int:
+        """Passes over the windows, a part of one included."""
+        if self.max_steps > 0:
+            return math.ceil(self.max_steps / math.ceil(num_windows / self.windows_per_update))
+        return math.ceil(self.num_train_epochs)
+
 
 def choose_num_workers(batch_size: int) -> int:
     """The number of processes that make features on a machine with GPUs: one per core, at most 8.
@@ -212,7 +222,7 @@ def fingerprint(arguments: Arguments, dataset: str, task: str | None) -> dict[st
         **{name: getattr(model, name) for name in ADAPTATION},
         "views": [data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction],
         "glossary": _describe_glossary(data),
-        "augmentation": [getattr(data, name) for name in AUGMENTATION],
+        "augmentation": [getattr(data, name) for name in AUDIO_AUGMENTATION],
     }
 
 

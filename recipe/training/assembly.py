@@ -11,7 +11,7 @@ import transformers
 from datasets import Dataset, concatenate_datasets
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
-from recipe.arguments import DataArguments
+from recipe.arguments import AUDIO_AUGMENTATION, DataArguments
 from recipe.audio.decoding import AudioLimits
 from recipe.data.dataset import PreparedDataset, ReportOrigin
 from recipe.data.download import DownloadProgress
@@ -26,17 +26,20 @@ from recipe.evaluation.report import Evaluation, Evaluations, evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.augmentation import Augmentation
 from recipe.model.checkpoint_files import find_checkpoint_folder
+from recipe.model.encoder_states import EncoderStates, identify_encoder, is_deterministic
 from recipe.model.glossary import TermPrompts
 from recipe.model.inputs import ViewProbabilities, WindowDataset
 from recipe.model.whisper import Whisper
+from recipe.run.disk import MARGIN_BYTES
 from recipe.run.files import hash_once
 from recipe.run.glossary import read_glossary
+from recipe.run.launch import uses_fsdp
 from recipe.run.stages import Stage
 from recipe.run.summary import RATES
 from recipe.screening.caption_times import TimingSettings
 from recipe.screening.label_scores import LabelScore, score_labels
 from recipe.screening.word_times import Ctranslate2WordTimer, WordTimer
-from recipe.training.arguments import AUGMENTATION, Arguments, fingerprint
+from recipe.training.arguments import Arguments, RecipeTrainingArguments, fingerprint
 from recipe.training.attempt import Attempt
 from recipe.training.callbacks import CheckpointCallback, PatienceCallback, ProgressCallback
 from recipe.training.console import ConsoleCallback
@@ -60,7 +63,9 @@ def build_trainer(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) 
     trainer = WhisperTrainer(
         whisper,
         training,
-        build_training_windows(arguments, whisper, dataset),
+        build_training_windows(
+            arguments, whisper, dataset, _find_encoder_states(attempt, whisper, len(dataset.train))
+        ),
         WindowDataset(selection, whisper, ViewProbabilities()) if len(selection) else None,
         fingerprint=fingerprint(arguments, dataset.fingerprint, whisper.task),
         measure=lambda: transcribe(attempt, whisper, selection, "validation", with_loss=True),
@@ -268,8 +273,10 @@ def collect_terms(data: DataArguments, train: Dataset) -> list[str]:
     return list(terms.values())
 
 
-def build_training_windows(arguments: Arguments, whisper: Whisper, dataset: PreparedDataset) -> WindowDataset:
-    """The windows to train on, shown and altered as the options say."""
+def build_training_windows(
+    arguments: Arguments, whisper: Whisper, dataset: PreparedDataset, states: EncoderStates | None = None
+) -> WindowDataset:
+    """The windows to train on, shown and altered as the options say; `states` are of a frozen encoder."""
     data = arguments.data
     term_prompts = None
     if data.glossary_fraction:
@@ -280,9 +287,38 @@ def build_training_windows(arguments: Arguments, whisper: Whisper, dataset: Prep
         whisper,
         ViewProbabilities(data.timestamp_fraction, data.prompt_fraction, data.single_cue_fraction),
         seed=arguments.training.seed,
-        augmentation=Augmentation(*(getattr(data, name) for name in AUGMENTATION)),
+        augmentation=Augmentation(*(getattr(data, name) for name in AUDIO_AUGMENTATION)),
         term_prompts=term_prompts,
+        states=states,
     )
+
+
+def _find_encoder_states(attempt: Attempt, whisper: Whisper, num_windows: int) -> EncoderStates | None:
+    """Where the states of a frozen encoder are kept; None where they do not come again or are not wanted."""
+    options, training = attempt.arguments.model, attempt.arguments.training
+    num_epochs = training.count_epochs(num_windows)
+    if not (options.freeze_encoder and options.keep_encoder_states) or num_epochs < 2:
+        return None
+    model = whisper.model
+    reasons = ["FSDP has no whole encoder"] * uses_fsdp()
+    reasons += ["the checkpoint's config drops activations at random"] * (not is_deterministic(model.config))
+    if reasons:
+        attempt.warn(f"The encoder's states are not kept, each epoch computes them anew: {reasons[0]}.")
+        return None
+    return EncoderStates(
+        attempt.folder.encoder_states,
+        (model.config.max_source_positions, model.config.d_model),
+        identify_encoder(model, training.autocast_dtype),
+        num_epochs,
+        _count_checkpoint_bytes(whisper, training),
+    )
+
+
+def _count_checkpoint_bytes(whisper: Whisper, training: RecipeTrainingArguments) -> int:
+    """About what checkpoints and model take on disk: weights, and two moments of those trained."""
+    weights = list(whisper.model.parameters())
+    num_bytes = sum(weight.numel() * (12 if weight.requires_grad else 4) for weight in weights)
+    return MARGIN_BYTES + num_bytes * (1 + (training.save_total_limit or 3))
 
 
 def _list_callbacks(attempt: Attempt, dataset: PreparedDataset) -> list[transformers.TrainerCallback]:

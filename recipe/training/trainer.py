@@ -22,8 +22,10 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from recipe.errors import CheckpointError, TrainingError
 from recipe.evaluation.report import Evaluation
 from recipe.model.adapters import merged
+from recipe.model.encoder_states import FrozenEncoder
 from recipe.model.inference import IGNORED, label_nll
-from recipe.model.inputs import EpochSampler, WindowDataset, collate
+from recipe.model.inputs import WindowDataset, collate
+from recipe.model.sampling import EpochSampler
 from recipe.model.whisper import Whisper, WhisperForConditionalGeneration
 from recipe.run.folder import RunFolder
 from recipe.run.launch import uses_deepspeed, uses_fsdp
@@ -85,6 +87,7 @@ class WhisperTrainer(EngineTrainer):
 
     Attributes:
         whisper: As given; its model is `whole_model`.
+        frozen_encoder: Fills in the encoder's states, where the windows' are kept.
         warnings: Sentences for the user.
         evaluations: What `measure` found, by update.
     """
@@ -116,6 +119,8 @@ class WhisperTrainer(EngineTrainer):
         )
         self.whisper = whisper
         self.fingerprint = fingerprint
+        states = train_dataset.states
+        self.frozen_encoder = FrozenEncoder(model, states, args.autocast_dtype) if states else None
         self.num_splits = 1
         self.warnings: list[str] = []
         self.evaluations: dict[int, Evaluation] = {}
@@ -128,6 +133,7 @@ class WhisperTrainer(EngineTrainer):
             self.args.windows_per_update,
             self.args.seed,
             lambda: int(self.state.epoch or 0),
+            self.train_dataset.estimate_length,
         )
 
     @property
@@ -163,7 +169,22 @@ class WhisperTrainer(EngineTrainer):
                 "run the same command again to go on."
             )
         self.take_best_weights()
+        self._forget_states()
         return dict(outcome.metrics)
+
+    def _forget_states(self) -> None:
+        """Remove the encoder's states, which no epoch needs any more."""
+        if not self.frozen_encoder:
+            return
+        self.warnings += self.frozen_encoder.warnings
+        logger.info(
+            "The encoder computed the states of %s windows of %s; those of the others were kept.",
+            self.frozen_encoder.num_encoded,
+            self.frozen_encoder.num_windows,
+        )
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_local_main_process:
+            self.frozen_encoder.states.forget()
 
     @property
     def best_evaluation(self) -> Evaluation | None:
@@ -322,6 +343,8 @@ class WhisperTrainer(EngineTrainer):
         The loss is a sum over tokens divided by the update's number of tokens, so the parts add up to
         the same gradient: halving the micro-batch and doubling the accumulation, without a restart.
         """
+        if self.frozen_encoder:
+            inputs = self.frozen_encoder.fill_in(inputs)
         self._micro_batches.append(inputs)
         losses = self._try_steps(model, [inputs], num_items_in_batch)
         while losses is None:

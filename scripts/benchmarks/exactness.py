@@ -31,10 +31,11 @@ from transformers import Seq2SeqTrainer
 from recipe.arguments import ModelArguments
 from recipe.audio.decoding import encode_flac
 from recipe.model.adapters import add_adapters
+from recipe.model.encoder_states import EncoderStates, identify_encoder
 from recipe.model.glossary import TermPrompts
 from recipe.model.inputs import ViewProbabilities, WindowDataset, collate
 from recipe.model.tiny import build_tiny_whisper
-from recipe.model.whisper import load_whisper
+from recipe.model.whisper import Whisper, load_whisper
 from recipe.run.files import write_json
 from recipe.training.arguments import RecipeTrainingArguments
 from scripts.benchmarks.common import QUIET, build_parser, build_trainer, print_table, run
@@ -78,12 +79,14 @@ class Option:
         training: Of `RecipeTrainingArguments`.
         views: How windows are shown.
         term_prompts: Terms in prompts.
+        keeps_states: Whether the encoder's states are kept; layouts find those of the layouts before them.
     """
 
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     views: ViewProbabilities = field(default_factory=ViewProbabilities)
     term_prompts: TermPrompts | None = None
+    keeps_states: bool = False
 
 
 OPTIONS = {
@@ -98,6 +101,7 @@ OPTIONS = {
         term_prompts=TermPrompts([*map(str, range(NUM_WINDOWS)), "wwww"], fraction=0.7, weight=2.0),
     ),
     "frozen encoder": Option(model={"freeze_encoder": True}),
+    "frozen encoder, its states kept": Option(model={"freeze_encoder": True}, keeps_states=True),
     "LoRA": Option(model={"lora_rank": 4}),
     "DoRA": Option(model={"lora_rank": 4, "lora_dora": True}),
     PEER: Option(),
@@ -152,9 +156,13 @@ def train(folder: Path, layout: Layout, name: str, option: Option) -> Curve:
     """The curve of one epoch."""
     model_arguments = ModelArguments(model_name_or_path=str(folder / "tiny"), **option.model)
     whisper = load_whisper(model_arguments)
-    windows = WindowDataset(make_examples(), whisper, option.views, seed=1, term_prompts=option.term_prompts)
+    states = keep_states(folder / "states", whisper) if option.keeps_states else None
+    windows = WindowDataset(
+        make_examples(), whisper, option.views, seed=1, term_prompts=option.term_prompts, states=states
+    )
     arguments = RecipeTrainingArguments(
         output_dir=str(folder / "run"),
+        num_train_epochs=1,
         per_device_train_batch_size=layout.batch_size,
         gradient_accumulation_steps=layout.num_accumulated,
         train_sampling_strategy="sequential",  # the plain trainer's; ours has its own order
@@ -173,6 +181,13 @@ def train(folder: Path, layout: Layout, name: str, option: Option) -> Curve:
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
     return [(entry["loss"], entry["grad_norm"]) for entry in trainer.state.log_history if "loss" in entry]
+
+
+def keep_states(folder: Path, whisper: Whisper) -> EncoderStates:
+    """A place for the states of the encoder, as if a second epoch followed."""
+    config = whisper.model.config
+    shape = config.max_source_positions, config.d_model
+    return EncoderStates(folder, shape, identify_encoder(whisper.model, None), num_epochs=2)
 
 
 def collate_labels(items: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
@@ -198,6 +213,7 @@ def make_examples() -> datasets.Dataset:
                     for start_ms in (0, 2_000, 4_000)
                 ],
                 "prompt": [{"start_ms": 0, "end_ms": 30_000, "text": "said before " * index}],
+                "num_tokens": 10 + index**2,
             }
             for index, samples in enumerate(noise)
         ]

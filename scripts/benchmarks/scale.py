@@ -36,7 +36,8 @@ from recipe.data.shards import FEATURES, build_shards, load_rows, shard_path
 from recipe.data.sources import list_recordings
 from recipe.data.split import split_examples
 from recipe.data.windows import segments_of, text_of
-from recipe.model.inputs import PADDING, EpochSampler, ViewProbabilities, WindowDataset, collate
+from recipe.model.inputs import ViewProbabilities, WindowDataset, collate
+from recipe.model.sampling import PADDING, EpochSampler
 from recipe.model.whisper import load_whisper
 from recipe.screening.label_scores import LabelScore
 from scripts.benchmarks.common import (

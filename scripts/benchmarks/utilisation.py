@@ -208,12 +208,18 @@ def finishes(shape: Shape, training: RecipeTrainingArguments, clock: "UpdateCloc
 class NoiseWindows(Dataset[dict[str, Any]]):
     """The same window as often as a batch needs; `EpochSampler` asks for (epoch, index)."""
 
+    states = None
+
     def __init__(self, window: dict[str, Any], num_windows: int) -> None:
         self._window = window
         self._num_windows = num_windows
 
     def __len__(self) -> int:
         return self._num_windows
+
+    def estimate_length(self, epoch: int, index: int) -> int:  # noqa: ARG002
+        """The same for all."""
+        return len(self._window["labels"])
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         return self._window

@@ -140,6 +140,7 @@ CHANGES: dict[str, tuple[object, str]] = {
     "model_name_or_path": ("other", "and is 'other'"),
     "lora_rank": (4, "lora_rank was 0 and is 4"),
     "freeze_encoder": (True, "freeze_encoder was False and is True"),
+    "keep_encoder_states": (False, "keep_encoder_states was True and is False"),
     "timestamp_fraction": (0.4, "views was [0.5, 0.5, "),
     "glossary_fraction": (0.4, "glossary was [0.0] and is [0.4, 1.0, "),
     "speed_fraction": (0.4, "augmentation was "),

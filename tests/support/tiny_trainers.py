@@ -18,7 +18,6 @@ from recipe.data.shards import FEATURES
 from recipe.errors import InterruptedTraining
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.report import Evaluation, Transcript
-from recipe.model.glossary import TermPrompts
 from recipe.model.inputs import ViewProbabilities, WindowDataset
 from recipe.model.tiny import build_tiny_whisper
 from recipe.model.whisper import Whisper, load_whisper
@@ -91,7 +90,7 @@ def make_examples(rows: Iterable[Mapping[str, Any]]) -> Dataset:
     return Dataset.from_list(list(rows), features=FEATURES)
 
 
-def make_windows(whisper: Whisper, term_prompts: TermPrompts | None = None) -> WindowDataset:
+def make_windows(whisper: Whisper, **options: Any) -> WindowDataset:
     """Windows of noise with texts of very different lengths, with prompts and timestamps."""
     examples = make_examples(
         make_example(
@@ -99,12 +98,11 @@ def make_windows(whisper: Whisper, term_prompts: TermPrompts | None = None) -> W
             start_ms=3_000 * index,
             end_ms=3_000 * (index + 1),
             segments=[{"start_ms": 0, "end_ms": 2_000, "text": f"window {index} " + "word " * index**2}],
+            num_tokens=10 + index**2,
         )
         for index in range(NUM_WINDOWS)
     )
-    return WindowDataset(
-        examples, whisper, ViewProbabilities(0.5, 0.5, 0.0), seed=1, term_prompts=term_prompts
-    )
+    return WindowDataset(examples, whisper, ViewProbabilities(0.5, 0.5, 0.0), seed=1, **options)
 
 
 def build_trainer(

@@ -11,14 +11,13 @@ from recipe.audio.mel import log_mel
 from recipe.data.windows import MAX_LABEL_TOKENS, Segment
 from recipe.model.inference import IGNORED
 from recipe.model.inputs import (
-    PADDING,
-    EpochSampler,
     ViewProbabilities,
     WindowDataset,
     collate,
     load_captions,
 )
 from recipe.model.labels import LabelEncoder, View
+from recipe.model.sampling import PADDING
 
 
 @pytest.fixture(scope="module")
@@ -251,17 +250,3 @@ def test_captions_are_loaded_as_batched_with_their_times_and_without_a_prompt(wh
     ]
     start = "<|startoftranscript|><|fr|><|transcribe|>"
     assert texts == [[f"{start}<|0.00|> text {i}<|1.00|>" for i in batch] for batch in ([2, 0], [1])]
-
-
-@pytest.mark.parametrize(("num_examples", "multiple_of", "length"), [(10, 4, 12), (8, 4, 8), (1, 8, 8)])
-def test_an_epoch_has_every_window_once_and_is_filled_up(num_examples, multiple_of, length):
-    sampler = EpochSampler(num_examples, multiple_of, seed=1, epoch_of=lambda: 3)
-    keys = list(sampler)
-    assert len(keys) == len(sampler) == length
-    assert sorted(index for _, index in keys if index != PADDING) == list(range(num_examples))
-    assert {epoch for epoch, _ in keys} == {3}
-
-
-def test_epochs_have_different_orders():
-    orders = [list(EpochSampler(20, 1, 1, lambda epoch=epoch: epoch)) for epoch in (0, 1)]
-    assert [index for _, index in orders[0]] != [index for _, index in orders[1]]

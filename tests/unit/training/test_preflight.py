@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from recipe.arguments import AUDIO_AUGMENTATION
 from recipe.errors import JobError
 from recipe.run.folder import RunFolder
 from recipe.training.arguments import Arguments, parse_arguments
@@ -80,6 +81,14 @@ def test_an_unknown_export_is_refused(check):
 def test_options_of_adapters_alone_are_refused(check, option):
     with pytest.raises(JobError, match=f"{option[0][2:]} needs a lora_rank over 0"):
         check(*option)
+
+
+@pytest.mark.parametrize("name", AUDIO_AUGMENTATION)
+def test_kept_states_of_a_frozen_encoder_exclude_altered_audio(check, name: str):
+    check("--freeze_encoder", "True", "--keep_encoder_states", "False", f"--{name}", "0.5")
+    check(f"--{name}", "0.5")
+    with pytest.raises(JobError, match=rf"{name} alters the audio anew .* set {name} to 0, or"):
+        check("--freeze_encoder", "True", f"--{name}", "0.5")
 
 
 ENGINES = {

@@ -156,12 +156,12 @@ def test_the_weights_of_terms_are_the_same_in_every_layout_and_change_the_update
     whisper: Whisper, tmp_path: Path, whole
 ):
     prompts = TermPrompts(["word", "window", *map(str, range(7))], fraction=0.8, weight=2.0)
-    build = partial(build_trainer, whisper, make_windows(whisper, prompts))
+    build = partial(build_trainer, whisper, make_windows(whisper, term_prompts=prompts))
     heavy = trained(build(tmp_path / "whole", label_smoothing_factor=SMOOTHING))
     layout = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4}
     parts = trained(build(tmp_path / "parts", label_smoothing_factor=SMOOTHING, **layout))
     assert_same(heavy, parts, tolerance=1e-6)
-    unweighted = make_windows(whisper, replace(prompts, weight=1.0))
+    unweighted = make_windows(whisper, term_prompts=replace(prompts, weight=1.0))
     light = trained(build_trainer(whisper, unweighted, tmp_path / "light", label_smoothing_factor=SMOOTHING))
     losses = [curve(trainer)[0][0] for trainer in (whole, light, heavy)]
     assert losses[2] > losses[1] * 1.01

@@ -16,8 +16,9 @@ PRETRAINING_RATES = {384: 1.5e-3, 512: 1e-3, 768: 5e-4, 1024: 2.5e-4, 1280: 1.75
 """Peak learning rates by width of the states, of tiny, base, small, medium and large (Radford et al. 2022,
 table 17)."""
 
-RATE_FRACTION = 1 / 20
-"""Of the rate of pretraining: public runs of large models take a 40th to a 17th."""
+RATE_FRACTION = 1 / 40
+"""Of the rate of pretraining: what public runs of all sizes come to. Twice as much gained nothing, and four
+times as much lost all (docs/schedule.md)."""
 
 ADAPTER_FACTOR = 20
 """Adapters want so many times the rate of the weights themselves (docs/options.md)."""

@@ -42,7 +42,9 @@ def measure(arguments: argparse.Namespace) -> None:
         training = RecipeTrainingArguments(
             output_dir=folder,
             per_device_train_batch_size=arguments.batch_size,
+            num_train_epochs=1,
             max_steps=NUM_WARM_UPDATES + 1,
+            learning_rate=1e-5,
             **QUIET,
         )
         windows: Any = NoiseWindows(shape.make_window(), arguments.batch_size)

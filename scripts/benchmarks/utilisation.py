@@ -181,7 +181,9 @@ def train(
         training = RecipeTrainingArguments(
             output_dir=folder,
             per_device_train_batch_size=batch_size,
+            num_train_epochs=1,
             max_steps=NUM_WARM_UPDATES + arguments.num_updates,
+            learning_rate=1e-5,
             activation_checkpointing=is_recomputed,
             optim=arguments.optim,
             torch_compile=arguments.torch_compile,

@@ -44,7 +44,7 @@ def main(behaviour: str, arguments_file: Path) -> int:
     redactor = Redactor(find_secrets(os.environ))
     outbox = Outbox(run / "events.sqlite", arguments["job_id"], redactor=redactor)
     outbox.begin_attempt()
-    outbox.append("initializing", {"epochs": arguments["num_train_epochs"]}, key="initializing")
+    outbox.append("initializing", {"epochs": arguments.get("num_train_epochs")}, key="initializing")
     print("hello from the training", flush=True)
     if behaviour == "leak":
         print("the token is", os.environ["WHISPERTRAIN_AUTH_TOKEN"], flush=True)

@@ -244,6 +244,7 @@ def training_options(measurement: Measurement) -> dict[str, Any]:
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "constant_with_warmup",  # so that a run may be judged after any time
         "warmup_steps": settings.warmup_steps,
+        "num_train_epochs": 1,
         "max_steps": 1_000_000,
         "seed": measurement.seed,
         "bf16": has_bfloat16(device),

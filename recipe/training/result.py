@@ -77,7 +77,7 @@ def describe_release(
         job_id=arguments.source.job_id,
         project_id=arguments.source.project_id,
         num_steps=trainer.state.global_step,
-        max_steps=trainer.state.max_steps,
+        max_steps=trainer.last_update,
         epochs=arguments.training.num_train_epochs,
         figures=compare(outcome.before, outcome.after) if outcome else {},
         comparison=outcome.describe_comparison() if outcome else {},

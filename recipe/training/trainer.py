@@ -145,6 +145,12 @@ class WhisperTrainer(EngineTrainer):
         return math.ceil(self.args.num_train_epochs * updates_per_epoch)
 
     @property
+    def last_update(self) -> int:
+        """The update that training ends with: the last one planned, or that at which patience ran out."""
+        state = self.state
+        return state.global_step if has_run_out_of_patience(self.args, state) else state.max_steps
+
+    @property
     def mean_loss(self) -> float | None:
         """Mean of the logged losses over the whole run, before a resume too; None without any."""
         losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
@@ -158,15 +164,15 @@ class WhisperTrainer(EngineTrainer):
             CheckpointError: if the best checkpoint is damaged or gone.
         """
         outcome = self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if has_run_out_of_patience(self.args, self.state):
-            self.warnings.append(
-                f"Training ended after {self.state.epoch:g} of {self.args.num_train_epochs:g} epochs: for "
-                f"{self.args.patience} evaluations the WER on the validation part was no lower (patience)."
-            )
-        elif self.state.global_step < self.state.max_steps:
+        if self.state.global_step < self.last_update:
             raise TrainingError(
                 f"Training ended at update {self.state.global_step} of {self.state.max_steps}; "
                 "run the same command again to go on."
+            )
+        if self.state.global_step < self.state.max_steps:
+            self.warnings.append(
+                f"Training ended after {self.state.epoch:g} of {self.args.num_train_epochs:g} epochs: for "
+                f"{self.args.patience} evaluations the WER on the validation part was no lower (patience)."
             )
         self.take_best_weights()
         self._forget_states()

@@ -96,7 +96,7 @@ def test_all_that_tells_of_the_dtype_tells_the_same(quiet: TrainingRun) -> None:
     result = quiet.read("result.json")
     dtype = result["evaluation"]["dtype"]
     assert dtype["name"] == "float16"
-    assert "validation words wrong where float32 has" in dtype["sentence"]
+    assert "the loss on the validation windows is" in dtype["sentence"]
     assert result["artifacts"]["model_dtype"] == quiet.read("model/config.json")["dtype"] == "float16"
     sizes = dtype["num_bytes"], result["artifacts"]["model_bytes"]
     assert sizes == (sum(weight.nbytes for weight in load(quiet.weights).values()),) * 2

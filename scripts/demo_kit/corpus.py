@@ -11,6 +11,7 @@ import gzip
 import html
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,13 @@ PAUSE_MS = (300, 1_200)
 MAX_PROMPT_MS = 30_000  # of one model input; a few prompts are longer
 SOUND_MARKS = re.compile(r"[\[\]<>()]")  # "[ascending tones]", "(beep)": not speech, or not only
 
-LICENCE = "CC-BY-SA-3.0"
 SPEAKERS = {
     "en": "Asterisk core sounds in English, read by Allison Smith, financed by Digium, Inc.",
     "fr": "Asterisk core sounds in French, read by June Wallack, translated by Clod Patry, Kristopher "
     "Lalletti and June Wallack, financed by Digium, Inc., Unlimitel and BGM Informatique",
 }
+
+CHANGES = "Announcements were joined with pauses into recordings and re-encoded."
 
 FORMATS = {
     "wav": ("pcm_s16le", 16_000, "mono"),
@@ -91,7 +93,8 @@ def build_corpus(language: str, output_dir: Path, cache_dir: Path) -> Path:
         extension = list(FORMATS)[number % len(FORMATS)]
         audio = output_dir / f"prompts-{language}-{number:02}.{extension}"
         entries.append(write_recording(audio, *join_prompts(group, rng)))
-    write_json(index, describe_corpus(language, packages, entries))
+    origin = {"licence": "CC-BY-SA-3.0", "attribution": SPEAKERS[language], "changes": CHANGES}
+    write_json(index, describe_corpus(language, packages, origin, entries))
     return output_dir
 
 
@@ -187,14 +190,14 @@ def encode_audio(samples: NDArray[np.int16], path: Path) -> None:
             container.mux(stream.encode(converted))
 
 
-def describe_corpus(language: str, packages: list[str], entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """The content of the index."""
+def describe_corpus(
+    language: str, packages: list[str], origin: Mapping[str, str], entries: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The content of the index; `origin` says under which licence, from whom, and what was changed."""
     return {
         "version": VERSION,
         "language": language,
-        "licence": LICENCE,
-        "attribution": SPEAKERS[language],
-        "changes": "Announcements were joined with pauses into recordings and re-encoded.",
+        **origin,
         "packages": packages,
         "seconds": round(sum(entry["seconds"] for entry in entries), 3),
         "num_cues": sum(entry["num_cues"] for entry in entries),

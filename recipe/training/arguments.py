@@ -66,7 +66,7 @@ class RecipeTrainingArguments(Seq2SeqTrainingArguments):
     output_dir: str = field(default=DEFAULT_OUTPUT_DIR, metadata={"help": "Folder of the run; one run each."})
     num_train_epochs: float = field(
         default=None,  # type: ignore[assignment]  # until `settle_schedule`, as the two below
-        metadata={"help": "Passes over the training windows; by default 8 to 2, the fewer the more speech."},
+        metadata={"help": "Passes over the training windows; by default 8 to 2, fewer for more speech."},
     )
     per_device_train_batch_size: int = field(
         default=None,  # type: ignore[assignment]

@@ -24,7 +24,9 @@ ADAPTER_FACTOR = 20
 """Adapters want so many times the rate of the weights themselves (docs/options.md)."""
 
 FEW_WINDOWS = 60
-"""Half an hour of speech."""
+"""Half an hour of speech, for which the epochs were measured."""
+
+EPOCHS_OF_FEW = 3
 
 MAX_EPOCHS, MIN_EPOCHS = 8, 2
 MAX_WINDOWS_PER_UPDATE, MIN_WINDOWS_PER_UPDATE = 16, 2
@@ -78,5 +80,5 @@ def choose_windows_per_update(num_windows: int) -> int:
 
 def choose_epochs(num_windows: int) -> float:
     """The passes over so many windows: more the fewer there are, since updates teach, not passes."""
-    wanted = 5 * (FEW_WINDOWS / max(1, num_windows)) ** (1 / 3)
+    wanted = EPOCHS_OF_FEW * (FEW_WINDOWS / max(1, num_windows)) ** (1 / 3)
     return float(min(MAX_EPOCHS, max(MIN_EPOCHS, round(wanted))))

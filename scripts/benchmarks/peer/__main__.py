@@ -226,7 +226,9 @@ def tell(figures: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     for view in ("windows", "whole"):
         peer, ours = ([*count_errors(figures[name], view)] for name in ("peer", "ours"))
         comparison = compare_errors([name for name, _ in peer], [e for _, e in peer], [e for _, e in ours])
-        print(f"{view}, peer -> ours: {comparison.describe()} (p {comparison.p_value:.3f})")
+        rates = (errors / comparison.num_words for errors in (comparison.after, comparison.before))
+        told = "ours {:.1%}, peer {:.1%}".format(*rates)
+        print(f"{view}: {told}; ours is {comparison.verdict} (p {comparison.p_value:.2f})")
     for name, label in TIMES.items():
         ours, peer = (mean(run["whole"][name] for run in figures[side]) for side in ("ours", "peer"))
         print(f"cue starts, {label}: ours {ours / 1000:.3f} s, peer {peer / 1000:.3f} s")

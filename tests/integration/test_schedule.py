@@ -32,15 +32,15 @@ def test_the_choice_is_told_before_training(run: TrainingRun) -> None:
     (first,) = (event for event in run.events if event["status"] == "initializing")
     (start,) = (event for event in run.events if event["status"] == "starting_training")
     assert first["epochs"] is None
-    assert start["configuration"]["epochs"] == 8
+    assert start["configuration"]["epochs"] == 6
     assert start["configuration"]["batch_size"] == 2
     assert start["configuration"]["learning_rate"] == 1e-30
-    assert "2 windows an update, 8 epochs" in run.output
+    assert "2 windows an update, 6 epochs" in run.output
 
 
 def test_a_run_whose_patience_ran_out_is_published_and_says_so(run: TrainingRun) -> None:
     result = run.read("result.json")
-    assert any("after 2 of 8 epochs: for 1 evaluations" in warning for warning in result["warnings"])
+    assert any("after 2 of 6 epochs: for 1 evaluations" in warning for warning in result["warnings"])
     metadata = run.read("model/training_metadata.json")
     assert metadata["max_steps"] == metadata["num_steps"] == run.curve[-1][0]
     assert run.events[-1]["status"] == "completed"

@@ -123,7 +123,7 @@ class ModelArguments:
             "help": "With freeze_encoder and several epochs: the encoder's states are rounded to bfloat16 "
             "and kept in the run's folder while there is room, so that later epochs skip the encoder. An "
             "hour of speech takes 0.2 GB with base, 0.5 GB with large, two or three times that with all ways "
-            "to show a window. Excludes speed_fraction, noise_fraction and spec_augment_fraction."
+            "to show a window. Not beside speed, noise, channel or spec_augment_fraction."
         },
     )
     lora_rank: Annotated[int, Field(ge=0, le=1024)] = field(

@@ -6,7 +6,7 @@ best of several by some windows cannot report its error rate on the same ones.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from datasets import Dataset
@@ -14,10 +14,9 @@ from datasets import Dataset
 from recipe.data.dataset import PreparedDataset
 from recipe.data.duplicates import find_shared, group_recordings
 from recipe.data.quality import split_words
-from recipe.data.shards import Shard, load_examples
+from recipe.data.shards import Shard, load_examples, texts_of
 from recipe.data.split import keep_together
 from recipe.data.validation import HeldOutWindow, divide_held_out
-from recipe.data.windows import segments_of, text_of
 from recipe.errors import DataError
 
 MIN_WORDS = 300
@@ -64,19 +63,14 @@ def build_other_set(
     """
     spoken = [shard for shard in shards if shard.report.outcome == "speech"]
     examples = load_examples(spoken)
-    texts = list(_texts(examples))
-    with_words = [index for index, text in enumerate(texts) if text]
-    if not with_words:
-        reasons = "; ".join(f"{s.report.name}: {s.report.reason}" for s in shards if s.report.reason)
+    num_with_words = sum(bool(text) for text in texts_of(examples))
+    if not num_with_words:
         raise DataError(
             f"other_dir: no recording of the set {name} can be transcribed: "
-            f"{reasons.rstrip('.') or 'no captions were found'}. Mend the folder, or leave it out."
+            f"{join_reasons(shards) or 'no captions were found'}. Mend the folder, or leave it out."
         )
     sounds = {recording["audio_hash"] for recording in dataset.report["recordings"]} - {""}
-    known = {shard.report.name for shard in spoken if shard.report.audio_hash in sounds}
-    shared = find_shared(texts, _texts(dataset.train))
-    names = examples["recording"][:]
-    kept = [index for index in with_words if names[index] not in known and index not in shared]
+    kept = find_apart(spoken, examples, sounds, [dataset.train])
     if not kept:
         raise DataError(
             f"other_dir: all of the set {name} is in the training data too, by its sound or its words; give "
@@ -87,10 +81,27 @@ def build_other_set(
         name,
         validation,
         test,
-        len(with_words) - len(kept),
+        num_with_words - len(kept),
         _fingerprint(spoken, validation, test),
         frozenset(shard.report.audio_hash for shard in spoken),
     )
+
+
+def find_apart(
+    shards: Sequence[Shard], examples: Dataset, sounds: Collection[str], elsewhere: Iterable[Dataset]
+) -> list[int]:
+    """Indexes of the windows that have words, and neither sound nor words in common with other speech.
+
+    Args:
+        shards: Of the recordings.
+        examples: Their windows.
+        sounds: Hashes of the other audio files.
+        elsewhere: The other windows.
+    """
+    texts, names = list(texts_of(examples)), examples["recording"][:]
+    known = {shard.report.name for shard in shards if shard.report.audio_hash in sounds}
+    shared = find_shared(texts, (text for part in elsewhere for text in texts_of(part)))
+    return [i for i, text in enumerate(texts) if text and names[i] not in known and i not in shared]
 
 
 def _divide(examples: Dataset, shards: Sequence[Shard], max_windows: int) -> tuple[Dataset, Dataset]:
@@ -99,7 +110,7 @@ def _divide(examples: Dataset, shards: Sequence[Shard], max_windows: int) -> tup
     windows = [HeldOutWindow(*window) for window in zip(*columns.values(), strict=True)]
     reports = {shard.report.name: shard.report for shard in shards}
     texts: dict[str, str] = dict.fromkeys(reports, "")
-    for window, text in zip(windows, _texts(examples), strict=True):
+    for window, text in zip(windows, texts_of(examples), strict=True):
         texts[window.recording] += f" {text}"
     same = group_recordings(texts.items(), {name: report.audio_hash for name, report in reports.items()})
     groups = keep_together(same, {name: report.group for name, report in reports.items()})
@@ -110,22 +121,25 @@ def _divide(examples: Dataset, shards: Sequence[Shard], max_windows: int) -> tup
     ]
     if min(map(_count_words, halves)) < MIN_WORDS:
         halves = [examples.select([]), examples]
-    validation, test = (_take_evenly(half, max_windows) for half in halves)
+    validation, test = (take_evenly(half, max_windows) for half in halves)
     return validation, test
 
 
-def _take_evenly(examples: Dataset, number: int) -> Dataset:
+def join_reasons(shards: Sequence[Shard]) -> str:
+    """Why recordings have no windows, as a part of a sentence; "" if none says."""
+    reasons = (f"{shard.report.name}: {shard.report.reason}" for shard in shards if shard.report.reason)
+    return "; ".join(reasons).rstrip(".")
+
+
+def take_evenly(examples: Dataset, number: int) -> Dataset:
+    """So many of the examples, from all of their range; all if there are no more."""
     if len(examples) <= number:
         return examples
     return examples.select([index * len(examples) // number for index in range(number)])
 
 
 def _count_words(examples: Dataset) -> int:
-    return sum(len(split_words(text)) for text in _texts(examples))
-
-
-def _texts(examples: Dataset) -> Iterator[str]:
-    return (text_of(segments_of(row)) for row in examples.select_columns(["segments"]))
+    return sum(len(split_words(text)) for text in texts_of(examples))
 
 
 def _fingerprint(shards: Sequence[Shard], *halves: Dataset) -> str:

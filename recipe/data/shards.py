@@ -43,7 +43,7 @@ from recipe.data.recording import (
     read_recording,
 )
 from recipe.data.report import RecordingReport
-from recipe.data.windows import Window
+from recipe.data.windows import Window, segments_of, text_of
 from recipe.errors import RecipeError, explain_error
 from recipe.run.cpu_limit import CpuLimitError, limit_cpu
 from recipe.run.files import hash_file, hash_once, read_state, replacing, set_aside, this_writer, write_state
@@ -167,6 +167,11 @@ def load_examples(shards: Sequence[Shard]) -> Dataset:
     if not any(shard.report.num_faulty_windows for shard in shards):
         return rows
     return rows.select([index for index, fault in enumerate(rows["fault"]) if not fault])
+
+
+def texts_of(examples: Dataset) -> Iterator[str]:
+    """The words of each example, in order; no audio is read."""
+    return (text_of(segments_of(row)) for row in examples.select_columns(["segments"]))
 
 
 def load_rows(shards: Sequence[Shard]) -> Dataset:

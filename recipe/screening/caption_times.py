@@ -10,11 +10,11 @@ import html
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from recipe.audio.decoding import AudioLimits, decode_audio
 from recipe.audio.voice import find_voice
@@ -165,8 +165,7 @@ class _CaptionTimes:
             "task": self._settings.task,
             "model": self._model,
         }
-        key = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
-        return self._settings.folder / f"{key}.vtt"
+        return name_captions(self._settings.folder, ingredients)
 
     def _make_outcome(self, recording: Recording, kind: Kind, path: Path) -> Outcome:
         make = self._align if kind == "text" else self._retime
@@ -243,6 +242,12 @@ def _explain_failure(kind: Kind, error: Exception) -> Outcome:
         return Outcome(problem=explain_error(error, "the words of its text cannot be timed"))
     problem = explain_error(error, "the words cannot be timed")
     return Outcome(notes=[f"its captions were not re-timed: {problem}"])
+
+
+def name_captions(folder: Path, ingredients: Mapping[str, Any]) -> Path:
+    """Where captions lie that are made of so much; ready for JSON."""
+    key = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
+    return folder / f"{key}.vtt"
 
 
 def _hash(path: Path) -> str:

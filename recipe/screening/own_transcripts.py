@@ -5,9 +5,7 @@ as labels (self-training; Kahn et al. 2020, https://arxiv.org/abs/1909.09116). W
 marked as lost: no window spans it, and none takes it for silence.
 """
 
-import hashlib
 import html
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -26,6 +24,7 @@ from recipe.data.manifest import LocalFile, Recording
 from recipe.errors import AudioError
 from recipe.evaluation.long_form import Recogniser
 from recipe.run.files import hash_once, this_writer, write_text
+from recipe.screening.caption_times import name_captions
 
 FORMAT_VERSION = 1
 """Raised whenever this code would write other captions of the same audio."""
@@ -127,8 +126,7 @@ class _Writer(ExitStack):
             "language": recording.language,
             "model": self._settings.model,
         }
-        key = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
-        return self._settings.folder / f"{key}.vtt"
+        return name_captions(self._settings.folder, ingredients)
 
 
 def write_cues(segments: Iterable[Segment]) -> Iterator[Cue]:

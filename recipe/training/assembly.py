@@ -17,9 +17,9 @@ from recipe.data.dataset import PreparedDataset, ReportOrigin
 from recipe.data.download import DownloadProgress
 from recipe.data.glossary import TermFinder, fold_words, mine_rare_words
 from recipe.data.recording import PreparationSettings
+from recipe.data.shards import texts_of
 from recipe.data.sources import Downloads
 from recipe.data.validation import select_from_each
-from recipe.data.windows import segments_of, text_of
 from recipe.evaluation.loss import measure_loss
 from recipe.evaluation.normalization import Normalizer
 from recipe.evaluation.report import Evaluation, Evaluations, evaluate_model
@@ -100,7 +100,7 @@ def build_preparation_settings(attempt: Attempt, whisper: Whisper) -> Preparatio
         empty_transcript=data.empty_transcript,
         no_speech_fraction=data.no_speech_fraction,
         suppressed_symbols=whisper.suppressed_symbols(),
-        limits=_limit_audio(data),
+        limits=limit_audio(data),
     )
 
 
@@ -138,7 +138,7 @@ def build_timing_settings(attempt: Attempt, whisper: Whisper) -> TimingSettings:
         folder=attempt.folder.aligned,
         task=whisper.task,
         is_retiming=is_judging,
-        limits=_limit_audio(data),
+        limits=limit_audio(data),
         start_timer=start_timer,
         identify_model=partial(identify_model, arguments),
     )
@@ -254,7 +254,8 @@ def report_base(attempt: Attempt, before: Evaluations) -> None:
         )
 
 
-def _limit_audio(data: DataArguments) -> AudioLimits:
+def limit_audio(data: DataArguments) -> AudioLimits:
+    """What an audio file may hold."""
     return AudioLimits(max_seconds=data.max_audio_hours * 3600)
 
 
@@ -264,7 +265,7 @@ def collect_terms(data: DataArguments, train: Dataset) -> list[str]:
     Those of the glossary come first, then the rare words. A term of the glossary that is never said there
     would only teach that terms of the prompt are not said.
     """
-    texts = [text_of(segments_of(example)) for example in train.select_columns("segments")]
+    texts = list(texts_of(train))
     given = TermFinder(read_glossary(Path(data.glossary)) if data.glossary else [])
     said = {number for text in texts for number in given.count(text)}
     terms = dict[tuple[str, ...], str]()

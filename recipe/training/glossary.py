@@ -7,7 +7,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from recipe.data.windows import segments_of, text_of
+from recipe.data.shards import texts_of
 from recipe.evaluation.keywords import BothModels, GlossaryComparison, compare_prompted, count_said
 from recipe.evaluation.report import Evaluation
 from recipe.model.glossary import choose_fitting
@@ -38,8 +38,7 @@ class GlossaryCheck:
         whisper, given = trainer.whisper, read_glossary(Path(path))
         self._num_terms = len(given)
         self._terms = choose_fitting(given, LabelEncoder(whisper.processor.tokenizer, whisper.task))
-        texts = (text_of(segments_of(example)) for example in test.select_columns("segments"))
-        self._num_said = count_said(self._terms, texts)
+        self._num_said = count_said(self._terms, texts_of(test))
         if not self._num_said:
             attempt.warn(
                 f"None of the {len(self._terms)} terms of the glossary that fit into the prompt is said in "

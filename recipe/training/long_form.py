@@ -25,7 +25,7 @@ from recipe.evaluation.long_form_scores import (
 )
 from recipe.run.glossary import hash_terms
 from recipe.training.arguments import Arguments
-from recipe.training.assembly import decoding_of, normalizer_of
+from recipe.training.assembly import decoding_of, limit_audio, normalizer_of
 from recipe.training.attempt import Attempt
 from recipe.training.distributed import local_main_first
 from recipe.training.trainer import WhisperTrainer
@@ -185,7 +185,7 @@ class LongFormCheck:
 
     @property
     def _limits(self) -> AudioLimits:
-        return AudioLimits(max_seconds=self._attempt.arguments.data.max_audio_hours * 3600)
+        return limit_audio(self._attempt.arguments.data)
 
 
 def choose_view(attempt: Attempt, num_trained: int) -> View | None:

@@ -5,20 +5,18 @@ The speech comes with its captions (`--replay_dir`) or the base model's own word
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from datasets import Dataset, concatenate_datasets
 
-from recipe.audio.decoding import AudioLimits
 from recipe.data.dataset import PreparedDataset
-from recipe.data.duplicates import find_shared
 from recipe.data.manifest import HELD_OUT, Recording
 from recipe.data.other_folders import OtherFolder, name_folders
-from recipe.data.other_sets import OtherSet
-from recipe.data.shards import Shard, load_examples
-from recipe.data.windows import WINDOW_MS, segments_of, text_of
+from recipe.data.other_sets import OtherSet, find_apart, join_reasons, take_evenly
+from recipe.data.shards import Shard, load_examples, texts_of
+from recipe.data.windows import WINDOW_MS
 from recipe.errors import DataError
 from recipe.evaluation.long_form import open_recogniser
 from recipe.model.whisper import Whisper
@@ -110,7 +108,7 @@ def _prepare(
     arguments = attempt.arguments
     settings = TranscriptSettings(
         attempt.folder.aligned,
-        AudioLimits(max_seconds=arguments.data.max_audio_hours * 3600),
+        assembly.limit_audio(arguments.data),
         partial(open_recogniser, whisper, arguments.training.device),
         assembly.identify_model(arguments),
         SPARE * num_windows * WINDOW_MS / 1000,
@@ -147,29 +145,19 @@ def select_windows(
     """
     spoken = [shard for shard in shards if shard.report.outcome == "speech"]
     examples = load_examples(spoken)
-    texts = [*_texts(examples)]
     sounds = {
         recording["audio_hash"]
         for recording in dataset.report["recordings"]
         if HELD_OUT & {*recording["sides"]}
     }
     sounds = {*sounds, *(sound for other in other_sets for sound in other.audio_hashes)} - {""}
-    known = {shard.report.name for shard in spoken if shard.report.audio_hash in sounds}
     held_out = [dataset.validation, dataset.test]
     held_out += [half for other in other_sets for half in (other.validation, other.test)]
-    shared = find_shared(texts, (text for part in held_out for text in _texts(part)))
-    names = examples["recording"][:]
-    kept = [i for i, text in enumerate(texts) if text and names[i] not in known and i not in shared]
+    kept = find_apart(spoken, examples, sounds, held_out)
     if not kept:
-        reasons = "; ".join(f"{s.report.name}: {s.report.reason}" for s in shards if s.report.reason)
-        reason = "all of it is held out too" if any(texts) else reasons.rstrip(".") or "it has no words"
+        is_held_out = any(texts_of(examples))
+        reason = "all of it is held out too" if is_held_out else join_reasons(shards) or "it has no words"
         raise DataError(
             f"{option}: nothing of {name} can be trained: {reason}. Mend the folder, or leave it out."
         )
-    number = min(number, len(kept))
-    return examples.select([kept[index * len(kept) // number] for index in range(number)])
-
-
-def _texts(examples: Iterable[dict[str, object]]) -> Iterator[str]:
-    assert isinstance(examples, Dataset)
-    return (text_of(segments_of(row)) for row in examples.select_columns(["segments"]))
+    return take_evenly(examples.select(kept), number)

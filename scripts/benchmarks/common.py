@@ -177,6 +177,17 @@ def _let_fork() -> None:
     multiprocessing.set_start_method("fork", force=True)
 
 
+def training_command(config: Path, flags: Sequence[str], options: Mapping[str, object]) -> list[str]:
+    """`accelerate launch` of `train.py`; for the arguments see `start_training`."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config), *flags]
+    return [*command, "train.py", *to_flags(options)]
+
+
+def to_flags(options: Mapping[str, object]) -> list[str]:
+    """Options as a command line has them."""
+    return [part for name, value in options.items() for part in (f"--{name}", str(value))]
+
+
 def start_training(
     config: Path, flags: Sequence[str], options: Mapping[str, object], log: Path
 ) -> subprocess.Popen[bytes]:
@@ -188,8 +199,7 @@ def start_training(
         options: Of `train.py`, by name.
         log: Receives what the child prints, after what it holds.
     """
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config), *flags]
-    command += ["train.py", *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
+    command = training_command(config, flags, options)
     with log.open("ab") as output:
         return subprocess.Popen(command, cwd=REPOSITORY_DIR, stdout=output, stderr=output)
 

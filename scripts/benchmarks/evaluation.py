@@ -33,6 +33,7 @@ from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.data.dataset import check_dataset, prepare_dataset
+from recipe.data.shards import texts_of
 from recipe.data.sources import list_recordings
 from recipe.data.windows import end_of_words, segments_of, text_of
 from recipe.evaluation.metrics import score_texts
@@ -85,11 +86,6 @@ def read_examples(arguments: argparse.Namespace, whisper: Whisper, folder: Path)
     check_dataset(data, DataArguments())
     examples = concatenate_datasets([data.train, data.validation, data.test]) if arguments.all else data.test
     return examples.select([index for index, text in enumerate(texts_of(examples)) if text])
-
-
-def texts_of(examples: Dataset) -> list[str]:
-    """The words of each example."""
-    return [text_of(segments_of(row)) for row in examples.remove_columns("audio")]
 
 
 @dataclass(frozen=True)
@@ -189,7 +185,7 @@ class Loops:
     def score(self, ids: Sequence[Sequence[int]]) -> float:
         """Normalised WER of what was generated."""
         texts = self.whisper.processor.batch_decode(ids, skip_special_tokens=True)
-        return score_texts(texts_of(self.examples), texts, language=self.language).words_normalized.rate
+        return score_texts(list(texts_of(self.examples)), texts, language=self.language).words_normalized.rate
 
 
 def describe_ways(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:

@@ -36,7 +36,7 @@ from recipe.export.openai_names import rename_weights
 from recipe.model.whisper import load_whisper
 from recipe.run.files import export_json, write_json
 from recipe.run.launch import REPOSITORY_DIR
-from scripts.benchmarks.common import build_parser, print_table, run
+from scripts.benchmarks.common import build_parser, print_table, run, to_flags, training_command
 
 COMMIT = "7b06592"
 TIMES = {"start_error_median_ms": "median", "start_error_p90_ms": "p90"}
@@ -111,9 +111,7 @@ def train_ours(arguments: argparse.Namespace, folder: Path, seed: int, _weights:
         **dict(option.split("=", 1) for option in arguments.options),
     }
     config = REPOSITORY_DIR / "accelerate_configs" / "cpu.yaml"
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    command += ["--num_cpu_threads_per_process", "1", "train.py"]
-    command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    command = training_command(config, ["--num_cpu_threads_per_process", "1"], options)
     cost = call(command, folder / "log", REPOSITORY_DIR)
     (folder / "run" / "model").rename(folder / "model")
     metadata = json.loads((folder / "model" / "training_metadata.json").read_text())
@@ -149,8 +147,7 @@ def train_peer(arguments: argparse.Namespace, folder: Path, seed: int, weights: 
         "device": "cpu",
         "save-dir": "output",
     }
-    flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    trained = call([*peer, "run_finetuning.py", *flags], folder / "log", folder)
+    trained = call([*peer, "run_finetuning.py", *to_flags(options)], folder / "log", folder)
     write_as_transformers(folder / "output" / "last_model.pt", arguments.model, folder / "model")
     num_windows = len((folder / "train.json").read_text().splitlines())
     return {

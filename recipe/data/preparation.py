@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Self
@@ -64,6 +64,25 @@ def build_shards(
         shards[shard.report.name] = shard
         on_recording(shard)
     return [shards[recording.name] for recording in recordings]
+
+
+def build_shard(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Shard:
+    """The shard of one recording, once this process or another has made it; the unit of work of any engine.
+
+    Raises:
+        DataError: as `build_shards` does.
+    """
+    folder = ShardFolder(settings, output_dir)
+    with Claims(folder.claims) as claims:
+        work = SharedWork[Recording, Shard](claims, folder.find)
+        work.add([(folder.key_of(recording), recording)])
+        return next(work_off(work, folder, _own_process().make))
+
+
+@cache
+def _own_process() -> "ShardProcess":
+    """A process beside this one for as long as this one lives."""
+    return ShardProcess()
 
 
 class ShardFolder:

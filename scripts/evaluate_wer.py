@@ -34,8 +34,9 @@ from recipe.arguments import ModelArguments, caption_language
 from recipe.audio.decoding import AudioLimits
 from recipe.data.caption_choice import Wanted
 from recipe.data.manifest import Recording
+from recipe.data.preparation import build_shards
 from recipe.data.recording import PreparationSettings
-from recipe.data.shards import build_shards, load_examples
+from recipe.data.shards import load_examples
 from recipe.data.sources import read_folder
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.asr_errors import AsrErrors

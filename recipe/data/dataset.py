@@ -1,7 +1,6 @@
 """The dataset of a run: the shards of all recordings, split into what is trained and what is held out."""
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from datasets import Dataset
 from recipe.arguments import DataArguments
 from recipe.data.attention import list_findings
 from recipe.data.manifest import Recording
-from recipe.data.partition import partition_of_machine
+from recipe.data.preparation import build_shards
 from recipe.data.recording import PreparationSettings
 from recipe.data.report import (
     RecordingReport,
@@ -22,7 +21,7 @@ from recipe.data.report import (
     report_warnings,
 )
 from recipe.data.report_page import render_page
-from recipe.data.shards import FORMAT_VERSION, Shard, build_shards, load_rows
+from recipe.data.shards import FORMAT_VERSION, Shard, load_rows
 from recipe.data.split import split_examples
 from recipe.run.files import write_json, write_text
 from recipe.run.warning import most_important_first
@@ -97,7 +96,7 @@ def prepare_dataset(
 ) -> PreparedDataset:
     """Make, or find on disk, the examples of all recordings, and hold some recordings out.
 
-    Machines that share `output_dir` prepare a part each.
+    Machines that share `output_dir` prepare it together.
 
     Args:
         recordings: What came in.
@@ -115,7 +114,6 @@ def prepare_dataset(
         settings,
         output_dir / "shards",
         num_workers=num_workers,
-        partition=partition_of_machine(os.environ),
         on_recording=on_recording,
     )
     reports = [shard.report for shard in shards]

@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_starting = threading.Lock()
+
 
 def start_pool(num_workers: int) -> ProcessPoolExecutor:
     """Processes that hold no credential and end with this one; give them work with `submit`."""
@@ -35,7 +38,8 @@ def submit(
     pool: ProcessPoolExecutor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> "Future[T]":
     """The outcome, once there is one, of a function of a module that loads fast."""
-    with _without_main_module(), credentials_dropped():  # this starts processes
+    # This starts processes, from any thread; what they see of this one is changed for as long.
+    with _starting, _without_main_module(), credentials_dropped():
         return pool.submit(function, *args, **kwargs)
 
 

@@ -1,9 +1,9 @@
-"""From recordings to the Arrow dataset: one shard a recording, made in parallel, kept between runs.
+"""From a recording to its shard, kept between runs; the shards together are the Arrow dataset.
 
 A shard's name is a hash of everything that its content depends on (the two files, the settings, the
 tokenizer, this code's format), so a run that was killed, or one with a file more, makes only what is
-missing, and what was made from other input is never mistaken for it. Machines that share the folder make
-a part of the shards each, and take the others' as they come.
+missing, and what was made from other input is never mistaken for it. Who makes which is told by
+`recipe.data.preparation`.
 
 An example is one window: its audio as FLAC (54 MB an hour; log-mel features would be 115), its cues as
 data. Timestamps, prompts and features are made when the window is trained, anew each epoch. Faulty
@@ -11,15 +11,10 @@ windows are rows too, for the report to play, but never loaded.
 """
 
 import hashlib
-import itertools
 import json
 import logging
 import os
-import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -33,8 +28,7 @@ from datasets.table import MemoryMappedTable, concat_tables
 
 from recipe.audio.decoding import encode_flac, slice_samples
 from recipe.data.manifest import Clip, Recording
-from recipe.data.partition import Partition, is_first_of_machine
-from recipe.data.processes import start_pool, submit
+from recipe.data.partition import is_first_of_machine
 from recipe.data.quality import measure_window, split_words
 from recipe.data.recording import (
     PreparationSettings,
@@ -78,14 +72,6 @@ FEATURES = Features(
 `flags`, `severity` and `fault` are those of `WindowQuality`; a window with a fault is not used.
 """
 
-_Item = tuple[Recording, PreparationSettings, Path]
-"""What the shard at this path is made of."""
-
-PATIENCE_SECONDS = 600.0
-"""Without a sign of other machines for as long, their shards are made here: they died, or share no disk."""
-
-POLL_SECONDS = 1.0
-
 
 @dataclass(frozen=True)
 class Shard:
@@ -102,63 +88,6 @@ class _ShardState:
 
     report: RecordingReport
     content_hash: str
-
-
-def build_shards(
-    recordings: Sequence[Recording],
-    settings: PreparationSettings,
-    output_dir: Path,
-    *,
-    num_workers: int | None = None,
-    partition: Partition = Partition(),  # noqa: B008 - frozen, so one default for all is safe
-    patience_seconds: float = PATIENCE_SECONDS,
-    on_recording: Callable[[Shard], None] = lambda _: None,
-) -> list[Shard]:
-    """One shard for each recording, in their order; those on disk already are reused.
-
-    Args:
-        recordings: What came in.
-        settings: What the examples depend on beside the files.
-        output_dir: Folder of the shards.
-        num_workers: Processes; as many as there are cores if not given. If 1 is given, it is this process
-            itself, which then dies with a file that crashes FFmpeg.
-        partition: Which of them this machine makes.
-        patience_seconds: How long to wait without a sign of the others before making theirs too.
-        on_recording: Called after each recording.
-
-    Raises:
-        DataError: if a recording without captions is not allowed (`empty_transcript="fail"`).
-    """
-    output_dir.mkdir(parents=True, exist_ok=True)
-    shards: dict[str, Shard] = {}
-
-    def build(part: Sequence[Recording]) -> None:
-        for shard in _build_each(part, settings, output_dir, num_workers):
-            shards[shard.report.name] = shard
-            on_recording(shard)
-
-    build([recording for recording in recordings if partition.holds(recording.name)])
-    others = [recording for recording in recordings if not partition.holds(recording.name)]
-    if others:
-        _await_shards([shard_path(recording, settings, output_dir) for recording in others], patience_seconds)
-        build(others)  # which finds them on disk
-    return [shards[recording.name] for recording in recordings]
-
-
-def _await_shards(paths: Sequence[Path], patience_seconds: float) -> None:
-    """Return when the shards are all there, or the folder has not changed for too long."""
-    folder, last_change = paths[0].parent, time.monotonic()
-    seen: set[Path] = set()
-    while not all(path.with_suffix(".json").exists() for path in paths):
-        found = set(folder.iterdir())  # files come, and go when they are whole
-        if found != seen:
-            seen, last_change = found, time.monotonic()
-        elif time.monotonic() - last_change > patience_seconds:
-            logger.warning(
-                "Other machines gave no sign for %.0f s; their part is made here.", patience_seconds
-            )
-            return
-        time.sleep(POLL_SECONDS)
 
 
 def load_examples(shards: Sequence[Shard]) -> Dataset:
@@ -189,69 +118,7 @@ def _map_table(path: Path, inode: int) -> MemoryMappedTable:  # noqa: ARG001 - o
     return MemoryMappedTable.from_file(str(path))
 
 
-def _build_each(
-    recordings: Sequence[Recording], settings: PreparationSettings, output_dir: Path, num_workers: int | None
-) -> Iterator[Shard]:
-    num_processes = num_workers or os.cpu_count() or 1
-    missing: list[_Item] = []
-
-    def find(recording: Recording) -> tuple[Path, Shard | None]:
-        path = shard_path(recording, settings, output_dir)
-        return path, _find_shard(path)
-
-    with ThreadPoolExecutor(num_processes) as pool:  # hashing runs beside other threads
-        for recording, (path, found) in zip(recordings, pool.map(find, recordings), strict=True):
-            if found:
-                yield found
-            else:
-                missing.append((recording, settings, path))
-    if num_workers == 1:
-        yield from itertools.starmap(_build_shard, missing)
-    else:
-        yield from _build_in_processes(missing, num_processes)
-
-
-def _build_in_processes(items: Sequence[_Item], num_workers: int) -> Iterator[Shard]:
-    """The shards as they come; a process that dies costs at most the recording that it held.
-
-    A dead process breaks its pool, so no more is in work than there are processes: those recordings are
-    tried again one by one, each in a fresh process, the others go on in a fresh pool.
-    """
-    waiting = deque(items)
-    interrupted: list[_Item] = []
-    while waiting:
-        in_work: dict[Future[Shard], _Item] = {}
-        with start_pool(min(num_workers, len(waiting))) as pool:
-            try:
-                while waiting or in_work:
-                    while waiting and len(in_work) < num_workers:
-                        future = submit(pool, _build_shard, *waiting[0])
-                        in_work[future] = waiting.popleft()
-                    for future in wait(in_work, return_when=FIRST_COMPLETED).done:
-                        yield future.result()
-                        del in_work[future]
-            except BrokenProcessPool:
-                interrupted += in_work.values()
-    for item in interrupted:
-        yield _build_alone(item)
-
-
-def _build_alone(item: _Item) -> Shard:
-    """The shard of a recording that was in work when a process died; without its data if it dies again."""
-    recording, _, path = item
-    logger.warning("A process died, perhaps over %r; it is prepared again, alone.", recording.name)
-    try:
-        with start_pool(1) as pool:
-            return submit(pool, _build_shard, *item).result()
-    except BrokenProcessPool:
-        reason = (
-            "the process that reads it died twice: the file is damaged, or memory ran out; export the audio "
-            "as FLAC or MP3, in shorter parts if it is long, and upload it again"
-        )
-        return _write_shard(recording, path, lose_recording(recording, reason))
-
-
-def _find_shard(path: Path) -> Shard | None:
+def find_shard(path: Path) -> Shard | None:
     """The shard on disk, if it is as it was made; a damaged one is set aside.
 
     A machine's first process reads all of it to know; the others come after it and take its word.
@@ -269,7 +136,7 @@ def _find_shard(path: Path) -> Shard | None:
     return None
 
 
-def _build_shard(recording: Recording, settings: PreparationSettings, path: Path) -> Shard:
+def make_shard(recording: Recording, settings: PreparationSettings, path: Path) -> Shard:
     """Read one recording within its time and write its shard; whatever goes wrong costs this recording only.
 
     Raises:
@@ -287,6 +154,11 @@ def _build_shard(recording: Recording, settings: PreparationSettings, path: Path
         logger.exception("The recording %r cannot be prepared", recording.name)
         content = lose_recording(recording, explain_error(error, "it cannot be prepared"))
     return _write_shard(recording, path, content)
+
+
+def lose_shard(recording: Recording, path: Path, reason: str) -> Shard:
+    """Write the shard of a recording that cannot be read, for a reason in a sentence."""
+    return _write_shard(recording, path, lose_recording(recording, reason))
 
 
 def _write_shard(recording: Recording, path: Path, content: RecordingContent) -> Shard:
@@ -339,18 +211,27 @@ def _make_example(
 
 def shard_path(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Path:
     """Where a recording's shard is, or will be; its report lies beside it as JSON."""
-    return output_dir / f"{_content_key(recording, settings)}.arrow"
+    return output_dir / f"{name_content(recording, settings, _hash_if_there)}.arrow"
 
 
-def _content_key(recording: Recording, settings: PreparationSettings) -> str:
+def name_content(
+    recording: Recording, settings: PreparationSettings, identify: Callable[[Path | None], str | None]
+) -> str:
+    """A hash of all that a recording's examples depend on, 32 hexadecimal digits.
+
+    Args:
+        recording: Where its files are.
+        settings: What the examples depend on beside the files.
+        identify: What stands for the content of a file.
+    """
     ingredients = {
         "format": FORMAT_VERSION,
         "name": recording.name,
         "language": recording.language,
-        "audio": _hash_if_there(recording.audio.path),
-        "transcript": _hash_if_there(recording.transcript.path),
+        "audio": identify(recording.audio.path),
+        "transcript": identify(recording.transcript.path),
         "errors": [recording.audio.error, recording.transcript.error, recording.problem],
-        "clips": [[_hash_if_there(clip.audio.path), _describe_clip(clip)] for clip in recording.clips],
+        "clips": [[identify(clip.audio.path), _describe_clip(clip)] for clip in recording.clips],
         "tokenizer": _hash_if_there(settings.tokenizer_file),
         "settings": {
             "task": settings.task,

@@ -14,7 +14,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from recipe.arguments import ModelArguments
 from recipe.errors import TrainingError
 from recipe.model.checkpoint_files import find_checkpoint_folder
-from recipe.run.files import replacing, this_writer
+from recipe.run.files import hash_once, replacing, this_writer
 
 
 class WhisperForConditionalGeneration(transformers.WhisperForConditionalGeneration):
@@ -110,8 +110,10 @@ class Whisper:
         return path
 
 
-def load_whisper(arguments: ModelArguments) -> Whisper:
+def load_whisper(arguments: ModelArguments, *, with_weights: bool = True) -> Whisper:
     """Model and processor of a Whisper checkpoint.
+
+    Without weights it takes no memory and runs nothing, but knows its tokens, languages and tasks.
 
     Weights are float32 even where the file is float16 (large-v3-turbo): an update of 1e-5 would vanish in
     half precision; autocast lowers the precision of the arithmetic instead.
@@ -122,7 +124,7 @@ def load_whisper(arguments: ModelArguments) -> Whisper:
     try:
         folder = find_checkpoint_folder(arguments.model_name_or_path, arguments.model_revision or "main")
         processor = WhisperProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model = _load_model(folder)
+        model = _load_model(folder) if with_weights else _outline_model(folder)
         _check_parts(processor, model)
         _check_vocabulary(processor.tokenizer, model)
     except Exception as error:  # a checkpoint is a stranger's: its files may make a library raise anything
@@ -156,6 +158,22 @@ def _load_model(folder: Path) -> WhisperForConditionalGeneration:
             raise TrainingError(f"{len(names)} tensors are {problem} in its weights, the first is {names[0]}")
     assert isinstance(model, WhisperForConditionalGeneration)
     return model
+
+
+def _outline_model(folder: Path) -> WhisperForConditionalGeneration:
+    """The model as its configuration says, its weights without values."""
+    config = transformers.WhisperConfig.from_pretrained(folder, local_files_only=True)
+    with torch.device("meta"):
+        model = WhisperForConditionalGeneration(config)
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return model
+
+
+def identify_weights(arguments: ModelArguments) -> str:
+    """A name of a checkpoint's weights that changes with them."""
+    folder = find_checkpoint_folder(arguments.model_name_or_path, arguments.model_revision or "main")
+    return " ".join(hash_once(path) for path in sorted(folder.glob("*.safetensors")))
 
 
 def _check_parts(processor: WhisperProcessor, model: WhisperForConditionalGeneration) -> None:

@@ -10,7 +10,7 @@ import html
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,9 @@ from recipe.captions.file import open_captions
 from recipe.captions.lost_speech import mark_lost_speech
 from recipe.captions.plain_text import Phrase, read_plain_text, split_phrases
 from recipe.captions.reader import Cue, format_webvtt, read_captions
+from recipe.data.claims import Claim, Claims, SharedWork
 from recipe.data.manifest import TEXT_EXTENSIONS, LocalFile, Recording
-from recipe.data.partition import is_first_of_machine, partition_of_machine
+from recipe.data.partition import is_first_of_machine
 from recipe.data.report import MAX_NOTES
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import AudioError, CaptionError, TrainingError, explain_error
@@ -79,7 +80,7 @@ def settle_times(
     """The recordings, plain text and loose captions replaced by captions with times; warnings for the user.
 
     A text that does not match costs its recording, which is then without captions and says why. Machines that
-    share the folder begin with a part each, and find the others' work where it is done.
+    share the folder claim one recording after the other, and find the others' work where it is done.
 
     Args:
         recordings: With their languages.
@@ -90,15 +91,20 @@ def settle_times(
         TrainingError: if the base model cannot be made ready.
     """
     maker = _CaptionTimes(settings)
-    partition = partition_of_machine(os.environ)
     outcomes: dict[str, tuple[Recording, Outcome]] = {}
-    for recording in sorted(recordings, key=lambda item: not partition.holds(item.name)):
-        kind = _kind_of(recording, settings)
-        if kind:
-            outcomes[recording.name] = maker.settle(recording, kind)
+    pieces = []
+    for recording in recordings:
+        piece = maker.plan(recording)
+        if piece:
+            pieces.append(piece)
+        else:
+            on_recording()
+    for piece, outcome in _settle_each(pieces, maker, settings.folder) if pieces else ():
+        outcomes[piece.recording.name] = _apply_outcome(piece, outcome), outcome
         on_recording()
     settled = [outcomes[item.name][0] if item.name in outcomes else item for item in recordings]
-    return settled, list(list_warnings({name: outcome for name, (_, outcome) in outcomes.items()}))
+    in_order = {item.name: outcomes[item.name][1] for item in recordings if item.name in outcomes}
+    return settled, list(list_warnings(in_order))
 
 
 def _kind_of(recording: Recording, settings: TimingSettings) -> Kind | None:
@@ -122,8 +128,60 @@ def _has_times(path: Path) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A recording whose captions are to be given times.
+
+    Attributes:
+        recording: With its language.
+        kind: What there is to be done.
+        path: Where the captions with times go.
+    """
+
+    recording: Recording
+    kind: Kind
+    path: Path
+
+
+_Settled = tuple[_Piece, Outcome]
+
+
+def _settle_each(pieces: Sequence[_Piece], maker: "_CaptionTimes", folder: Path) -> Iterator[_Settled]:
+    """What became of each piece, here or on another machine."""
+    with Claims(folder / "claims") as claims:
+        work = SharedWork[_Piece, _Settled](claims, _find_settled)
+        work.add((piece.path.stem, piece) for piece in pieces)
+        for turn in work:
+            if not isinstance(turn, Claim):
+                yield turn
+                continue
+            try:
+                outcome = _find_outcome(turn.work.path) or maker.make_outcome(turn.work)
+            except AudioError:  # preparation will say so
+                outcome = Outcome()
+            finally:
+                claims.release(turn.key, turn.number)
+            yield turn.work, outcome
+
+
+def _find_settled(piece: _Piece) -> _Settled | None:
+    outcome = _find_outcome(piece.path)
+    return (piece, outcome) if outcome else None
+
+
+def _apply_outcome(piece: _Piece, outcome: Outcome) -> Recording:
+    """The recording with what was made of its captions."""
+    recording = piece.recording
+    if outcome.problem:
+        recording = replace(recording, transcript=LocalFile(None, outcome.problem), clips=())
+    elif outcome.captions_hash:
+        recording = replace(recording, transcript=LocalFile(piece.path), clips=())
+    flags = (*recording.flags, *list_flags(outcome))
+    return replace(recording, notes=(*recording.notes, *outcome.notes), flags=flags)
+
+
 class _CaptionTimes:
-    """Makes times, or finds them on disk."""
+    """Makes times of captions."""
 
     def __init__(self, settings: TimingSettings) -> None:
         self._settings = settings
@@ -140,19 +198,13 @@ class _CaptionTimes:
     def _model(self) -> str:
         return self._settings.identify_model()
 
-    def settle(self, recording: Recording, kind: Kind) -> tuple[Recording, Outcome]:
-        """The recording with what was made of its captions."""
+    def plan(self, recording: Recording) -> _Piece | None:
+        """What there is to be done for a recording; nothing for one whose files cannot be read."""
+        kind = _kind_of(recording, self._settings)
         try:
-            path = self._path_of(recording, kind)
-            outcome = _find_outcome(path) or self._make_outcome(recording, kind, path)
+            return _Piece(recording, kind, self._path_of(recording, kind)) if kind else None
         except AudioError:  # preparation will say so
-            return recording, Outcome()
-        if outcome.problem:
-            recording = replace(recording, transcript=LocalFile(None, outcome.problem), clips=())
-        elif outcome.captions_hash:
-            recording = replace(recording, transcript=LocalFile(path), clips=())
-        flags = (*recording.flags, *list_flags(outcome))
-        return replace(recording, notes=(*recording.notes, *outcome.notes), flags=flags), outcome
+            return None
 
     def _path_of(self, recording: Recording, kind: Kind) -> Path:
         assert recording.audio.path
@@ -167,7 +219,14 @@ class _CaptionTimes:
         }
         return name_captions(self._settings.folder, ingredients)
 
-    def _make_outcome(self, recording: Recording, kind: Kind, path: Path) -> Outcome:
+    def make_outcome(self, piece: _Piece) -> Outcome:
+        """Give captions times, and store what became of them.
+
+        Raises:
+            AudioError: the audio cannot be read.
+            TrainingError: the base model cannot be made ready.
+        """
+        recording, kind, path = piece.recording, piece.kind, piece.path
         make = self._align if kind == "text" else self._retime
         try:
             outcome, alignment = make(recording)

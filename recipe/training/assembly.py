@@ -12,7 +12,6 @@ from datasets import Dataset, concatenate_datasets
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
 from recipe.arguments import AUDIO_AUGMENTATION, DataArguments
-from recipe.audio.decoding import AudioLimits
 from recipe.data.dataset import PreparedDataset, ReportOrigin
 from recipe.data.download import DownloadProgress
 from recipe.data.glossary import TermFinder, fold_words, mine_rare_words
@@ -25,13 +24,12 @@ from recipe.evaluation.normalization import Normalizer
 from recipe.evaluation.report import Evaluation, Evaluations, evaluate_model
 from recipe.evaluation.transcription import Decoding
 from recipe.model.augmentation import Augmentation
-from recipe.model.checkpoint_files import find_checkpoint_folder
 from recipe.model.encoder_states import EncoderStates, identify_encoder, is_deterministic
 from recipe.model.glossary import TermPrompts
 from recipe.model.inputs import ViewProbabilities, WindowDataset
-from recipe.model.whisper import Whisper
+from recipe.model.preparation import limit_audio, preparation_settings
+from recipe.model.whisper import Whisper, identify_weights
 from recipe.run.disk import MARGIN_BYTES
-from recipe.run.files import hash_once
 from recipe.run.glossary import read_glossary
 from recipe.run.launch import uses_fsdp
 from recipe.run.stages import Stage
@@ -93,15 +91,8 @@ def build_downloads(attempt: Attempt, bar: StageBar) -> Downloads:
 
 def build_preparation_settings(attempt: Attempt, whisper: Whisper) -> PreparationSettings:
     """What examples depend on beside the files."""
-    data = attempt.arguments.data
-    return PreparationSettings(
-        tokenizer_file=whisper.save_tokenizer(attempt.folder.prepared),
-        task=attempt.arguments.model.task,
-        empty_transcript=data.empty_transcript,
-        no_speech_fraction=data.no_speech_fraction,
-        suppressed_symbols=whisper.suppressed_symbols(),
-        limits=limit_audio(data),
-    )
+    arguments = attempt.arguments
+    return preparation_settings(arguments.model, arguments.data, whisper, attempt.folder.prepared)
 
 
 def describe_origin(attempt: Attempt) -> ReportOrigin:
@@ -140,15 +131,8 @@ def build_timing_settings(attempt: Attempt, whisper: Whisper) -> TimingSettings:
         is_retiming=is_judging,
         limits=limit_audio(data),
         start_timer=start_timer,
-        identify_model=partial(identify_model, arguments),
+        identify_model=partial(identify_weights, arguments.model),
     )
-
-
-def identify_model(arguments: Arguments) -> str:
-    """A name of the base model's weights that changes with them."""
-    model = arguments.model
-    folder = find_checkpoint_folder(model.model_name_or_path, model.model_revision or "main")
-    return " ".join(hash_once(path) for path in sorted(folder.glob("*.safetensors")))
 
 
 def score_dataset(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> list[LabelScore]:
@@ -252,11 +236,6 @@ def report_base(attempt: Attempt, before: Evaluations) -> None:
             Stage.BASE_EVALUATED,
             {part: {**e.scores.as_dict(), "num_windows": len(e.transcripts)} for part, e in before.items()},
         )
-
-
-def limit_audio(data: DataArguments) -> AudioLimits:
-    """What an audio file may hold."""
-    return AudioLimits(max_seconds=data.max_audio_hours * 3600)
 
 
 def collect_terms(data: DataArguments, train: Dataset) -> list[str]:

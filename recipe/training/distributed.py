@@ -12,7 +12,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from transformers import TrainingArguments
 
-from recipe.data.partition import partition_of_machine
+from recipe.data.partition import count_machines
 from recipe.errors import JobError
 from recipe.run.folder import RunFolder
 
@@ -62,7 +62,7 @@ def check_shared(folder: RunFolder) -> None:
     Raises:
         JobError: if one does not; all processes raise it.
     """
-    num_machines = partition_of_machine(os.environ).count
+    num_machines = count_machines(os.environ)
     if num_machines == 1:
         return
     token = [uuid.uuid4().hex]

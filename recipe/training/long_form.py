@@ -23,9 +23,10 @@ from recipe.evaluation.long_form_scores import (
     View,
     build_references,
 )
+from recipe.model.preparation import limit_audio
 from recipe.run.glossary import hash_terms
 from recipe.training.arguments import Arguments
-from recipe.training.assembly import decoding_of, limit_audio, normalizer_of
+from recipe.training.assembly import decoding_of, normalizer_of
 from recipe.training.attempt import Attempt
 from recipe.training.distributed import local_main_first
 from recipe.training.trainer import WhisperTrainer

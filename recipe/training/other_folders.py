@@ -6,7 +6,8 @@ from dataclasses import replace
 from recipe.data.caption_choice import Wanted
 from recipe.data.manifest import Recording
 from recipe.data.other_folders import OtherFolder
-from recipe.data.shards import Shard, build_shards
+from recipe.data.preparation import build_shards
+from recipe.data.shards import Shard
 from recipe.data.sources import read_folder
 from recipe.errors import JobError
 from recipe.model.whisper import Whisper

@@ -19,10 +19,10 @@ from recipe.data.shards import Shard, load_examples, texts_of
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import DataError
 from recipe.evaluation.long_form import open_recogniser
-from recipe.model.whisper import Whisper
+from recipe.model.preparation import limit_audio
+from recipe.model.whisper import Whisper, identify_weights
 from recipe.run.warning import DataWarning, Importance
 from recipe.screening.own_transcripts import TranscriptSettings, caption_recordings
-from recipe.training import assembly
 from recipe.training.attempt import Attempt
 from recipe.training.other_folders import prepare_folder
 
@@ -108,9 +108,9 @@ def _prepare(
     arguments = attempt.arguments
     settings = TranscriptSettings(
         attempt.folder.aligned,
-        assembly.limit_audio(arguments.data),
+        limit_audio(arguments.data),
         partial(open_recogniser, whisper, arguments.training.device),
-        assembly.identify_model(arguments),
+        identify_weights(arguments.model),
         SPARE * num_windows * WINDOW_MS / 1000,
     )
 

@@ -162,9 +162,9 @@ def test_no_machine_prepares_what_another_has_prepared(tmp_path: Path, tiny_dir:
     places = [str(tmp_path / "data"), str(tiny_dir / "tokenizer.json"), str(tmp_path / "shards")]
     logs = [tmp_path / f"{index}.log" for index in range(2)]
     machines = []
-    for index, log in enumerate(logs):
+    for log in logs:
         with log.open("wb") as output, log.with_suffix(".err").open("wb") as errors:
-            command = ["tests/support/prepare_part.py", *places, str(index), "2"]
+            command = ["tests/support/prepare_part.py", *places]
             machines.append(ForkedRun(command, clean_environment(), output, errors))
     try:
         codes = [machine.wait(300) for machine in machines]
@@ -173,7 +173,6 @@ def test_no_machine_prepares_what_another_has_prepared(tmp_path: Path, tiny_dir:
             kill_session(machine)
     outputs = [log.read_text().split() for log in logs]
     assert codes == [0, 0], [log.with_suffix(".err").read_text() for log in logs]
-    assert all(outputs), "each has its part"
     prepared = Counter(name for names in outputs for name in names)
     assert len(prepared) == 6
     assert set(prepared.values()) == {1}

@@ -8,9 +8,10 @@ from voices import make_noise, make_voice
 from recipe.audio.decoding import AudioLimits, encode_flac
 from recipe.data.clips import PAUSE_MS, read_beginning
 from recipe.data.manifest import Clip, LocalFile, Recording
+from recipe.data.preparation import build_shards
 from recipe.data.recording import read_recording
 from recipe.data.rows import IN_CLIPS
-from recipe.data.shards import build_shards, shard_path
+from recipe.data.shards import shard_path
 
 TEXTS = [*SENTENCES.values()]
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from recipe.data.preparation import build_shards
 from recipe.data.report import RecordingReport, build_report, check_fallbacks, count_bins
-from recipe.data.shards import build_shards
 from recipe.errors import DataError
 
 

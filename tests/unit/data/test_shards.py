@@ -1,7 +1,6 @@
 import multiprocessing
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +10,9 @@ from damages import DAMAGES, Damage, flip_bit
 from voices import make_noise
 
 from recipe.audio.decoding import encode_flac
-from recipe.data.partition import Partition
+from recipe.data.preparation import build_shards
 from recipe.data.recording import PreparationSettings, read_recording
-from recipe.data.shards import Shard, build_shards, load_examples, load_rows
+from recipe.data.shards import Shard, load_examples, load_rows
 
 
 def test_a_shard_depends_on_its_own_recordings_language_and_no_others(make_recording, tmp_path, preparation):
@@ -156,27 +155,6 @@ def test_a_window_that_repeats_itself_is_a_row_that_is_never_loaded(
     assert load_examples([shard])["segments"][0][0]["text"] == "Something else is said."
     assert load_rows([shard])["fault"][:] == ["each thing is said twice or more", ""]
     assert shard.report.lost_cues == {"faulty window: each thing is said twice or more": 2}
-
-
-def test_each_machine_makes_its_part_and_takes_the_others(make_recording, tmp_path, preparation):
-    recordings = [make_recording(f"talk-{number}") for number in range(6)]
-    partitions = [Partition(index, 2) for index in range(2)]
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(
-            lambda part: build_shards(recordings, preparation, tmp_path / "s", num_workers=1, partition=part),
-            partitions,
-        )
-    assert first == second
-    assert len(list((tmp_path / "s").iterdir())) == 12
-
-
-def test_the_part_of_a_machine_that_gives_no_sign_is_made_here(make_recording, tmp_path, preparation, caplog):
-    recordings = [make_recording(f"talk-{number}") for number in range(4)]
-    shards = build_shards(
-        recordings, preparation, tmp_path / "s", num_workers=1, partition=Partition(0, 2), patience_seconds=0
-    )
-    assert [shard.report.name for shard in shards] == [recording.name for recording in recordings]
-    assert "gave no sign" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", [".json", ".arrow"])

@@ -1,0 +1,313 @@
+"""Who makes which shard: processes, of one machine or of several that share a folder, each recording by one.
+
+Recordings are claimed one by one, the longest first, so that the last ones in work are short and nobody waits
+for long. What a worker did that died is claimed by one other. A finished shard is all that counts: claims
+only keep two from making the same one.
+
+Beside the claims lies a note for each recording: which shard its files, by size and time of change, have
+become. Who finds a note need not read the files.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from functools import cache, partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Self
+
+from recipe.data.claims import Claim, Claims, SharedWork
+from recipe.data.manifest import Recording
+from recipe.data.processes import start_pool, submit
+from recipe.data.recording import PreparationSettings
+from recipe.data.shards import Shard, find_shard, lose_shard, make_shard, name_content, shard_path
+from recipe.run.files import this_writer, write_text
+
+logger = logging.getLogger(__name__)
+
+SETTLED_SECONDS = 2.0
+"""A file that changed as recently may change again without its time of change telling so."""
+
+_Make = Callable[[Recording, PreparationSettings, Path], Shard]
+
+
+def build_shards(
+    recordings: Sequence[Recording],
+    settings: PreparationSettings,
+    output_dir: Path,
+    *,
+    num_workers: int | None = None,
+    on_recording: Callable[[Shard], None] = lambda _: None,
+) -> list[Shard]:
+    """One shard for each recording, in their order; those on disk already are reused.
+
+    Any number of processes may do this at the same time, with the same recordings and folder.
+
+    Args:
+        recordings: What came in.
+        settings: What the examples depend on beside the files.
+        output_dir: Folder of the shards.
+        num_workers: Processes; as many as there are cores if not given. If 1 is given, it is this process
+            itself, which then dies with a file that crashes FFmpeg.
+        on_recording: Called after each recording.
+
+    Raises:
+        DataError: if a recording without captions is not allowed (`empty_transcript="fail"`).
+    """
+    shards: dict[str, Shard] = {}
+    for shard in _build_each(recordings, ShardFolder(settings, output_dir), num_workers):
+        shards[shard.report.name] = shard
+        on_recording(shard)
+    return [shards[recording.name] for recording in recordings]
+
+
+def build_shard(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Shard:
+    """The shard of one recording, once this process or another has made it; the unit of work of any engine.
+
+    Raises:
+        DataError: as `build_shards` does.
+    """
+    folder = ShardFolder(settings, output_dir)
+    with Claims(folder.claims) as claims:
+        work = SharedWork[Recording, Shard](claims, folder.find)
+        work.add([(folder.key_of(recording), recording)])
+        return next(work_off(work, folder, _own_process().make))
+
+
+@cache
+def _own_process() -> "ShardProcess":
+    """A process beside this one for as long as this one lives."""
+    return ShardProcess()
+
+
+class ShardFolder:
+    """A folder of shards, and the notes on which recording has become which.
+
+    Args:
+        settings: What the examples depend on beside the files.
+        path: The folder; made if missing.
+    """
+
+    def __init__(self, settings: PreparationSettings, path: Path) -> None:
+        self.settings = settings
+        self.path = path
+        self.claims = path / "claims"
+        self.claims.mkdir(parents=True, exist_ok=True)
+
+    def find(self, recording: Recording) -> Shard | None:
+        """The shard of a recording, if a note tells which it is; its files are not read."""
+        try:
+            key = self._note(recording).read_text()
+        except OSError:
+            return None
+        return find_shard(self.path / f"{key}.arrow") if key.isalnum() else None
+
+    def settle(self, recording: Recording, make: _Make) -> Shard:
+        """The shard of a recording that this process has claimed: on disk, or made now."""
+        began = time.time()
+        path, note = shard_path(recording, self.settings, self.path), self._note(recording)
+        shard = find_shard(path) or make(recording, self.settings, path)
+        if began - _last_change(recording) > SETTLED_SECONDS:
+            write_text(note, path.stem, this_writer())
+        return shard
+
+    def key_of(self, recording: Recording) -> str:
+        """What a recording is claimed by: its name, whatever its files hold or wherever they lie."""
+        return name_content(recording, self.settings, lambda _: None)
+
+    def _note(self, recording: Recording) -> Path:
+        return self.claims / f"{name_content(recording, self.settings, _stamp)}.note"
+
+
+def _build_each(
+    recordings: Sequence[Recording], folder: ShardFolder, num_workers: int | None
+) -> Iterator[Shard]:
+    num_processes = num_workers or os.cpu_count() or 1
+    missing: list[Recording] = []
+    with ThreadPoolExecutor(num_processes) as pool:  # hashing runs beside other threads
+        for recording, shard in zip(recordings, pool.map(folder.find, recordings), strict=True):
+            if shard:
+                yield shard
+            else:
+                missing.append(recording)
+    if not missing:
+        return
+    with Claims(folder.claims) as claims:
+        work = SharedWork[Recording, Shard](claims, folder.find)
+        work.add((folder.key_of(recording), recording) for recording in longest_first(missing))
+        if num_workers == 1:
+            yield from work_off(work, folder, make_shard)
+        else:
+            yield from _work_off_in_processes(work, folder, min(num_processes, len(missing)))
+
+
+def longest_first(recordings: Sequence[Recording]) -> list[Recording]:
+    """The recordings in the order in which they are begun, by the bytes of their sound."""
+    return sorted(recordings, key=_count_bytes, reverse=True)
+
+
+def work_off(work: SharedWork[Recording, Shard], folder: ShardFolder, make: _Make) -> Iterator[Shard]:
+    """The shards of recordings as this process makes them, or finds those that others have made."""
+    for turn in work:
+        if isinstance(turn, Claim):
+            try:
+                shard = folder.settle(turn.work, make)
+            finally:
+                work.claims.release(turn.key, turn.number)
+            yield shard
+        else:
+            yield turn
+
+
+def _work_off_in_processes(
+    work: SharedWork[Recording, Shard], folder: ShardFolder, num_workers: int
+) -> Iterator[Shard]:
+    """As `work_off`, with so many processes at work, each looked after by a thread."""
+    results: SimpleQueue[Shard | BaseException | None] = SimpleQueue()
+    turns = _Turns()
+
+    def look_after_one() -> None:
+        try:
+            with ShardProcess(turns) as process:
+                for shard in work_off(work, folder, process.make):
+                    results.put(shard)
+            results.put(None)
+        except BaseException as error:  # noqa: BLE001 - it is raised below
+            results.put(error)
+
+    with ThreadPoolExecutor(num_workers, thread_name_prefix="prepare") as pool:
+        try:
+            for _ in range(num_workers):
+                pool.submit(look_after_one)
+            num_left = num_workers
+            while num_left:
+                result = results.get()
+                if isinstance(result, BaseException):
+                    raise result
+                if result is None:
+                    num_left -= 1
+                else:
+                    yield result
+        finally:
+            work.stop()
+
+
+class _Turns:
+    """Lets many at a time do what one at times must do alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._num_beside = 0
+        self._num_alone = 0
+
+    @contextmanager
+    def beside_others(self) -> Iterator[None]:
+        """The body runs while nobody wants to be alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._num_alone)
+            self._num_beside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._num_beside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """The body runs while no other does."""
+        with self._changed:
+            self._num_alone += 1
+            self._changed.wait_for(lambda: not self._num_beside)
+            self._num_beside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._num_alone -= 1
+                self._num_beside -= 1
+                self._changed.notify_all()
+
+
+class ShardProcess:
+    """A process that makes one shard after the other; if it dies over a recording, that costs no other.
+
+    Args:
+        turns: Shared by those of one machine: what killed a process is tried once more while the others
+            rest, since it may have been memory that all of them together had too little of.
+    """
+
+    def __init__(self, turns: _Turns | None = None) -> None:
+        self._turns = turns or _Turns()
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end()
+
+    def make(self, recording: Recording, settings: PreparationSettings, path: Path) -> Shard:
+        """As `make_shard`; a recording over which two processes die has no data."""
+        make = partial(self._make, recording, settings, path)
+        with suppress(BrokenProcessPool), self._turns.beside_others():
+            return make()
+        logger.warning("A process died, perhaps over %r; it is prepared again, alone.", recording.name)
+        with suppress(BrokenProcessPool), self._turns.alone():
+            return make()
+        reason = (
+            "the process that reads it died twice: the file is damaged, or memory ran out; export the audio "
+            "as FLAC or MP3, in shorter parts if it is long, and upload it again"
+        )
+        return lose_shard(recording, path, reason)
+
+    def _make(self, recording: Recording, settings: PreparationSettings, path: Path) -> Shard:
+        self._pool = self._pool or start_pool(1)
+        try:
+            return submit(self._pool, make_shard, recording, settings, path).result()
+        except BrokenProcessPool:
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        if self._pool:
+            self._pool.shutdown()
+        self._pool = None
+
+
+def _files_of(recording: Recording) -> list[Path]:
+    files = [recording.audio.path, recording.transcript.path, *(clip.audio.path for clip in recording.clips)]
+    return [path for path in dict.fromkeys(files) if path]
+
+
+def _count_bytes(recording: Recording) -> int:
+    """The bytes of the files that are not captions; 0 of those that cannot be asked."""
+    num_bytes = 0
+    for path in _files_of(recording):
+        if path != recording.transcript.path:
+            with suppress(OSError):
+                num_bytes += path.stat().st_size
+    return num_bytes
+
+
+def _stamp(path: Path | None) -> str | None:
+    """Size and time of change of a file, which any change of its content changes (`st_ctime` of stat(2))."""
+    try:
+        stat = path.stat() if path is not None and path.is_file() else None
+    except OSError:
+        return None
+    return f"{stat.st_size} {stat.st_ctime_ns}" if stat else None
+
+
+def _last_change(recording: Recording) -> float:
+    """Time of the last change of a recording's files."""
+    changes = [0.0]
+    for path in _files_of(recording):
+        with suppress(OSError):
+            changes.append(path.stat().st_ctime)
+    return max(changes)

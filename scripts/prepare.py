@@ -1,0 +1,214 @@
+#!/usr/bin/env python
+"""Prepare a folder's recordings before training, by as many workers as you like, on any engine.
+
+    python scripts/prepare.py --data_dir recordings --language fr \
+        --model_name_or_path openai/whisper-small --output_dir runs/fr
+
+It makes the shards that train.py makes first, of the same options, in the same folder: train.py with this
+--output_dir then finds them. Start the command as often as you like, at once or later, on one machine or on
+many that share the folder: each recording is claimed by one worker, the longest first, and what a worker
+did that was killed is done by one other. All end when all is done.
+
+    sbatch --array=0-63 --wrap "python scripts/prepare.py ... --rank $SLURM_ARRAY_TASK_ID --world 64"
+    seq 0 3 | xargs -P 4 -I R python scripts/prepare.py ... --num_workers 1 --rank R --world 4
+    python scripts/prepare.py ... --engine ray
+
+With --language no weights are loaded, unless plain text or loose captions are to be given times.
+"""
+
+import argparse
+import logging
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is run from its checkout
+
+import torch
+from tqdm import tqdm
+from transformers import HfArgumentParser
+
+from recipe.arguments import (
+    DataArguments,
+    EvaluationArguments,
+    ModelArguments,
+    SourceArguments,
+    describe_problems,
+    find_problems,
+)
+from recipe.data.caption_choice import Wanted
+from recipe.data.columns import ColumnNames
+from recipe.data.manifest import TEXT_EXTENSIONS, Recording
+from recipe.data.preparation import build_shards
+from recipe.data.preparation_on_ray import build_shards_on_ray
+from recipe.data.shards import Shard
+from recipe.data.sources import read_folder
+from recipe.data.usable import check_usable
+from recipe.errors import JobError, RecipeError
+from recipe.model.preparation import limit_audio, preparation_settings
+from recipe.model.whisper import Whisper, identify_weights, load_whisper
+from recipe.run.folder import RunFolder
+from recipe.screening.caption_times import TimingSettings, settle_times
+from recipe.screening.languages import check_task, find_caption_language, settle_languages
+from recipe.screening.word_times import Ctranslate2WordTimer
+
+
+@dataclass
+class EngineArguments:
+    """Where it goes, and who works."""
+
+    output_dir: Path = field(metadata={"help": "Folder of the run, shared by all workers."})
+    engine: Literal["local", "ray"] = field(
+        default="local",
+        metadata={
+            "help": "local: processes of this machine. ray: tasks of the cluster at RAY_ADDRESS, or of Ray "
+            "on this machine; needs `pip install ray`."
+        },
+    )
+    num_workers: int | None = field(
+        default=None, metadata={"help": "Processes of this worker, 1 or more; as many as cores by default."}
+    )
+    rank: int = field(
+        default=0,
+        metadata={
+            "help": "Number of this worker in an array, from 0, as its last line names it. It does not "
+            "decide what the worker does: claims do."
+        },
+    )
+    world: int = field(default=1, metadata={"help": "Workers in all; likewise."})
+
+
+Options = tuple[EngineArguments, SourceArguments, ModelArguments, DataArguments]
+
+
+def main() -> None:
+    """Prepare, and say what came of it."""
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        options = parse_arguments()
+        shards = prepare(options)
+    except (RecipeError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(describe(shards, options[0]))
+
+
+def parse_arguments(argv: list[str] | None = None) -> Options:
+    """The command line: the options of this script, and those of train.py that shards depend on.
+
+    Raises:
+        JobError: naming every value that is out of bounds.
+    """
+    description = (__doc__ or "").replace("%", "%%")
+    groups = (EngineArguments, SourceArguments, ModelArguments, DataArguments)
+    parser = HfArgumentParser(
+        groups,  # type: ignore[arg-type]  # it takes dataclasses
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    engine, source, model, data = parser.parse_args_into_dataclasses(argv)
+    problems = [
+        problem for group in (source, model, data) for problem in find_problems(type(group), vars(group))
+    ]
+    if not source.data_dir:
+        problems.append("data_dir: expected a folder of recordings")
+    if engine.num_workers is not None and engine.num_workers < 1:
+        problems.append(f"num_workers: expected 1 or more, found {engine.num_workers}")
+    if not 0 <= engine.rank < engine.world:
+        problems.append(f"rank: expected 0 to {engine.world - 1}, one less than world, found {engine.rank}")
+    if problems:
+        raise JobError(describe_problems(problems))
+    return engine, source, model, data
+
+
+def prepare(options: Options) -> list[Shard]:
+    """The shards of all recordings, once they are all there.
+
+    Raises:
+        RecipeError: as the stages of train.py do.
+    """
+    engine, source, model, data = options
+    assert source.data_dir
+    folder = RunFolder(engine.output_dir)
+    whisper = load_whisper(model, with_weights=False)
+    report(check_task(model, whisper))
+    wanted = Wanted(find_caption_language(model, whisper) or "", uses_automatic=data.auto_captions == "use")
+    pairing = read_folder(Path(source.data_dir), wanted, ColumnNames.of(source))
+    check_usable(pairing, Path(source.data_dir))
+    report(pairing.warnings)
+    if needs_weights(pairing.recordings, model, data, whisper):
+        whisper = load_whisper(model)
+    recordings, warnings = settle_languages(pairing.recordings, model, whisper)
+    report(warnings)
+    recordings, warnings = settle_times(recordings, timing_settings(whisper, model, data, folder))
+    report(warnings)
+    settings = preparation_settings(model, data, whisper, folder.prepared)
+    make = (
+        build_shards_on_ray
+        if engine.engine == "ray"
+        else partial(build_shards, num_workers=engine.num_workers)
+    )
+    with tqdm(total=len(recordings), desc="prepare", unit="recording", disable=None) as bar:
+        return make(recordings, settings, folder.prepared / "shards", on_recording=lambda _: bar.update())
+
+
+def needs_weights(
+    recordings: list[Recording], model: ModelArguments, data: DataArguments, whisper: Whisper
+) -> bool:
+    """Whether the base model has to listen: for languages that nobody told, or for times."""
+    if is_retiming(data) or (whisper.is_multilingual and not model.language):
+        return True
+    transcripts = [recording.transcript.path for recording in recordings]
+    return any(recording.whole_text for recording in recordings) or any(
+        path and path.suffix.lower() in TEXT_EXTENSIONS for path in transcripts
+    )
+
+
+def is_retiming(data: DataArguments) -> bool:
+    """Whether captions with times are judged by the base model, as train.py decides it on this machine."""
+    has_gpu = torch.cuda.is_available()
+    judges_labels = data.label_check == "on" or (data.label_check == "auto" and has_gpu)
+    return judges_labels if data.retime == "auto" else data.retime == "on"
+
+
+def timing_settings(
+    whisper: Whisper, model: ModelArguments, data: DataArguments, folder: RunFolder
+) -> TimingSettings:
+    """What the times of plain text and of loose captions depend on, as in train.py."""
+
+    def start_timer() -> Ctranslate2WordTimer:
+        whisper.move_to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        return Ctranslate2WordTimer(whisper, EvaluationArguments.eval_batch_size)
+
+    return TimingSettings(
+        folder=folder.aligned,
+        task=whisper.task,
+        is_retiming=is_retiming(data),
+        limits=limit_audio(data),
+        start_timer=start_timer,
+        identify_model=partial(identify_weights, model),
+    )
+
+
+def report(warnings: list[str]) -> None:
+    """Print warnings for the user."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def describe(shards: list[Shard], engine: EngineArguments) -> str:
+    """What is in the folder, in a sentence."""
+    reports = [shard.report for shard in shards]
+    hours = sum(one.audio_ms for one in reports) / 3_600_000
+    num_speech = sum(one.outcome == "speech" for one in reports)
+    others = f", {len(reports) - num_speech} of them without speech to train on" * (num_speech < len(reports))
+    return (
+        f"Worker {engine.rank} of {engine.world}: {len(reports)} recordings ({hours:,.1f} h, "
+        f"{sum(one.num_windows for one in reports):,} windows{others}) are in {engine.output_dir}/prepared."
+    )
+
+
+if __name__ == "__main__":
+    main()

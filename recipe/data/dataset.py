@@ -11,6 +11,7 @@ from datasets import Dataset
 
 from recipe.arguments import DataArguments
 from recipe.data.attention import list_findings
+from recipe.data.index import load_rows
 from recipe.data.manifest import Recording
 from recipe.data.partition import partition_of_machine
 from recipe.data.recording import PreparationSettings
@@ -22,7 +23,7 @@ from recipe.data.report import (
     report_warnings,
 )
 from recipe.data.report_page import render_page
-from recipe.data.shards import FORMAT_VERSION, Shard, build_shards, load_rows
+from recipe.data.shards import FORMAT_VERSION, Shard, build_shards
 from recipe.data.split import split_examples
 from recipe.run.files import write_json, write_text
 from recipe.run.warning import most_important_first

@@ -18,7 +18,7 @@ data_dir, tokenizer_file, output_dir = map(Path, sys.argv[1:4])
 def note_rename(event: str, arguments: tuple[object, ...]) -> None:
     """A shard counts once its report has its name."""
     if event == "os.rename" and str(arguments[1]).endswith(".json"):
-        print(Path(str(arguments[1])).stem)
+        print(Path(str(arguments[1])).stem, flush=True)
 
 
 sys.addaudithook(note_rename)

@@ -1,0 +1,261 @@
+"""Workers that prepare a folder together while one after the other is killed, against ideal.
+
+    python -m scripts.benchmarks.shared_preparation --data_dir FOLDER --model FOLDER --engine local ray
+
+Recordings of 10 s to 3 h are made of FOLDER's sound over and over, their words shuffled anew. One process
+prepares all of them alone: its CPU seconds are the work. Then four processes share an empty folder, or Ray
+has one (where the package is installed), and every few seconds a worker drawn at random is killed (kill -9)
+and, of the four, started anew. Ideal is the work over the cores that were really there:
+before and after, as many processes as there are workers do nothing but count, and the CPU seconds that they
+get in a second are those cores, whatever else the machine does.
+"""
+
+import argparse
+import multiprocessing
+import os
+import random
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import av
+import numpy as np
+import psutil
+from av.audio.frame import AudioFrame
+from numpy.typing import NDArray
+
+from recipe.audio.resampling import SAMPLE_RATE, SAMPLES_PER_MS
+from recipe.captions.reader import Cue, format_webvtt
+from recipe.data.preparation import build_shards
+from recipe.data.preparation_on_ray import build_shards_on_ray
+from recipe.data.recording import PreparationSettings
+from recipe.data.sources import list_recordings
+from scripts.benchmarks.common import build_parser, call_in_fresh_process, measure_seconds, print_table, run
+from scripts.benchmarks.preparation import M4A_BIT_RATE, M4A_RATE, decode_recordings
+
+LENGTHS = {10_800: 2, 7_200: 1, 3_600: 3, 1_800: 4, 600: 12, 60: 40, 10: 80}
+"""Seconds of a recording, and how many there are of it: 15.9 hours."""
+
+FRAME_SAMPLES = 1024
+SPIN_SECONDS = 8.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = build_parser(__doc__, required=["data_dir", "model"], optional=["workdir"])
+    parser.add_argument("--engine", choices=["local", "ray"], nargs="+", default=["local"])
+    parser.add_argument("--workers", type=int, default=4, help="processes that share the folder (4)")
+    parser.add_argument("--kills", type=int, default=5, help="how many are killed (5)")
+    parser.add_argument("--pause", type=float, default=15.0, help="mean seconds between two kills (15)")
+    parser.add_argument("--seed", type=int, default=1, help="of the kills (1)")
+    return parser
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Print what the work is, and what it takes the workers."""
+    folder = arguments.workdir / "shared_preparation"
+    shutil.rmtree(folder, ignore_errors=True)
+    write_recordings(arguments.data_dir, folder / "recordings")
+    places = (folder / "recordings", Path(arguments.model) / "tokenizer.json")
+    work = call_in_fresh_process(prepare_alone, *places, folder / "alone")["cpu_seconds"]
+    header = ["engine", "work, CPU s", "cores there", "ideal s", "wall s", "x ideal", "killed", "lost, wrong"]
+    print_table(header, (measure_engine(engine, arguments, folder, work) for engine in arguments.engine))
+    shutil.rmtree(folder)
+
+
+def measure_engine(engine: str, arguments: argparse.Namespace, folder: Path, work: float) -> list[str]:
+    """The cells of a row."""
+    num_workers = (os.cpu_count() or 1) if engine == "ray" else arguments.workers
+    shards = folder / engine
+    before = measure_cores(num_workers)
+    figures = disturb(engine, arguments, folder, shards)
+    cores = (before + measure_cores(num_workers)) / 2
+    num_wrong = compare(folder / "alone", shards)
+    shutil.rmtree(shards)
+    cells = [engine, f"{work:.0f}", f"{cores:.2f}", f"{work / cores:.0f}", f"{figures.wall_seconds:.0f}"]
+    return [*cells, f"{figures.wall_seconds * cores / work:.2f}", str(figures.num_killed), str(num_wrong)]
+
+
+@dataclass(frozen=True)
+class Disturbed:
+    """What the workers took.
+
+    Attributes:
+        wall_seconds: From the first start until the last shard.
+        num_killed: Workers.
+    """
+
+    wall_seconds: float
+    num_killed: int
+
+
+def write_recordings(data_dir: Path, folder: Path) -> None:
+    """Write recordings of all `LENGTHS`; those of one length have the same sound and other words."""
+    folder.mkdir(parents=True)
+    cues, samples = join(data_dir)
+    frames = encode_frames(samples)
+    total_ms = len(samples) // SAMPLES_PER_MS
+    words = [word for cue in cues for word in cue.text.split()]
+    for seconds, number in LENGTHS.items():
+        num_frames = seconds * M4A_RATE // FRAME_SAMPLES
+        sound = b"".join(frames[index % len(frames)] for index in range(num_frames))
+        repeated = list(repeat(cues, total_ms, seconds * 1000))
+        for copy in range(number):
+            name = folder / f"talk-{seconds}-{copy:03}"
+            chance = random.Random(f"{seconds} {copy}")  # noqa: S311 - no secret
+            texts = [" ".join(chance.choices(words, k=len(cue.text.split()))) for cue in repeated]
+            spoken = [
+                replace(cue, text=text, payload=text) for cue, text in zip(repeated, texts, strict=True)
+            ]
+            name.with_suffix(".vtt").write_text(format_webvtt(spoken))
+            name.with_suffix(".aac").write_bytes(sound)
+
+
+def join(data_dir: Path) -> tuple[list[Cue], NDArray[np.int16]]:
+    """The cues and the sound of all recordings, one after the other."""
+    cues: list[Cue] = []
+    parts: list[NDArray[np.int16]] = []
+    start_ms = 0
+    for audio, captions in decode_recordings(data_dir):
+        cues += (shift(cue, start_ms) for cue in captions)
+        parts.append(audio.samples[: audio.duration_ms * SAMPLES_PER_MS])
+        start_ms += audio.duration_ms
+    return cues, np.concatenate(parts)
+
+
+def shift(cue: Cue, by_ms: int) -> Cue:
+    """The cue so much later."""
+    return replace(cue, start_ms=cue.start_ms + by_ms, end_ms=cue.end_ms + by_ms, words=())
+
+
+def repeat(cues: Sequence[Cue], total_ms: int, end_ms: int) -> Iterator[Cue]:
+    """The cues over and over, until the end."""
+    for start_ms in range(0, end_ms, total_ms):
+        yield from (shift(cue, start_ms) for cue in cues if cue.end_ms + start_ms <= end_ms)
+
+
+def encode_frames(samples: NDArray[np.int16]) -> list[bytes]:
+    """AAC as phones write it, in frames of ADTS, which can be joined in any number (ISO 14496-3, 1.A.2)."""
+    encoder = av.CodecContext.create("aac", "w")
+    encoder.sample_rate, encoder.layout, encoder.bit_rate = M4A_RATE, "stereo", M4A_BIT_RATE
+    encoder.format = "fltp"
+    packets = []
+    for start in range(0, len(samples), SAMPLE_RATE):
+        frame = AudioFrame.from_ndarray(samples[None, start : start + SAMPLE_RATE], "s16", "mono")
+        frame.sample_rate, frame.pts = SAMPLE_RATE, start
+        packets += encoder.encode(frame)
+    return [adts_header(packet.size) + bytes(packet) for packet in packets if packet.size]
+
+
+def adts_header(num_bytes: int) -> bytes:
+    """The header of a frame of AAC-LC, 44.1 kHz, two channels."""
+    size = num_bytes + 7
+    bits = (0xFFF1 << 40) | (1 << 38) | (4 << 34) | (2 << 30) | (size << 13) | (0x7FF << 2)
+    return bits.to_bytes(7)
+
+
+def prepare_alone(data_dir: Path, tokenizer_file: Path, output_dir: Path) -> dict[str, float]:
+    """Seconds of preparing all in this process."""
+    return measure_seconds(lambda: work_on(data_dir, tokenizer_file, output_dir))[1]
+
+
+def work_on(data_dir: Path, tokenizer_file: Path, output_dir: Path) -> None:
+    """Be one of the workers."""
+    build_shards(
+        list_recordings(data_dir, "en"), PreparationSettings(tokenizer_file), output_dir, num_workers=1
+    )
+
+
+def disturb(engine: str, arguments: argparse.Namespace, folder: Path, shards: Path) -> Disturbed:
+    """Let the workers prepare the folder, and kill some of them."""
+    chance = random.Random(arguments.seed)  # noqa: S311 - no secret
+    pauses = [chance.uniform(0.5, 1.5) * arguments.pause for _ in range(arguments.kills)]
+    places = (folder / "recordings", Path(arguments.model) / "tokenizer.json", shards)
+    started = time.monotonic()
+    if engine == "ray":
+        num_killed = disturb_ray(*places, pauses, chance)
+    else:
+        num_killed = disturb_workers(arguments.workers, places, pauses, chance)
+    return Disturbed(time.monotonic() - started, num_killed)
+
+
+def disturb_workers(
+    num_workers: int, places: tuple[Path, Path, Path], pauses: Sequence[float], chance: random.Random
+) -> int:
+    """Workers of this machine; the number of those that were killed."""
+    context = multiprocessing.get_context("spawn")
+
+    def start() -> BaseProcess:
+        process = context.Process(target=work_on, args=places)
+        process.start()
+        return process
+
+    crew, num_killed = [start() for _ in range(num_workers)], 0
+    for pause in pauses:
+        time.sleep(pause)
+        index = chance.randrange(num_workers)
+        if crew[index].is_alive():
+            crew[index].kill()
+            crew[index] = start()
+            num_killed += 1
+    for process in crew:
+        process.join()
+        assert process.exitcode == 0
+    return num_killed
+
+
+def disturb_ray(
+    data_dir: Path, tokenizer_file: Path, output_dir: Path, pauses: Sequence[float], chance: random.Random
+) -> int:
+    """Workers of Ray; the number of those that were killed while they held a recording."""
+    is_over = threading.Event()
+    killed: list[int] = []
+
+    def kill() -> None:
+        for pause in pauses:
+            if is_over.wait(pause):
+                return
+            claims = sorted(output_dir.glob("claims/*.claim-*"))
+            with suppress(OSError, psutil.Error, IndexError):
+                pid = int(chance.choice(claims).read_text().split()[1])
+                psutil.Process(pid).kill()
+                killed.append(pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    build_shards_on_ray(list_recordings(data_dir, "en"), PreparationSettings(tokenizer_file), output_dir)
+    is_over.set()
+    killer.join()
+    return len(killed)
+
+
+def measure_cores(num_processes: int) -> float:
+    """The CPU seconds that so many busy processes get in a second."""
+    with multiprocessing.get_context("spawn").Pool(num_processes) as pool:
+        return sum(pool.map(spin, [SPIN_SECONDS] * num_processes, chunksize=1))
+
+
+def spin(seconds: float) -> float:
+    """The part of the time in which this process had a core."""
+    started, began = time.process_time(), time.monotonic()
+    while time.monotonic() < began + seconds:
+        pass
+    return (time.process_time() - started) / (time.monotonic() - began)
+
+
+def compare(alone: Path, together: Path) -> int:
+    """Shards that are in one folder only, or whose bytes differ."""
+    folders = [{path.name: path for path in folder.glob("*.arrow")} for folder in (alone, together)]
+    names = folders[0].keys() | folders[1].keys()
+    both = folders[0].keys() & folders[1].keys()
+    same = [name for name in both if folders[0][name].read_bytes() == folders[1][name].read_bytes()]
+    return len(names) - len(same)
+
+
+if __name__ == "__main__":
+    run(measure, parser())

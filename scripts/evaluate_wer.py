@@ -33,10 +33,10 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 from recipe.arguments import ModelArguments, caption_language
 from recipe.audio.decoding import AudioLimits
 from recipe.data.caption_choice import Wanted
+from recipe.data.index import load_examples
 from recipe.data.manifest import Recording
 from recipe.data.preparation import build_shards
 from recipe.data.recording import PreparationSettings
-from recipe.data.shards import load_examples
 from recipe.data.sources import read_folder
 from recipe.errors import DataError, RecipeError
 from recipe.evaluation.asr_errors import AsrErrors

@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from recipe.arguments import DataArguments
 from recipe.data.attention import list_findings
+from recipe.data.index import load_rows
 from recipe.data.manifest import Recording
 from recipe.data.preparation import build_shards
 from recipe.data.recording import PreparationSettings
@@ -21,7 +22,7 @@ from recipe.data.report import (
     report_warnings,
 )
 from recipe.data.report_page import render_page
-from recipe.data.shards import FORMAT_VERSION, Shard, load_rows
+from recipe.data.shards import FORMAT_VERSION, Shard
 from recipe.data.split import split_examples
 from recipe.run.files import write_json, write_text
 from recipe.run.warning import most_important_first

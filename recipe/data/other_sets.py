@@ -13,8 +13,9 @@ from datasets import Dataset
 
 from recipe.data.dataset import PreparedDataset
 from recipe.data.duplicates import find_shared, group_recordings
+from recipe.data.index import load_examples
 from recipe.data.quality import split_words
-from recipe.data.shards import Shard, load_examples, texts_of
+from recipe.data.shards import Shard, texts_of
 from recipe.data.split import keep_together
 from recipe.data.validation import HeldOutWindow, divide_held_out
 from recipe.errors import DataError

@@ -7,6 +7,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from recipe.data.sounds import read_flac
 from recipe.data.terms import TERMS, name_of
 from recipe.page.rendering import render, sound_address
 
@@ -35,7 +36,7 @@ def render_page(report: dict[str, Any], rows: Dataset) -> str:
         report=report,
         charts=CHARTS,
         terms={name: asdict(term) for name, term in TERMS.items()} | report.get("terms", {}),
-        sounds={item["row"]: sound_address(rows[item["row"]]["audio"]["bytes"]) for item in played},
+        sounds={item["row"]: sound_address(read_flac(rows[item["row"]]["audio"])) for item in played},
         flags_of_recordings=list(chain.from_iterable(item["flags"] for item in report["recordings"])),
         max_warnings=MAX_WARNINGS,
     )

@@ -8,15 +8,17 @@ missing, and what was made from other input is never mistaken for it. Who makes 
 An example is one window: its audio as FLAC (54 MB an hour; log-mel features would be 115), its cues as
 data. Timestamps, prompts and features are made when the window is trained, anew each epoch. Faulty
 windows are rows too, for the report to play, but never loaded.
+
+A shard is three files: `KEY.tar` with the FLAC files, which any program can open, `KEY.arrow` with the rows,
+which name places in it, and `KEY.json` with the report and the hashes of both, written last.
 """
 
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,6 @@ import numpy as np
 import numpy.typing as npt
 from datasets import Dataset, Features, Value
 from datasets.arrow_writer import ArrowWriter
-from datasets.table import MemoryMappedTable, concat_tables
 
 from recipe.audio.decoding import encode_flac, slice_samples
 from recipe.data.manifest import Clip, Recording
@@ -37,6 +38,7 @@ from recipe.data.recording import (
     read_recording,
 )
 from recipe.data.report import RecordingReport
+from recipe.data.sounds import IN_FILE, SoundFile
 from recipe.data.windows import Window, segments_of, text_of
 from recipe.errors import RecipeError, explain_error
 from recipe.run.cpu_limit import CpuLimitError, limit_cpu
@@ -44,7 +46,7 @@ from recipe.run.files import hash_file, hash_once, read_state, replacing, set_as
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 10
+FORMAT_VERSION = 11
 """Raised whenever this code would make other examples of the same files."""
 
 _SEGMENTS = [{"start_ms": Value("int32"), "end_ms": Value("int32"), "text": Value("string")}]
@@ -55,7 +57,7 @@ FEATURES = Features(
         "language": Value("string"),
         "start_ms": Value("int64"),
         "end_ms": Value("int64"),
-        "audio": {"bytes": Value("binary"), "path": Value("string")},
+        "audio": IN_FILE,
         "segments": _SEGMENTS,
         "prompt": _SEGMENTS,
         "num_tokens": Value("int32"),
@@ -66,7 +68,7 @@ FEATURES = Features(
         "fault": Value("string"),
     }
 )
-"""One example: a window of `recording` from `start_ms` to `end_ms`; `audio.bytes` is 16 kHz mono FLAC.
+"""One example: a window of `recording` from `start_ms` to `end_ms`; `audio` is the place of its sound.
 
 `language` is the code of the language spoken, and with it of the label's token.
 `flags`, `severity` and `fault` are those of `WindowQuality`; a window with a fault is not used.
@@ -75,7 +77,13 @@ FEATURES = Features(
 
 @dataclass(frozen=True)
 class Shard:
-    """The examples of one recording, on disk, what became of its data, and the SHA-256 of the file."""
+    """The examples of one recording, on disk.
+
+    Attributes:
+        path: The file of its rows; that of its sounds lies beside it.
+        report: What became of its data.
+        content_hash: SHA-256 of the hashes of both files.
+    """
 
     path: Path
     report: RecordingReport
@@ -84,38 +92,20 @@ class Shard:
 
 @dataclass(frozen=True)
 class _ShardState:
-    """What lies beside a shard: its report, and the SHA-256 of its file."""
+    """What lies beside a shard: its report, and the SHA-256 of the files of its rows and of its sounds."""
 
     report: RecordingReport
-    content_hash: str
+    rows_hash: str
+    sounds_hash: str
 
-
-def load_examples(shards: Sequence[Shard]) -> Dataset:
-    """The examples of all shards as one memory-mapped dataset, without the faulty windows."""
-    rows = load_rows(shards)
-    if not any(shard.report.num_faulty_windows for shard in shards):
-        return rows
-    return rows.select([index for index, fault in enumerate(rows["fault"]) if not fault])
+    @property
+    def content_hash(self) -> str:
+        return hashlib.sha256(f"{self.rows_hash} {self.sounds_hash}".encode()).hexdigest()
 
 
 def texts_of(examples: Dataset) -> Iterator[str]:
     """The words of each example, in order; no audio is read."""
     return (text_of(segments_of(row)) for row in examples.select_columns(["segments"]))
-
-
-def load_rows(shards: Sequence[Shard]) -> Dataset:
-    """All rows of the shards, memory-mapped, the faulty windows included."""
-    filled = [shard.path for shard in shards if shard.report.num_windows + shard.report.num_faulty_windows]
-    if not filled:
-        return Dataset.from_dict({name: [] for name in FEATURES}, features=FEATURES)
-    # Tables are joined, not datasets: a Dataset costs 4 ms each to make, a mapped table 0.05.
-    return Dataset(concat_tables([_map_table(path, path.stat().st_ino) for path in filled]))
-
-
-@cache
-def _map_table(path: Path, inode: int) -> MemoryMappedTable:  # noqa: ARG001 - one made anew has another
-    """The rows of a shard; mapped once, since Linux gives a process 65,530 mapped files in all."""
-    return MemoryMappedTable.from_file(str(path))
 
 
 def find_shard(path: Path) -> Shard | None:
@@ -124,16 +114,20 @@ def find_shard(path: Path) -> Shard | None:
     A machine's first process reads all of it to know; the others come after it and take its word.
     """
     state = read_state(path.with_suffix(".json"), _ShardState)
-    if state is None or not os.path.lexists(path):
+    files = [path, sounds_path(path)]
+    if state is None or not all(map(os.path.lexists, files)):
         return None
-    try:
-        if not is_first_of_machine(os.environ) or hash_once(path) == state.content_hash:
-            return Shard(path, state.report, state.content_hash)
-        reason = "it has changed since it was made"
-    except OSError as error:
-        reason = str(error)
-    set_aside(path, reason)
-    return None
+    is_whole = True
+    for file, content_hash in zip(files, (state.rows_hash, state.sounds_hash), strict=True):
+        try:
+            if not is_first_of_machine(os.environ) or hash_once(file) == content_hash:
+                continue
+            reason = "it has changed since it was made"
+        except OSError as error:
+            reason = str(error)
+        set_aside(file, reason)
+        is_whole = False
+    return Shard(path, state.report, state.content_hash) if is_whole else None
 
 
 def make_shard(recording: Recording, settings: PreparationSettings, path: Path) -> Shard:
@@ -176,19 +170,23 @@ def _write_shard(recording: Recording, path: Path, content: RecordingContent) ->
     rows = [(window, "") for window in packing.windows]
     rows += [(faulty.window, faulty.reason) for faulty in packing.faulty]
     # Two machines may make the same shard at the same time.
-    with replacing(path, this_writer()) as partial:
-        with ArrowWriter(features=FEATURES, path=str(partial)) as writer:
+    files = sounds_path(path), path
+    with replacing(files[0], this_writer()) as sounds, replacing(files[1], this_writer()) as partial:
+        with (
+            SoundFile(sounds, files[0].name) as sound_file,
+            ArrowWriter(features=FEATURES, path=str(partial)) as writer,
+        ):
             for window, fault in sorted(rows, key=lambda row: row[0].start_ms):
-                writer.write(_make_example(recording, samples, window, fault))
+                writer.write(_make_example(recording, samples, window, fault, sound_file))
             writer.finalize()
-        content_hash = hash_file(partial)
+        state = _ShardState(report, hash_file(partial), hash_file(sounds))
     # Last: a shard counts once its report is there.
-    write_state(path.with_suffix(".json"), asdict(_ShardState(report, content_hash)), writer=this_writer())
-    return Shard(path, report, content_hash)
+    write_state(path.with_suffix(".json"), asdict(state), writer=this_writer())
+    return Shard(path, report, state.content_hash)
 
 
 def _make_example(
-    recording: Recording, samples: npt.NDArray[np.int16], window: Window, fault: str
+    recording: Recording, samples: npt.NDArray[np.int16], window: Window, fault: str, sound_file: SoundFile
 ) -> dict[str, Any]:
     sound = slice_samples(samples, window.start_ms, window.end_ms)
     quality = measure_window(window.segments, sound)
@@ -197,7 +195,7 @@ def _make_example(
         "language": recording.language,
         "start_ms": window.start_ms,
         "end_ms": window.end_ms,
-        "audio": {"bytes": encode_flac(sound), "path": None},
+        "audio": sound_file.add(recording.name, window.start_ms, window.end_ms, encode_flac(sound)),
         "segments": [asdict(segment) for segment in window.segments],
         "prompt": [asdict(segment) for segment in window.prompt],
         "num_tokens": window.num_tokens,
@@ -210,8 +208,13 @@ def _make_example(
 
 
 def shard_path(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Path:
-    """Where a recording's shard is, or will be; its report lies beside it as JSON."""
+    """Where the rows of a recording's shard are, or will be; its report lies beside it as JSON."""
     return output_dir / f"{name_content(recording, settings, _hash_if_there)}.arrow"
+
+
+def sounds_path(path: Path) -> Path:
+    """Where the sounds of a shard are that has its rows at this path."""
+    return path.with_suffix(".tar")
 
 
 def name_content(

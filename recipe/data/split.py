@@ -22,10 +22,11 @@ from datasets import Dataset
 from recipe.data.duplicates import find_shared, group_recordings
 from recipe.data.groups import unite
 from recipe.data.held_out import choose_ends, choose_held_out
+from recipe.data.index import load_examples
 from recipe.data.manifest import HELD_OUT
 from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
-from recipe.data.shards import Shard, load_examples
+from recipe.data.shards import Shard
 from recipe.data.validation import HeldOutWindow, divide_held_out, split_by_time
 from recipe.data.windows import segments_of, text_of
 from recipe.run.warning import DataWarning, Importance

@@ -22,6 +22,7 @@ from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
+from recipe.data.sounds import read_flac
 from recipe.data.windows import MAX_LABEL_TOKENS, end_of_words, segments_of
 from recipe.evaluation.long_form_scores import describe_starts
 from recipe.model.inference import device_of
@@ -201,7 +202,7 @@ def _choose_windows(whisper: Whisper, windows: Dataset) -> Iterator[CueTokens]:
         example = windows[fit[place]]
         segments = [segment for segment in segments_of(example) if segment.end_ms is not None]
         duration_ms = end_of_words(segments_of(example), example["end_ms"] - example["start_ms"])
-        samples = decode_flac(example["audio"]["bytes"])[: duration_ms * SAMPLES_PER_MS]
+        samples = decode_flac(read_flac(example["audio"]))[: duration_ms * SAMPLES_PER_MS]
         tokenizer = whisper.processor.tokenizer
         tokens = [tokenizer.encode(f" {segment.text}", add_special_tokens=False) for segment in segments]
         start = encoder.start_tokens(example["language"])

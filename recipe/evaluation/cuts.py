@@ -18,6 +18,7 @@ from recipe.audio.decoding import AudioLimits, encode_flac, slice_samples
 from recipe.data.clips import read_sound
 from recipe.data.manifest import Recording
 from recipe.data.shards import FEATURES
+from recipe.data.sounds import IN_MEMORY
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import AudioError, DataError
 from recipe.evaluation.long_form_scores import Decoded, LongForm, Reference, score_recording
@@ -98,7 +99,7 @@ def cut_recordings(
                     "language": reference.language,
                     "start_ms": start_ms,
                     "end_ms": end_ms,
-                    "audio": {"bytes": sound, "path": None},
+                    "audio": {"bytes": sound},
                     "segments": [],
                 }
             )
@@ -125,7 +126,7 @@ def measure_cuts(
         on_batch: Called with the number of cuts just transcribed.
         normalizer: By which normalised rates are taken.
     """
-    features = Features({column: FEATURES[column] for column in cuts.examples[0]})
+    features = Features({**{column: FEATURES[column] for column in cuts.examples[0]}, "audio": IN_MEMORY})
     rows = Dataset.from_list(cuts.examples, features=features)
     started = time.monotonic()
     written = transcribe_segments(whisper, rows, decoding, on_batch)

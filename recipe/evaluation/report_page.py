@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from recipe.arguments import caption_language
+from recipe.data.sounds import read_flac
 from recipe.evaluation.keywords import GLOSSARY_COLUMNS, tabulate_glossary
 from recipe.evaluation.long_form_table import VIEW_TITLES, describe_view, describe_word_times, tabulate
 from recipe.evaluation.mistakes import Step, Text, mark_differences
@@ -134,7 +135,7 @@ def _show(window: Mapping[str, Any], why: str, row: Mapping[str, Any], task: str
     before, after = (
         mark_differences(Text(window["reference"], window[name], language)) for name in ("before", "after")
     )
-    return ShownWindow(window, why, before, after, sound_address(row["audio"]["bytes"]))
+    return ShownWindow(window, why, before, after, sound_address(read_flac(row["audio"])))
 
 
 def draw_curves(entries: Iterable[Mapping[str, Any]]) -> Iterable[Curve]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from recipe.arguments import caption_language
 from recipe.audio.decoding import decode_flac
 from recipe.audio.resampling import SAMPLES_PER_MS
+from recipe.data.sounds import read_flac
 from recipe.data.windows import end_of_words, segments_of, text_of
 from recipe.evaluation.long_form_scores import count_loops
 from recipe.evaluation.metrics import ErrorCounts, score_text
@@ -116,7 +117,7 @@ def choose_windows(examples: Dataset) -> list[Window]:
 def _take_window(example: dict[str, Any]) -> Window:
     segments = segments_of(example)
     duration_ms = end_of_words(segments, example["end_ms"] - example["start_ms"])
-    return Window(example["audio"]["bytes"], duration_ms, example["language"], text_of(segments))
+    return Window(read_flac(example["audio"]), duration_ms, example["language"], text_of(segments))
 
 
 def transcribe_windows(runtime: str, path: Path, task: str, windows: Sequence[Window]) -> Hypotheses:

@@ -24,6 +24,7 @@ from transformers import WhisperFeatureExtractor
 from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
+from recipe.data.sounds import read_flac
 from recipe.data.windows import MAX_LABEL_TOKENS, Segment, end_of_words, segments_of
 from recipe.model.augmentation import Alteration, Augmentation
 from recipe.model.encoder_states import EncoderStates
@@ -198,7 +199,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         self, example: Mapping[str, Any], view: View, alteration: Alteration, random: np.random.Generator
     ) -> tuple[NDArray[np.float32], View]:
         """Log-mel of the audio as it is shown, and the view with the times that its segments then have."""
-        samples = decode_flac(example["audio"]["bytes"])
+        samples = decode_flac(read_flac(example["audio"]))
         samples = samples[view.start_ms * SAMPLES_PER_MS : view.end_ms * SAMPLES_PER_MS]
         samples, segments = alteration.change_speed(samples, view.segments)
         samples = alteration.send(alteration.add_noise(samples, random), random)
@@ -209,7 +210,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
     def _find_states(self, example: Mapping[str, Any], view: View, epoch: int, index: int) -> dict[str, Any]:
         """The states of what is shown, if they are kept, and where they go if they are to be."""
         assert self.states
-        key = self.states.key(example["audio"]["bytes"], view.start_ms, view.end_ms)
+        key = self.states.key(read_flac(example["audio"]), view.start_ms, view.end_ms)
         states = self.states.load(key)
         if states is not None:
             return {"encoder_states": states, "states_key": ""}

@@ -12,10 +12,11 @@ from functools import partial
 from datasets import Dataset, concatenate_datasets
 
 from recipe.data.dataset import PreparedDataset
+from recipe.data.index import load_examples
 from recipe.data.manifest import HELD_OUT, Recording
 from recipe.data.other_folders import OtherFolder, name_folders
 from recipe.data.other_sets import OtherSet, find_apart, join_reasons, take_evenly
-from recipe.data.shards import Shard, load_examples, texts_of
+from recipe.data.shards import Shard, texts_of
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import DataError
 from recipe.evaluation.long_form import open_recogniser

@@ -17,6 +17,7 @@ from transformers.integrations.integration_utils import (
 )
 
 from recipe.audio.decoding import decode_flac
+from recipe.data.sounds import read_flac
 from recipe.evaluation.long_form_table import LONG_FORM_ROWS, VIEW_TITLES, tabulate
 from recipe.evaluation.report_page import choose_windows, find_row, format_percent
 from recipe.page.rendering import format_clock
@@ -93,7 +94,7 @@ def build_tracked_outcome(report: Mapping[str, Any], test: Dataset) -> TrackedOu
                 f"{window['recording']} {format_clock(window['start_ms'])}",
                 *(why, window["reference"], window["before"], window["after"]),
             ),
-            decode_flac(find_row(test, window)["audio"]["bytes"]),
+            decode_flac(read_flac(find_row(test, window)["audio"])),
         )
         for why, window in choose_windows(report["windows"], NUM_SAMPLES)
     ]

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset, Features, disable_progress_bars
 
 from recipe.arguments import ModelArguments
 from recipe.audio.codecs import AMR, MP3, MU_LAW, OPUS, Codec
 from recipe.audio.decoding import decode_flac, encode_flac
+from recipe.data.sounds import IN_MEMORY, read_flac
 from recipe.evaluation.comparison import compare_errors
 from recipe.evaluation.report import Evaluation, evaluate_model
 from recipe.evaluation.transcription import Decoding
@@ -132,12 +133,13 @@ def send(examples: Dataset, channels: Sequence[Channel]) -> Dataset:
     """The windows as they arrive over the channels, one after another by window."""
 
     def send_one(example: dict[str, Any], index: int) -> dict[str, Any]:
-        samples = decode_flac(example["audio"]["bytes"])
+        samples = decode_flac(read_flac(example["audio"]))
         received = channels[index % len(channels)].send(samples, np.random.default_rng([0, index]))
         sound = encode_flac(np.round(received * 32767).astype(np.int16))
-        return {"audio": {"bytes": sound, "path": None}}
+        return {"audio": {"bytes": sound}}
 
-    return examples.map(send_one, with_indices=True, keep_in_memory=True, features=examples.features)
+    features = Features({**examples.features, "audio": IN_MEMORY})
+    return examples.map(send_one, with_indices=True, keep_in_memory=True, features=features)
 
 
 def measure_rows(

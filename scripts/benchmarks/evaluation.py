@@ -34,6 +34,7 @@ from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.data.dataset import check_dataset, prepare_dataset
 from recipe.data.shards import texts_of
+from recipe.data.sounds import read_flac
 from recipe.data.sources import list_recordings
 from recipe.data.windows import end_of_words, segments_of, text_of
 from recipe.evaluation.metrics import score_texts
@@ -178,7 +179,7 @@ class Loops:
         features = []
         for row in rows:
             end_ms = end_of_words(segments_of(row), row["end_ms"] - row["start_ms"])
-            samples = decode_flac(row["audio"]["bytes"])[: end_ms * SAMPLES_PER_MS]
+            samples = decode_flac(read_flac(row["audio"]))[: end_ms * SAMPLES_PER_MS]
             features.append(log_mel(self.whisper.processor.feature_extractor, samples))
         return torch.from_numpy(np.stack(features))
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from datasets import Dataset
 
 from recipe.captions.reader import Cue, format_webvtt, read_captions
+from recipe.data.index import load_examples
 from recipe.data.manifest import AUDIO_EXTENSIONS
 from recipe.data.preparation import build_shards
-from recipe.data.shards import Shard, load_examples
+from recipe.data.shards import Shard
 from recipe.data.sources import list_recordings
 from recipe.data.split import split_examples
 from recipe.data.windows import segments_of, text_of

@@ -30,10 +30,11 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from recipe.arguments import DataArguments, ModelArguments
 from recipe.data.dataset import ReportOrigin, prepare_dataset, write_dataset_report
+from recipe.data.index import load_rows
 from recipe.data.preparation import build_shards
 from recipe.data.recording import PreparationSettings
 from recipe.data.report import RecordingReport, describe_windows
-from recipe.data.shards import FEATURES, load_rows, shard_path
+from recipe.data.shards import FEATURES, shard_path
 from recipe.data.sources import list_recordings
 from recipe.data.split import split_examples
 from recipe.data.windows import segments_of, text_of

@@ -45,7 +45,12 @@ DISK_MIB = 600
 STATE_FILES = (
     *("manifest.json", "result.json", "error.json", "attempt", "report.json"),
     *("cached/*.json", "downloads/*.source", "downloads/*.flac", "downloads/*.vtt"),
-    *("prepared/shards/*.json", "prepared/shards/*.arrow", "prepared/tokenizer.json"),
+    *(
+        "prepared/shards/*.json",
+        "prepared/shards/*.arrow",
+        "prepared/shards/*.tar",
+        "prepared/tokenizer.json",
+    ),
     *("prepared/dataset_report.json", "events.sqlite", "events.sqlite.sequence"),
     *("checkpoint-*/complete.json", "checkpoint-*/model.safetensors", "checkpoint-*/optimizer.pt"),
     *("checkpoint-*/trainer_state.json", "checkpoint-*/rng_state.pth"),

@@ -153,6 +153,7 @@ STATE_FILES = (
     "checkpoint-*/complete.json",
     "prepared/shards/*.json",
     "prepared/shards/*.arrow",
+    "prepared/shards/*.tar",
     "prepared/tokenizer.json",
     "downloads/*.source",
     "downloads/*.flac",

@@ -10,6 +10,7 @@ from datasets import Dataset
 from recipe.arguments import ModelArguments
 from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
+from recipe.data.sounds import read_flac
 from recipe.data.sources import list_recordings
 from recipe.evaluation.decoding import MAX_NEW_TOKENS, TransformersEngine, cut_loop, decode_windows
 from recipe.evaluation.report import evaluate_model
@@ -37,7 +38,7 @@ def read_examples(
 
 def assert_same_as_generate(whisper: Whisper, examples: Dataset, language: str) -> None:
     extractor, config = whisper.processor.feature_extractor, whisper.generation_config
-    sounds = [decode_flac(example["audio"]["bytes"]) for example in examples]
+    sounds = [decode_flac(read_flac(example["audio"])) for example in examples]
     features = torch.from_numpy(np.stack([log_mel(extractor, sound) for sound in sounds]))
     prompt = LabelEncoder(whisper.processor.tokenizer, whisper.task).start_tokens(language)
     told = {"language": language, "task": whisper.task} if whisper.task else {}

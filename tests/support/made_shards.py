@@ -6,8 +6,9 @@ from datasets import Dataset
 from datasets.arrow_writer import ArrowWriter
 
 from recipe.data.dataset import PreparedDataset
+from recipe.data.index import load_examples
 from recipe.data.report import RecordingReport
-from recipe.data.shards import FEATURES, Shard, load_examples
+from recipe.data.shards import FEATURES, Shard
 from recipe.data.windows import WINDOW_MS
 
 WORDS = 100
@@ -26,7 +27,7 @@ def write_shard(folder: Path, name: str, num_windows: int = 6, seed: str = "", *
                     "language": "fr",
                     "start_ms": start_ms,
                     "end_ms": start_ms + WINDOW_MS,
-                    "audio": {"bytes": b"", "path": None},
+                    "audio": None,
                     "segments": [{"start_ms": 0, "end_ms": WINDOW_MS, "text": text}],
                     "prompt": [],
                     "num_tokens": WORDS,

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, Features
 from transformers import TrainerCallback
 
 from recipe.arguments import ModelArguments
 from recipe.audio.decoding import encode_flac
 from recipe.data.shards import FEATURES
+from recipe.data.sounds import IN_MEMORY
 from recipe.errors import InterruptedTraining
 from recipe.evaluation.metrics import score_text
 from recipe.evaluation.report import Evaluation, Transcript
@@ -87,7 +88,7 @@ def make_noise(duration_ms: int, seed: int = 0) -> bytes:
 
 def make_examples(rows: Iterable[Mapping[str, Any]]) -> Dataset:
     """Examples, made by `make_example`, as the Arrow dataset has them."""
-    return Dataset.from_list(list(rows), features=FEATURES)
+    return Dataset.from_list(list(rows), features=Features({**FEATURES, "audio": IN_MEMORY}))
 
 
 def make_windows(whisper: Whisper, **options: Any) -> WindowDataset:

@@ -12,6 +12,7 @@ from datasets import Dataset
 from recipe.audio.decoding import decode_flac, encode_flac
 from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.captions.reader import Cue, format_webvtt, read_captions
+from recipe.data.sounds import read_flac
 from recipe.data.sources import list_recordings
 from recipe.data.windows import segments_of
 
@@ -50,7 +51,7 @@ def isolate_cues(windows: Dataset) -> Dataset:
 
 def cut_cues(window: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The examples of one window's whole cues."""
-    samples = decode_flac(window["audio"]["bytes"])
+    samples = decode_flac(read_flac(window["audio"]))
     for segment in segments_of(window):
         if segment.end_ms is None:
             continue
@@ -61,6 +62,6 @@ def cut_cues(window: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "language": window["language"],
             "start_ms": window["start_ms"] + segment.start_ms,
             "end_ms": window["start_ms"] + segment.end_ms,
-            "audio": {"bytes": encode_flac((sound * 32768).astype(np.int16)), "path": None},
+            "audio": {"bytes": encode_flac((sound * 32768).astype(np.int16))},
             "segments": [alone],
         }

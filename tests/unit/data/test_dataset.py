@@ -177,7 +177,7 @@ def test_the_fingerprint_is_of_the_shards_content_not_of_their_names(make_record
     changed = path.read_bytes().replace(b"Hello there", b"Hollo there")
     path.write_bytes(changed)
     state = read_state(path.with_suffix(".json"), dict)
-    write_state(path.with_suffix(".json"), state | {"content_hash": hashlib.sha256(changed).hexdigest()})
+    write_state(path.with_suffix(".json"), state | {"rows_hash": hashlib.sha256(changed).hexdigest()})
     other, same_names = prepare()
     assert sorted(same_names) == sorted(names)
     assert other != fingerprint

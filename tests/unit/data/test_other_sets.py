@@ -8,9 +8,10 @@ from made_shards import WORDS, trained_on, write_shard
 
 from recipe.arguments import split_other_dir
 from recipe.data.dataset import PreparedDataset
+from recipe.data.index import load_examples
 from recipe.data.other_folders import check_captioned_folders, name_folders
 from recipe.data.other_sets import MIN_WORDS, OtherSet, build_other_set
-from recipe.data.shards import Shard, load_examples
+from recipe.data.shards import Shard
 from recipe.data.validation import GUARD_MS
 from recipe.errors import DataError, JobError
 

@@ -38,6 +38,7 @@ from recipe.training.arguments import parse_arguments
 from recipe.training.attempt import Attempt, refuse, set_up_process
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.data_check import show_check
+from recipe.training.distributed import tell_all
 from recipe.training.evaluation import RunEvaluation
 from recipe.training.other_speech import prepare_other_sets
 from recipe.training.preflight import check_run
@@ -139,16 +140,16 @@ def settle_caption_times(attempt: Attempt, whisper: Whisper, recordings: list[Re
 def prepare(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> PreparedDataset:
     """The Arrow dataset, split into what is trained and what is held out; refused if too much is bad."""
     folder = attempt.folder.prepared
-    with (
-        attempt.stage("prepare", main_first=True),
-        attempt.bar("prepare", len(recordings), "recording") as bar,
-    ):
+    with attempt.stage("prepare", main_first=True):
+        settings = assembly.build_preparation_settings(attempt, whisper)
+    with attempt.stage("prepare"), attempt.bar("prepare", len(recordings), "recording") as bar:
         dataset = prepare_dataset(
             recordings,
-            assembly.build_preparation_settings(attempt, whisper),
+            settings,
             attempt.arguments.data,
             folder,
             on_recording=lambda _: bar.update(),
+            tell=tell_all,
         )
     if attempt.is_main:
         write_dataset_report(folder, dataset, assembly.describe_origin(attempt))

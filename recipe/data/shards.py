@@ -83,11 +83,13 @@ class Shard:
         path: The file of its rows; that of its sounds lies beside it.
         report: What became of its data.
         content_hash: SHA-256 of the hashes of both files.
+        sounds_hash: SHA-256 of the file of its sounds.
     """
 
     path: Path
     report: RecordingReport
     content_hash: str = ""
+    sounds_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def find_shard(path: Path) -> Shard | None:
             reason = str(error)
         set_aside(file, reason)
         is_whole = False
-    return Shard(path, state.report, state.content_hash) if is_whole else None
+    return Shard(path, state.report, state.content_hash, state.sounds_hash) if is_whole else None
 
 
 def make_shard(recording: Recording, settings: PreparationSettings, path: Path) -> Shard:
@@ -182,7 +184,7 @@ def _write_shard(recording: Recording, path: Path, content: RecordingContent) ->
         state = _ShardState(report, hash_file(partial), hash_file(sounds))
     # Last: a shard counts once its report is there.
     write_state(path.with_suffix(".json"), asdict(state), writer=this_writer())
-    return Shard(path, report, state.content_hash)
+    return Shard(path, report, state.content_hash, state.sounds_hash)
 
 
 def _make_example(

@@ -298,7 +298,7 @@ def _count_bytes(recording: Recording) -> int:
 def stamp_recording(recording: Recording, settings: PreparationSettings) -> str:
     """What tells a recording and its files from changed ones without reading them.
 
-    Of files that changed just now it never comes again: they may change once more at the same time, to the disk.
+    Of files that changed just now it never comes again: the disk may give one more change the same time.
     """
     stamp = name_content(recording, settings, _stamp)
     is_settled = time.time() - _last_change(recording) > SETTLED_SECONDS

@@ -237,17 +237,22 @@ def name_content(
         "transcript": identify(recording.transcript.path),
         "errors": [recording.audio.error, recording.transcript.error, recording.problem],
         "clips": [[identify(clip.audio.path), _describe_clip(clip)] for clip in recording.clips],
-        "tokenizer": _hash_if_there(settings.tokenizer_file),
-        "settings": {
-            "task": settings.task,
-            "empty_transcript": settings.empty_transcript,
-            "no_speech_fraction": settings.no_speech_fraction,
-            "suppressed_symbols": sorted(settings.suppressed_symbols),
-            "limits": asdict(settings.limits),
-            "max_cpu_seconds": settings.max_cpu_seconds,
-        },
+        "settings": describe_settings(settings),
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def describe_settings(settings: PreparationSettings) -> dict[str, Any]:
+    """What examples depend on beside the files; ready for JSON."""
+    return {
+        "tokenizer": _hash_if_there(settings.tokenizer_file),
+        "task": settings.task,
+        "empty_transcript": settings.empty_transcript,
+        "no_speech_fraction": settings.no_speech_fraction,
+        "suppressed_symbols": sorted(settings.suppressed_symbols),
+        "limits": asdict(settings.limits),
+        "max_cpu_seconds": settings.max_cpu_seconds,
+    }
 
 
 def _describe_clip(clip: Clip) -> list[str | int | None]:

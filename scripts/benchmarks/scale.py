@@ -29,8 +29,9 @@ from datasets.arrow_writer import ArrowWriter
 from torch.utils.data import BatchSampler, DataLoader
 
 from recipe.arguments import DataArguments, ModelArguments
-from recipe.data.dataset import ReportOrigin, prepare_dataset, write_dataset_report
+from recipe.data.dataset import ReportOrigin, write_dataset_report
 from recipe.data.index import load_examples, load_rows
+from recipe.data.opening import prepare_dataset
 from recipe.data.preparation import build_shards
 from recipe.data.recording import PreparationSettings
 from recipe.data.report import RecordingReport, describe_windows

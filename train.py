@@ -12,6 +12,7 @@ failed, 143 interrupted. `accelerate launch` makes 1 of all but 0; result.json a
 """
 
 import os
+from pathlib import Path
 
 from recipe.training.first_look import find_output_dir, look_first
 
@@ -21,8 +22,9 @@ if __name__ == "__main__":
 from transformers import set_seed
 
 from recipe.data.caption_choice import Wanted
-from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset, write_dataset_report
+from recipe.data.dataset import PreparedDataset, check_dataset, write_dataset_report
 from recipe.data.manifest import Recording
+from recipe.data.opening import prepare_compacted, prepare_dataset
 from recipe.data.other_folders import check_captioned_folders
 from recipe.data.sources import check_source, fetch_recordings
 from recipe.errors import InterruptedTraining, RecipeError
@@ -38,6 +40,7 @@ from recipe.training.arguments import parse_arguments
 from recipe.training.attempt import Attempt, refuse, set_up_process
 from recipe.training.checkpoints import find_checkpoint
 from recipe.training.data_check import show_check
+from recipe.training.distributed import tell_all
 from recipe.training.evaluation import RunEvaluation
 from recipe.training.other_speech import prepare_other_sets
 from recipe.training.preflight import check_run
@@ -107,8 +110,13 @@ def load(attempt: Attempt) -> Whisper:
 
 
 def fetch(attempt: Attempt, whisper: Whisper) -> list[Recording]:
-    """The recordings, each with the language spoken in it: of the folder, or downloaded."""
+    """The recordings, each with the language spoken in it: of the folder, or downloaded.
+
+    A compacted dataset stands for its recordings; they need not be there.
+    """
     arguments = attempt.arguments
+    if arguments.source.prepared_dir:
+        return []
     captions_in = find_caption_language(arguments.model, whisper) or ""
     wanted = Wanted(captions_in, uses_automatic=arguments.data.auto_captions == "use")
     with (
@@ -138,21 +146,19 @@ def settle_caption_times(attempt: Attempt, whisper: Whisper, recordings: list[Re
 
 def prepare(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> PreparedDataset:
     """The Arrow dataset, split into what is trained and what is held out; refused if too much is bad."""
-    folder = attempt.folder.prepared
-    with (
-        attempt.stage("prepare", main_first=True),
-        attempt.bar("prepare", len(recordings), "recording") as bar,
-    ):
-        dataset = prepare_dataset(
-            recordings,
-            assembly.build_preparation_settings(attempt, whisper),
-            attempt.arguments.data,
-            folder,
-            on_recording=lambda _: bar.update(),
-        )
+    folder, source, data = attempt.folder.prepared, attempt.arguments.source, attempt.arguments.data
+    with attempt.stage("prepare", main_first=True):
+        settings = assembly.build_preparation_settings(attempt, whisper)
+    with attempt.stage("prepare"), attempt.bar("prepare", len(recordings), "recording") as bar:
+        if source.prepared_dir:
+            dataset = prepare_compacted(Path(source.prepared_dir), settings, data, folder, tell=tell_all)
+        else:
+            dataset = prepare_dataset(
+                recordings, settings, data, folder, on_recording=lambda _: bar.update(), tell=tell_all
+            )
     if attempt.is_main:
         write_dataset_report(folder, dataset, assembly.describe_origin(attempt))
-    check_dataset(dataset, attempt.arguments.data)
+    check_dataset(dataset, data)
     return dataset
 
 

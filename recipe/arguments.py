@@ -32,6 +32,13 @@ class SourceArguments:
             "(metadata.csv, a TSV, a JSON manifest); no backend is needed."
         },
     )
+    prepared_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Compacted dataset to train from, as scripts/prepare.py --compacted_dir makes it; the "
+            "recordings themselves are not needed."
+        },
+    )
     dataset_name: str | None = field(
         default=None,
         metadata={
@@ -529,13 +536,16 @@ def find_contradictions(values: Mapping[str, Any]) -> list[str]:
         f.name: f.default for group in (SourceArguments, *OPTION_GROUPS) for f in fields(group)
     }
     given |= values
-    sources = [bool(given[name]) for name in ("self_test", "data_dir", "manifest_file", "dataset_name")]
+    sources = [
+        bool(given[name])
+        for name in ("self_test", "data_dir", "prepared_dir", "manifest_file", "dataset_name")
+    ]
     has_table = bool(given["data_dir"] or given["dataset_name"])
     rules = [
         (
             sum(sources) == 1,
             (
-                "give one source of recordings: data_dir, dataset_name, or manifest_file with "
+                "give one source of recordings: data_dir, dataset_name, prepared_dir, or manifest_file with "
                 "backend_base_url and user_id"
             ),
         ),
@@ -550,6 +560,10 @@ def find_contradictions(values: Mapping[str, Any]) -> list[str]:
         (
             not given["manifest_file"] or bool(given["backend_base_url"] and given["user_id"]),
             "manifest_file needs backend_base_url and user_id",
+        ),
+        (
+            not given["prepared_dir"] or given["long_form"] != "on",
+            "long_form on needs the recordings themselves: give data_dir in place of prepared_dir",
         ),
         (not given["backend_base_url"] or bool(given["job_id"]), "backend_base_url needs job_id"),
         (given["max_steps"] != 0, "max_steps: expected -1 (all epochs) or at least 1, found 0"),

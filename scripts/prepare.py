@@ -13,6 +13,9 @@ did that was killed is done by one other. All end when all is done.
     seq 0 3 | xargs -P 4 -I R python scripts/prepare.py ... --num_workers 1 --rank R --world 4
     python scripts/prepare.py ... --engine ray
 
+With --compacted_dir FOLDER the shards are then joined into a dataset to keep, copy and upload, from which
+train.py --prepared_dir FOLDER trains without the recordings.
+
 With --language no weights are loaded, unless plain text or loose captions are to be given times.
 """
 
@@ -40,7 +43,9 @@ from recipe.arguments import (
 )
 from recipe.data.caption_choice import Wanted
 from recipe.data.columns import ColumnNames
+from recipe.data.compaction import compact_dataset
 from recipe.data.manifest import TEXT_EXTENSIONS, Recording
+from recipe.data.opening import warn_of_rows
 from recipe.data.preparation import build_shards
 from recipe.data.preparation_on_ray import build_shards_on_ray
 from recipe.data.shards import Shard
@@ -66,6 +71,16 @@ class EngineArguments:
             "help": "local: processes of this machine. ray: tasks of the cluster at RAY_ADDRESS, or of Ray "
             "on this machine; needs `pip install ray`."
         },
+    )
+    compacted_dir: Path | None = field(
+        default=None,
+        metadata={
+            "help": "Receives the shards once they are all there, joined into files of a gigabyte by the "
+            "worker of rank 0: a dataset that train.py --prepared_dir trains from, without the recordings."
+        },
+    )
+    remove_shards: bool = field(
+        default=False, metadata={"help": "Remove the shards once the compacted dataset is whole."}
     )
     num_workers: int | None = field(
         default=None, metadata={"help": "Processes of this worker, 1 or more; as many as cores by default."}
@@ -118,6 +133,8 @@ def parse_arguments(argv: list[str] | None = None) -> Options:
         problems.append(f"num_workers: expected 1 or more, found {engine.num_workers}")
     if not 0 <= engine.rank < engine.world:
         problems.append(f"rank: expected 0 to {engine.world - 1}, one less than world, found {engine.rank}")
+    if engine.remove_shards and not engine.compacted_dir:
+        problems.append("remove_shards needs compacted_dir")
     if problems:
         raise JobError(describe_problems(problems))
     return engine, source, model, data
@@ -151,7 +168,18 @@ def prepare(options: Options) -> list[Shard]:
         else partial(build_shards, num_workers=engine.num_workers)
     )
     with tqdm(total=len(recordings), desc="prepare", unit="recording", disable=None) as bar:
-        return make(recordings, settings, folder.prepared / "shards", on_recording=lambda _: bar.update())
+        shards = make(recordings, settings, folder.prepared / "shards", on_recording=lambda _: bar.update())
+    if engine.compacted_dir and engine.rank == 0:
+        for recording, shard in zip(recordings, shards, strict=True):
+            shard.report.describe_source(recording)
+        compact_dataset(
+            shards,
+            settings,
+            engine.compacted_dir,
+            row_warnings=warn_of_rows(recordings, [shard.report for shard in shards]),
+            removes_shards=engine.remove_shards,
+        )
+    return shards
 
 
 def needs_weights(

@@ -1,4 +1,4 @@
-"""The index: one Arrow file of the rows of all shards, made once, that every process maps.
+"""The index: the rows of all shards as one Arrow file, made once, that every process maps.
 
 A process that mapped each shard by itself would meet Linux's limit of 65,530 mapped files, and would take
 longer to open them than to train. The file's name is a hash of the shards, so one made of others is never
@@ -21,53 +21,62 @@ ROWS_PER_BATCH = 1_000
 
 def load_examples(shards: Sequence[Shard]) -> Dataset:
     """The examples of all shards as one memory-mapped dataset, without the faulty windows."""
-    rows = load_rows(shards)
-    if not any(shard.report.num_faulty_windows for shard in shards):
-        return rows
-    return rows.select([index for index, fault in enumerate(rows["fault"]) if not fault])
+    return without_faults(load_rows(shards))
 
 
-def load_rows(shards: Sequence[Shard]) -> Dataset:
-    """All rows of the shards, memory-mapped, the faulty windows included."""
-    filled = [shard for shard in shards if shard.report.num_windows + shard.report.num_faulty_windows]
-    if not filled:
+def without_faults(rows: Dataset) -> Dataset:
+    """The rows that may be trained."""
+    faults = rows["fault"][:]
+    return rows.select([index for index, fault in enumerate(faults) if not fault]) if any(faults) else rows
+
+
+def load_rows(shards: Sequence[Shard], folder: Path | None = None) -> Dataset:
+    """All rows of the shards, memory-mapped, the faulty windows included.
+
+    Args:
+        shards: In the order of their rows.
+        folder: Of the index; beside the shards if not given.
+    """
+    if not shards:
         return Dataset.from_dict({name: [] for name in FEATURES}, features=FEATURES)
-    path = _index_path(filled)
+    path = rows_path(shards, folder)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_index(path, (read_shard(shard.path) for shard in filled))
+        write_rows(path, (read_shard(shard.path) for shard in shards if has_rows(shard)))
     return Dataset.from_file(str(path))
 
 
-def _index_path(shards: Sequence[Shard]) -> Path:
-    folders = {shard.path.parent for shard in shards}
+def has_rows(shard: Shard) -> bool:
+    """Whether a shard has windows, of any kind."""
+    return bool(shard.report.num_windows + shard.report.num_faulty_windows)
+
+
+def rows_path(shards: Sequence[Shard], folder: Path | None = None) -> Path:
+    """Where the rows of these shards are, or will be."""
     places = [f"{shard.path.absolute()} {shard.content_hash}" for shard in shards]
     key = hashlib.sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:32]
-    return min(folders) / "index" / f"{key}.arrow"
+    return (folder or shards[0].path.parent / "index") / f"{key}.arrow"
 
 
 def read_shard(path: Path) -> pa.Table:
     """The rows of a shard, the files of its sounds by their addresses."""
     with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as reader:
         rows = reader.read_all()
-    return move_sounds(rows, str(sounds_path(path).absolute()))
+    return move_sounds(rows, pa.array([str(sounds_path(path).absolute())] * len(rows), pa.string()))
 
 
-def move_sounds(rows: pa.Table, file: str) -> pa.Table:
-    """The rows, with all their sounds in the file at an address, at the same offsets."""
+def move_sounds(rows: pa.Table, files: pa.Array, offsets: pa.Array | None = None) -> pa.Table:
+    """The rows, with their sounds in other files, and at other offsets if given."""
     column = rows.schema.get_field_index("audio")
     audio = rows.column(column).combine_chunks()
     fields = list(audio.type)
-    arrays = [
-        pa.array([file] * len(rows), pa.string()) if field.name == "file" else audio.field(field.name)
-        for field in fields
-    ]
-    return rows.set_column(
-        column, rows.schema.field(column), pa.StructArray.from_arrays(arrays, fields=fields)
-    )
+    places = {"file": files} | ({} if offsets is None else {"offset": offsets})
+    arrays = [places.get(field.name, audio.field(field.name)) for field in fields]
+    moved = pa.StructArray.from_arrays(arrays, fields=fields)
+    return rows.set_column(column, rows.schema.field(column), moved)
 
 
-def write_index(path: Path, tables: Iterable[pa.Table]) -> None:
+def write_rows(path: Path, tables: Iterable[pa.Table]) -> None:
     """Write rows as one file that can be mapped, there in full or not at all; takes memory for a batch."""
     schema = FEATURES.arrow_schema
     with (
@@ -81,11 +90,12 @@ def write_index(path: Path, tables: Iterable[pa.Table]) -> None:
 
 def _join(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The tables, some together so that each has `ROWS_PER_BATCH` rows or more."""
-    waiting: list[pa.Table] = []
+    waiting, num_rows = list[pa.Table](), 0
     for table in tables:
         waiting.append(table)
-        if sum(map(len, waiting)) >= ROWS_PER_BATCH:
+        num_rows += len(table)
+        if num_rows >= ROWS_PER_BATCH:
             yield pa.concat_tables(waiting).combine_chunks()
-            waiting = []
+            waiting, num_rows = [], 0
     if waiting:
         yield pa.concat_tables(waiting).combine_chunks()

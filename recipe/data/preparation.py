@@ -295,6 +295,16 @@ def _count_bytes(recording: Recording) -> int:
     return num_bytes
 
 
+def stamp_recording(recording: Recording, settings: PreparationSettings) -> str:
+    """What tells a recording and its files from changed ones without reading them.
+
+    Of files that changed just now it never comes again: the disk may give one more change the same time.
+    """
+    stamp = name_content(recording, settings, _stamp)
+    is_settled = time.time() - _last_change(recording) > SETTLED_SECONDS
+    return stamp if is_settled else f"{stamp} {time.time_ns()}"
+
+
 def _stamp(path: Path | None) -> str | None:
     """Size and time of change of a file, which any change of its content changes (`st_ctime` of stat(2))."""
     try:

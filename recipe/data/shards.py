@@ -83,11 +83,13 @@ class Shard:
         path: The file of its rows; that of its sounds lies beside it.
         report: What became of its data.
         content_hash: SHA-256 of the hashes of both files.
+        sounds_hash: SHA-256 of the file of its sounds.
     """
 
     path: Path
     report: RecordingReport
     content_hash: str = ""
+    sounds_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def find_shard(path: Path) -> Shard | None:
             reason = str(error)
         set_aside(file, reason)
         is_whole = False
-    return Shard(path, state.report, state.content_hash) if is_whole else None
+    return Shard(path, state.report, state.content_hash, state.sounds_hash) if is_whole else None
 
 
 def make_shard(recording: Recording, settings: PreparationSettings, path: Path) -> Shard:
@@ -182,7 +184,7 @@ def _write_shard(recording: Recording, path: Path, content: RecordingContent) ->
         state = _ShardState(report, hash_file(partial), hash_file(sounds))
     # Last: a shard counts once its report is there.
     write_state(path.with_suffix(".json"), asdict(state), writer=this_writer())
-    return Shard(path, report, state.content_hash)
+    return Shard(path, report, state.content_hash, state.sounds_hash)
 
 
 def _make_example(
@@ -235,17 +237,22 @@ def name_content(
         "transcript": identify(recording.transcript.path),
         "errors": [recording.audio.error, recording.transcript.error, recording.problem],
         "clips": [[identify(clip.audio.path), _describe_clip(clip)] for clip in recording.clips],
-        "tokenizer": _hash_if_there(settings.tokenizer_file),
-        "settings": {
-            "task": settings.task,
-            "empty_transcript": settings.empty_transcript,
-            "no_speech_fraction": settings.no_speech_fraction,
-            "suppressed_symbols": sorted(settings.suppressed_symbols),
-            "limits": asdict(settings.limits),
-            "max_cpu_seconds": settings.max_cpu_seconds,
-        },
+        "settings": describe_settings(settings),
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def describe_settings(settings: PreparationSettings) -> dict[str, Any]:
+    """What examples depend on beside the files; ready for JSON."""
+    return {
+        "tokenizer": _hash_if_there(settings.tokenizer_file),
+        "task": settings.task,
+        "empty_transcript": settings.empty_transcript,
+        "no_speech_fraction": settings.no_speech_fraction,
+        "suppressed_symbols": sorted(settings.suppressed_symbols),
+        "limits": asdict(settings.limits),
+        "max_cpu_seconds": settings.max_cpu_seconds,
+    }
 
 
 def _describe_clip(clip: Clip) -> list[str | int | None]:

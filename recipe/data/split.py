@@ -12,7 +12,7 @@ a split of its own, that one is taken. What is held out is divided once more: se
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -22,11 +22,9 @@ from datasets import Dataset
 from recipe.data.duplicates import find_shared, group_recordings
 from recipe.data.groups import unite
 from recipe.data.held_out import choose_ends, choose_held_out
-from recipe.data.index import load_examples
 from recipe.data.manifest import HELD_OUT
 from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
-from recipe.data.shards import Shard
 from recipe.data.validation import HeldOutWindow, divide_held_out, split_by_time
 from recipe.data.windows import segments_of, text_of
 from recipe.run.warning import DataWarning, Importance
@@ -73,12 +71,17 @@ class _Sides:
     warnings: list[str] = field(default_factory=list)
 
 
-def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
-    """Hold out about `fraction` of the speech in each language; of a single recording, its end."""
-    spoken = [shard for shard in shards if shard.report.outcome == "speech"]
-    reports = {shard.report.name: shard.report for shard in spoken}
+def split_examples(examples: Dataset, recordings: Iterable[RecordingReport], fraction: float) -> Split:
+    """Hold out about `fraction` of the speech in each language; of a single recording, its end.
+
+    Args:
+        examples: The windows, those of a recording together; their sound is not read.
+        recordings: What became of the recordings, in the order of their windows.
+        fraction: Share to hold out, in [0, 0.5].
+    """
+    reports = {report.name: report for report in recordings if report.outcome == "speech"}
     groups = group_recordings(
-        _texts_of_recordings(spoken), {name: report.audio_hash for name, report in reports.items()}
+        _texts_of_recordings(examples, reports), {name: report.audio_hash for name, report in reports.items()}
     )
     parts = split_by_language(groups, {name: report.language for name, report in reports.items()})
     draws = [_draw(part, reports, fraction) for part in parts]
@@ -99,7 +102,7 @@ def split_examples(shards: Sequence[Shard], fraction: float) -> Split:
         held_out_names = held_out_names or choose_held_out(single, reports, fraction)
     if not held_out_names and not ends:  # copies of one recording
         ends = choose_ends(dict.fromkeys(groups, ""), reports, fraction)
-    sides = _divide(load_examples(shards), held_out_names, ends)
+    sides = _divide(examples, held_out_names, ends)
     sides.warnings += [warning for _, warning in draws if warning]
     if fraction == 0 and not held_out_names:
         sides.warnings.append(
@@ -291,11 +294,13 @@ def _count_unused(sides: _Sides, reason: str, num_windows: int) -> None:
         sides.num_unused[reason] = sides.num_unused.get(reason, 0) + num_windows
 
 
-def _texts_of_recordings(shards: Sequence[Shard]) -> Iterator[tuple[str, str]]:
-    windows = _words(load_examples(shards))
-    for name, of_recording in groupby(windows, key=itemgetter(0)):
-        yield name, " ".join(text for _, text in of_recording)
-    yield from ((shard.report.name, "") for shard in shards if not shard.report.num_windows)
+def _texts_of_recordings(
+    examples: Dataset, reports: Mapping[str, RecordingReport]
+) -> Iterator[tuple[str, str]]:
+    for name, of_recording in groupby(_words(examples), key=itemgetter(0)):
+        if name in reports:
+            yield name, " ".join(text for _, text in of_recording)
+    yield from ((report.name, "") for report in reports.values() if not report.num_windows)
 
 
 def _texts(examples: Dataset) -> Iterator[str]:

@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -30,6 +30,15 @@ T = TypeVar("T")
 
 CHECKSUM = "checksum"
 """Key of a state file's own SHA-256; a file without one is judged by its form alone."""
+
+SETTLED_NS = 2_000_000_000
+"""So coarse are times of change where they are coarsest."""
+
+_hashes: dict[str, str] = {}
+"""What this process knows of files, by absolute path: size, time of change, inode and SHA-256."""
+
+_earlier_hashes: dict[str, str] = {}
+"""What an earlier process knew."""
 
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
@@ -204,14 +213,34 @@ def hash_file(path: Path) -> str:
 
 
 def hash_once(path: Path) -> str:
-    """As `hash_file`, but read only once by this process, as long as size and time of change are the same."""
+    """As `hash_file`, but read only once, as long as size, time of change and inode are the same."""
     stat = path.stat()
-    return _hash_version(path, stat.st_size, stat.st_mtime_ns)
+    version = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino} "
+    place = str(path.absolute())
+    known = _hashes.get(place) or _earlier_hashes.get(place, "")
+    if not known.startswith(version):
+        known = version + hash_file(path)
+    _hashes[place] = known
+    return known.removeprefix(version)
 
 
-@lru_cache(maxsize=1 << 16)
-def _hash_version(path: Path, num_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - parts of the cache's key
-    return hash_file(path)
+@contextmanager
+def remembering_hashes(path: Path) -> Iterator[None]:
+    """In the body, `hash_once` knows what an earlier process found, and what it finds is kept at `path`.
+
+    A file that changed in the last `SETTLED_NS` may change once more at what is the same time to its disk, so
+    its hash is not kept.
+    """
+    earlier = read_state(path, dict[str, dict[str, str]])
+    _earlier_hashes.update(earlier["hashes"] if earlier else {})
+    try:
+        yield
+        settled_ns = time.time_ns() - SETTLED_NS
+        kept = {place: known for place, known in _hashes.items() if int(known.split(" ")[1]) < settled_ns}
+        if kept != (earlier and earlier["hashes"]):
+            write_state(path, {"hashes": kept}, this_writer())
+    finally:
+        _earlier_hashes.clear()
 
 
 def open_lock(path: Path) -> IO[str]:

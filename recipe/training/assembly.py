@@ -103,7 +103,7 @@ def describe_origin(attempt: Attempt) -> ReportOrigin:
         name=source.job_id or attempt.folder.path.name,
         base_model=f"{model.model_name_or_path}{f'@{model.model_revision}' if model.model_revision else ''}",
         task=model.task,
-        source=source.data_dir or source.dataset_name or "files of the platform",
+        source=source.data_dir or source.prepared_dir or source.dataset_name or "files of the platform",
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         warnings=tuple(attempt.warnings),
     )

@@ -39,6 +39,16 @@ def local_main_first() -> Iterator[None]:
         torch.distributed.barrier(group)
 
 
+def tell_all(value: str) -> str:
+    """The value of the main process, on every process; they wait for it as long as for its downloads."""
+    if PartialState().num_processes == 1:
+        return value
+    group = torch.distributed.new_group(backend="gloo", timeout=LONG_WAIT)
+    box = [value]
+    torch.distributed.broadcast_object_list(box, src=0, group=group)
+    return box[0]
+
+
 def agree(args: TrainingArguments, *wishes: bool) -> list[bool]:
     """Each wish, true on every process as soon as it is on one of them."""
     if args.world_size == 1:

@@ -214,7 +214,7 @@ def choose_view(attempt: Attempt, num_trained: int) -> View | None:
 def find_wanted_view(arguments: Arguments) -> View | None:
     """How test recordings are to be transcribed; auto takes them whole where there is a GPU."""
     choice = arguments.evaluation.long_form
-    if choice == "off":
+    if choice == "off" or arguments.source.prepared_dir:  # without the recordings themselves
         return None
     return (
         "whole"

@@ -104,7 +104,7 @@ def trace_curve(
 def describe_command(arguments: Arguments) -> str:
     """The command that trains the same: all options that are not the defaults."""
     words = ["accelerate", "launch", "train.py"]
-    if not (arguments.source.data_dir or arguments.source.dataset_name):
+    if not any((arguments.source.data_dir, arguments.source.prepared_dir, arguments.source.dataset_name)):
         words += ["--data_dir", "FOLDER"]
     trained_by = {f.name for f in fields(TrainerOptions)}
     for group in arguments:

@@ -32,7 +32,8 @@ from recipe.arguments import DataArguments
 from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
-from recipe.data.dataset import check_dataset, prepare_dataset
+from recipe.data.dataset import check_dataset
+from recipe.data.opening import prepare_dataset
 from recipe.data.shards import texts_of
 from recipe.data.sounds import read_flac
 from recipe.data.sources import list_recordings

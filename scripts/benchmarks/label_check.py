@@ -264,7 +264,9 @@ def measure_kinds(arguments: argparse.Namespace, check: LabelCheck) -> Iterator[
 def write_training_folder(arguments: argparse.Namespace, check: LabelCheck) -> None:
     """Spoil a fifth of the recordings to train on by (a), one window in ten of the others by (c)."""
     truth = read_caption_files(arguments.data_dir)
-    held_out = split_examples(check.build(arguments.data_dir), arguments.eval_fraction).held_out_names
+    shards = check.build(arguments.data_dir)
+    reports = [shard.report for shard in shards]
+    held_out = split_examples(load_examples(shards), reports, arguments.eval_fraction).held_out_names
     windows = windows_of(check.read(arguments.data_dir))
     trained = {name: cues for name, cues in truth.items() if name not in held_out}
     captions, swapped = Spoiler(trained, {}, windows, 0).spoil("a")

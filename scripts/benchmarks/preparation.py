@@ -23,7 +23,7 @@ from recipe.arguments import DataArguments
 from recipe.audio.decoding import Audio, decode_audio, encode_flac, slice_samples
 from recipe.audio.resampling import SAMPLE_RATE, SAMPLES_PER_MS
 from recipe.captions.reader import Cue, format_webvtt, read_captions
-from recipe.data.dataset import prepare_dataset
+from recipe.data.opening import prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.data.sources import list_recordings
 from recipe.data.windows import WINDOW_MS

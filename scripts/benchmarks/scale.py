@@ -29,8 +29,9 @@ from datasets.arrow_writer import ArrowWriter
 from torch.utils.data import BatchSampler, DataLoader
 
 from recipe.arguments import DataArguments, ModelArguments
-from recipe.data.dataset import ReportOrigin, prepare_dataset, write_dataset_report
-from recipe.data.index import load_rows
+from recipe.data.dataset import ReportOrigin, write_dataset_report
+from recipe.data.index import load_examples, load_rows
+from recipe.data.opening import prepare_dataset
 from recipe.data.preparation import build_shards
 from recipe.data.recording import PreparationSettings
 from recipe.data.report import RecordingReport, describe_windows
@@ -150,8 +151,9 @@ def measure_all(folder: Path, settings: PreparationSettings, model: str) -> dict
     shards = timed(
         "find_shards", lambda: build_shards(recordings, settings, prepared / "shards", num_workers=1)
     )
+    reports = [shard.report for shard in shards]
     rows = timed("map_files", lambda: load_rows(shards))
-    timed("split", lambda: split_examples(shards, 0.1))
+    timed("split", lambda: split_examples(load_examples(shards), reports, 0.1))
     timed("describe_windows", lambda: describe_windows(rows, rows.select([])))
     figures["label_check"] = measure_scores(data.train)
     figures["order"] = measure_order(len(data.train))

@@ -18,6 +18,7 @@ import numpy as np
 from datasets.arrow_writer import ArrowWriter
 
 from recipe.arguments import DataArguments
+from recipe.data.index import load_examples
 from recipe.data.report import RecordingReport
 from recipe.data.shards import FEATURES, Shard
 from recipe.data.split import Split, split_examples
@@ -70,7 +71,9 @@ def measure(arguments: argparse.Namespace) -> None:
                 for seed in range(arguments.num_folders):
                     with tempfile.TemporaryDirectory() as folder:
                         shards = make_folder(Path(folder), number, seed, has_groups=has_groups)
-                        found.append(judge(split_examples(shards, arguments.eval_fraction), shards))
+                        reports = [shard.report for shard in shards]
+                        split = split_examples(load_examples(shards), reports, arguments.eval_fraction)
+                        found.append(judge(split, shards))
                     name = f"{number} recordings, {'groups' if has_groups else 'no groups'}, folder {seed}"
                     faults.extend(f"{name}: {fault}" for fault in found[-1].faults)
                 yield [f"{number}{' with groups' if has_groups else ''}", *describe(found)]

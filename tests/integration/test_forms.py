@@ -12,7 +12,7 @@ from training_runs import TrainingRun
 from recipe.arguments import DataArguments, SourceArguments
 from recipe.audio.decoding import AudioLimits
 from recipe.data.caption_choice import Wanted
-from recipe.data.dataset import prepare_dataset
+from recipe.data.opening import prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.data.sources import Downloads, check_source, fetch_recordings
 from recipe.screening.caption_times import TimingSettings, settle_times

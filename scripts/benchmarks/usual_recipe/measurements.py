@@ -30,8 +30,9 @@ from transformers import (
 
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import decode_audio
-from recipe.data.dataset import PreparedDataset, check_dataset, prepare_dataset
+from recipe.data.dataset import PreparedDataset, check_dataset
 from recipe.data.manifest import Recording
+from recipe.data.opening import prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.data.sources import list_recordings
 from recipe.errors import DataError

@@ -12,7 +12,8 @@ from voices import make_noise, make_voice
 
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import encode_flac
-from recipe.data.dataset import ReportOrigin, check_dataset, prepare_dataset, write_dataset_report
+from recipe.data.dataset import ReportOrigin, check_dataset, write_dataset_report
+from recipe.data.opening import prepare_dataset
 from recipe.data.sources import list_recordings, read_folder
 from recipe.errors import DataError
 from recipe.run.files import read_state, write_state

@@ -10,7 +10,8 @@ from voices import make_voice
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import encode_flac
 from recipe.data.attention import list_findings
-from recipe.data.dataset import ReportOrigin, prepare_dataset, write_dataset_report
+from recipe.data.dataset import ReportOrigin, write_dataset_report
+from recipe.data.opening import prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.data.report_page import render_page
 from recipe.page.rendering import format_clock, format_hours

@@ -7,14 +7,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from recipe.data.held_out import choose_ends, choose_held_out
+from recipe.data.index import load_examples
 from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
 from recipe.data.shards import FEATURES, Shard
-from recipe.data.split import BOTH_SIDES, GUARD, NO_WORDS, split_examples
+from recipe.data.split import BOTH_SIDES, GUARD, NO_WORDS, Split, split_examples
 from recipe.data.validation import GUARD_MS, select_from_each, split_by_time
 
 HOUR_MS = 3_600_000
 WORDS_PER_SECOND = 2.5
+
+
+def split_shards(shards: list[Shard], fraction: float) -> Split:
+    return split_examples(load_examples(shards), [shard.report for shard in shards], fraction)
+
 
 names = st.text(min_size=1, max_size=8)
 minutes = st.integers(1, 90)
@@ -211,7 +217,7 @@ def test_too_little_speech_is_not_split():
 
 
 def test_a_single_recording_is_trained_whole_where_nothing_is_to_be_held_out(tmp_path):
-    split = split_examples([make_shard(tmp_path, "only", [speak(i) for i in range(7)])], 0.0)
+    split = split_shards([make_shard(tmp_path, "only", [speak(i) for i in range(7)])], 0.0)
     assert (len(split.train), len(held_out_of(split))) == (7, 0)
     assert split.warnings == [
         "No recording is held out (eval_fraction is 0), so the error rate is not measured."
@@ -253,7 +259,7 @@ def check_all_windows_are_somewhere(split, shards) -> None:
 def test_the_same_recording_under_two_names_is_on_one_side(tmp_path):
     talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(4)]) for n in range(12)]
     again = [make_shard(tmp_path, f"again-{n}", [speak(n, i) for i in range(4)]) for n in range(12)]
-    split = split_examples([*talks, *again], 0.25)
+    split = split_shards([*talks, *again], 0.25)
     assert split.held_out_names
     assert {name.split("-")[1] for name in split.held_out_names}.isdisjoint(
         name.split("-")[1] for name in split.train["recording"]
@@ -267,7 +273,7 @@ def test_a_shared_introduction_leaves_the_measured_side(tmp_path):
     shards = [
         make_shard(tmp_path, f"talk-{n}", [f"{intro} {speak(n, 0)}", speak(n, 1), ""]) for n in range(6)
     ]
-    split = split_examples(shards, 0.2)
+    split = split_shards(shards, 0.2)
     num_held_out = len(split.held_out_names)
     assert split.num_unused == {NO_WORDS: num_held_out, BOTH_SIDES: num_held_out}
     assert len(split.train) == 3 * (6 - num_held_out)
@@ -286,7 +292,7 @@ def test_what_is_held_out_chooses_or_measures(tmp_path, num_recordings, fraction
     ]
     for number, shard in enumerate(talks):
         shard.report.group = f"channel-{number % 4}" if has_groups else ""
-    split = split_examples(talks, fraction)
+    split = split_shards(talks, fraction)
     check_all_windows_are_somewhere(split, talks)
     num_held_out = len(held_out_of(split))
     assert 0 < num_held_out <= max(fraction, 1 / 3, 1 / 2 * (num_recordings == 2)) * sum(lengths) + 1
@@ -308,7 +314,7 @@ def test_what_is_held_out_chooses_or_measures(tmp_path, num_recordings, fraction
 
 def test_the_beginning_of_the_one_held_out_recording_chooses_and_its_end_measures(tmp_path):
     talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(8)]) for n in range(4)]
-    split = split_examples(talks, 0.1)
+    split = split_shards(talks, 0.1)
     (name,) = split.held_out_names
     assert [row["start_ms"] for row in split.validation] == [0]
     assert [row["start_ms"] for row in split.test] == [31_000 * number for number in range(2, 8)]
@@ -322,7 +328,7 @@ def test_the_beginning_of_the_one_held_out_recording_chooses_and_its_end_measure
 
 def test_two_held_out_windows_of_one_recording_measure_and_nothing_chooses(tmp_path):
     talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(2)]) for n in range(4)]
-    split = split_examples(talks, 0.1)
+    split = split_shards(talks, 0.1)
     assert (len(split.validation), len(split.test)) == (0, 2)
     assert split.warnings == [
         "Too little speech is held out to choose weights by: the last ones are measured."
@@ -339,7 +345,7 @@ def test_words_that_both_parts_have_leave_the_part_that_chooses(tmp_path):
     given += give(talks[6:], side="test")
     for shard in talks[:4]:
         shard.report.side = "train"
-    split = split_examples(given, 0.1)
+    split = split_shards(given, 0.1)
     assert split.num_unused == {BOTH_SIDES: 4}
     assert (len(split.validation), len(split.test)) == (4, 4)
 
@@ -347,21 +353,21 @@ def test_words_that_both_parts_have_leave_the_part_that_chooses(tmp_path):
 def test_a_dataset_that_brings_both_parts_keeps_them(tmp_path):
     talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(3)]) for n in range(8)]
     given = [*give(talks[:5], side="train"), *give(talks[5:6], side="validation")]
-    split = split_examples([*given, *give(talks[6:], side="test")], 0.1)
+    split = split_shards([*given, *give(talks[6:], side="test")], 0.1)
     assert {*split.validation["recording"]} == {"talk-5"}
     assert {*split.test["recording"]} == {"talk-6", "talk-7"}
 
 
 def test_where_all_say_the_same_a_warning_says_so(tmp_path):
     shards = [make_shard(tmp_path, f"reader-{n}", [speak(i) for i in range(3)]) for n in range(4)]
-    split = split_examples(shards, 0.2)
+    split = split_shards(shards, 0.2)
     assert len(held_out_of(split)) == 2  # of three windows of one recording, with a guard between them
     assert [warning for warning in split.warnings if "flatters" in warning]
 
 
 def test_the_windows_between_the_parts_of_a_single_recording_are_counted(tmp_path):
     shards = [make_shard(tmp_path, "only", [speak(i) for i in range(20)])]
-    split = split_examples(shards, 0.1)
+    split = split_shards(shards, 0.1)
     assert split.num_unused == {GUARD: 2}  # before the end that is held out, and in it
     assert "single recording" in split.warnings[0]
     check_all_windows_are_somewhere(split, shards)
@@ -378,16 +384,16 @@ def make_language(folder, language: str, num_recordings: int, num_windows: int =
 
 def test_each_language_is_measured_on_recordings_of_its_own(tmp_path):
     french, english = make_language(tmp_path, "fr", 12), make_language(tmp_path, "en", 4)
-    split = split_examples([*english, *french], 0.1)
+    split = split_shards([*english, *french], 0.1)
     assert set(held_out_of(split)["language"]) == {"fr", "en"}
-    alone = [split_examples(shards, 0.1).held_out_names for shards in (french, english)]
+    alone = [split_shards(shards, 0.1).held_out_names for shards in (french, english)]
     assert split.held_out_names == alone[0] | alone[1]
     check_all_windows_are_somewhere(split, [*english, *french])
 
 
 def test_the_end_of_the_only_recording_in_a_language_is_held_out(tmp_path):
     shards = [*make_language(tmp_path, "en", 1), *make_language(tmp_path, "fr", 5)]
-    split = split_examples(shards, 0.2)
+    split = split_shards(shards, 0.2)
     english = [row for row in held_out_of(split) if row["recording"] == "en-0"]
     assert [row["start_ms"] for row in english] == [9 * 31_000, 11 * 31_000]
     assert "en-0" not in split.held_out_names
@@ -402,7 +408,7 @@ def test_the_end_of_the_only_recording_in_a_language_is_held_out(tmp_path):
 
 def test_a_recording_without_words_is_no_second_one(tmp_path):
     shards = [*make_language(tmp_path, "fr", 1), make_shard(tmp_path, "mute", ["", ""])]
-    split = split_examples(shards, 0.1)
+    split = split_shards(shards, 0.1)
     assert {*held_out_of(split)["recording"]} == {"fr-0"}
     assert split.train["recording"][:].count("mute") == 2
     check_all_windows_are_somewhere(split, shards)
@@ -410,7 +416,7 @@ def test_a_recording_without_words_is_no_second_one(tmp_path):
 
 def test_one_recording_in_each_of_two_languages_measures_both(tmp_path):
     shards = [*make_language(tmp_path, "en", 1), *make_language(tmp_path, "fr", 1)]
-    split = split_examples(shards, 0.1)
+    split = split_shards(shards, 0.1)
     assert set(split.train["language"]) == set(held_out_of(split)["language"]) == {"en", "fr"}
 
 
@@ -441,7 +447,7 @@ def test_recordings_of_one_channel_are_on_one_side(tmp_path, fraction):
     talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(4)]) for n in range(12)]
     for number, shard in enumerate(talks):
         shard.report.group = f"channel-{number % 4}"
-    split = split_examples(talks, fraction)
+    split = split_shards(talks, fraction)
     groups = {shard.report.name: shard.report.group for shard in talks}
     held_out, train = (
         {groups[name] for name in side["recording"]} for side in (held_out_of(split), split.train)
@@ -455,22 +461,22 @@ def test_recordings_of_one_channel_are_on_one_side(tmp_path, fraction):
 
 def test_recordings_that_nobody_groups_are_groups_of_their_own(tmp_path):
     talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(4)]) for n in range(12)]
-    before = split_examples(talks, 0.1).held_out_names
+    before = split_shards(talks, 0.1).held_out_names
     give([shard for shard in talks if shard.report.name not in before], group="channel")
-    assert split_examples(talks, 0.1).held_out_names == before
+    assert split_shards(talks, 0.1).held_out_names == before
 
 
 def test_one_channel_for_all_is_no_group_and_a_warning_says_so(tmp_path):
     talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(4)]) for n in range(6)]
-    before = split_examples(talks, 0.2).held_out_names
-    split = split_examples(give(talks, group="UC1"), 0.2)
+    before = split_shards(talks, 0.2).held_out_names
+    split = split_shards(give(talks, group="UC1"), 0.2)
     assert split.held_out_names == before
     warning, _ = split.warnings
     assert warning == (
         "All recordings in language fr are of one group (UC1): its voices are on both sides, "
         "so the error rate flatters."
     )
-    assert split_examples(talks, 0.0).warnings == [
+    assert split_shards(talks, 0.0).warnings == [
         "No recording is held out (eval_fraction is 0), so the error rate is not measured."
     ]
 
@@ -479,7 +485,7 @@ def test_channels_stay_together_also_where_all_say_the_same(tmp_path):
     readers = [make_shard(tmp_path, f"reader-{n}", [speak(i) for i in range(3)]) for n in range(6)]
     give(readers[::2], group="a")
     give(readers[1::2], group="b")
-    held_out = held_out_of(split_examples(readers, 0.2))["recording"]
+    held_out = held_out_of(split_shards(readers, 0.2))["recording"]
     assert len({name[-1] in "024" for name in held_out}) == 1
 
 
@@ -487,7 +493,7 @@ def test_of_two_recordings_over_a_third_each_the_end_of_the_shorter_is_held_out(
     """Of 60 windows 10 % would be 480 words; 4,800 leave 1,800 beyond the 3,000 that training gets first."""
     lengths = {"long": 35, "short": 25}
     talks = [make_shard(tmp_path, name, [speak(name, i) for i in range(n)]) for name, n in lengths.items()]
-    split = split_examples(talks, 0.1)
+    split = split_shards(talks, 0.1)
     held_out = held_out_of(split)
     assert {*held_out["recording"]} == {"short"}
     assert {*split.train["recording"]} == {"long", "short"}
@@ -502,7 +508,7 @@ def test_of_two_recordings_over_a_third_each_the_end_of_the_shorter_is_held_out(
 
 def test_of_two_recordings_too_short_for_an_end_one_is_held_out_whole(tmp_path):
     talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(4)]) for n in range(2)]
-    split = split_examples(talks, 0.1)
+    split = split_shards(talks, 0.1)
     assert len(split.held_out_names) == 1
     assert {*split.train["recording"]} == {"talk-0", "talk-1"} - split.held_out_names
     check_all_windows_are_somewhere(split, talks)
@@ -511,7 +517,7 @@ def test_of_two_recordings_too_short_for_an_end_one_is_held_out_whole(tmp_path):
 def test_uploads_of_one_recording_never_choose_and_measure(tmp_path):
     talks = [make_shard(tmp_path, f"talk-{n}", [speak(n, i) for i in range(8)], f"{n}") for n in range(12)]
     copies = [make_shard(tmp_path, f"copy-{n}", [speak(n, i) for i in range(8)], f"{n}") for n in range(12)]
-    split = split_examples([*talks, *copies], 0.05)
+    split = split_shards([*talks, *copies], 0.05)
     chosen, measured = ({name[-1] for name in side["recording"]} for side in (split.validation, split.test))
     assert len(split.validation) > 0
     if chosen & measured:  # one recording and its copy: the beginning of both, and the end of both
@@ -521,7 +527,7 @@ def test_uploads_of_one_recording_never_choose_and_measure(tmp_path):
 def test_a_channel_in_two_languages_is_measured_in_both(tmp_path):
     shards = [*make_language(tmp_path, "en", 4), *make_language(tmp_path, "fr", 4)]
     give(shards[1:3] + shards[5:7], group="one")
-    split = split_examples(shards, 0.2)
+    split = split_shards(shards, 0.2)
     assert set(held_out_of(split)["language"]) == {"en", "fr"}
 
 
@@ -529,7 +535,7 @@ def test_a_channel_in_two_languages_is_measured_in_both(tmp_path):
 def test_a_datasets_own_split_is_taken_whole(tmp_path, fraction):
     train = [make_shard(tmp_path, f"train-{n}", [speak(n, i) for i in range(3)]) for n in range(5)]
     test = [make_shard(tmp_path, f"test-{n}", [speak("test", n, i) for i in range(3)]) for n in range(2)]
-    split = split_examples([*give(train, side="train"), *give(test, side="test")], fraction)
+    split = split_shards([*give(train, side="train"), *give(test, side="test")], fraction)
     assert split.held_out_names == {"test-0", "test-1"}
     assert (len(split.train), len(held_out_of(split))) == (15, 6)
     assert not split.warnings
@@ -539,19 +545,19 @@ def test_ours_is_drawn_where_a_dataset_brings_none_or_nothing_to_train(tmp_path)
     french = give(make_language(tmp_path, "fr", 4), side="train")
     give(french[3:], side="test")
     english = make_language(tmp_path, "en", 6)
-    split = split_examples([*english, *french], 0.2)
-    alone = split_examples(english, 0.2).held_out_names
+    split = split_shards([*english, *french], 0.2)
+    alone = split_shards(english, 0.2).held_out_names
     assert split.held_out_names == {"fr-3"} | alone
     only_tests = give(make_language(tmp_path, "de", 5), side="test")
-    assert 0 < len(split_examples(only_tests, 0.2).train) < 5 * 12
+    assert 0 < len(split_shards(only_tests, 0.2).train) < 5 * 12
     only_training = give(make_language(tmp_path, "it", 5), side="train")
-    assert split_examples(only_training, 0.2).held_out_names
+    assert split_shards(only_training, 0.2).held_out_names
 
 
 def test_of_a_recording_and_its_copy_both_ends_are_held_out(tmp_path):
     texts = [speak(number) for number in range(40)]
     copies = [make_shard(tmp_path, name, texts, "sound") for name in ("talk", "again")]
-    split = split_examples(copies, 0.2)
+    split = split_shards(copies, 0.2)
     check_all_windows_are_somewhere(split, copies)
     assert {*split.test["recording"]} == {"talk", "again"}
     trained = {segment["text"] for segments in split.train["segments"] for segment in segments}

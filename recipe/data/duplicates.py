@@ -30,8 +30,8 @@ MIN_SHARED = 0.5
 SAMPLE_EVERY = 8
 """One shingle in so many is kept to compare whole recordings, unless that were over `MAX_SAMPLED`."""
 
-MAX_SAMPLED = 1 << 22
-"""Shingles kept of all recordings, 12 bytes each: every eighth of 3,700 hours at 150 words a minute."""
+MAX_SAMPLED = 1 << 23
+"""Shingles kept of all recordings, 12 bytes each: every eighth of 7,400 hours at 150 words a minute."""
 
 Shingles = npt.NDArray[np.uint64]
 

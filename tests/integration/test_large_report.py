@@ -15,8 +15,9 @@ from voices import make_voice
 
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import encode_flac
-from recipe.data.dataset import PreparedDataset, ReportOrigin, prepare_dataset, write_dataset_report
+from recipe.data.dataset import PreparedDataset, ReportOrigin, write_dataset_report
 from recipe.data.manifest import LocalFile, Recording
+from recipe.data.opening import prepare_dataset
 from recipe.data.recording import PreparationSettings
 from recipe.data.report import RecordingReport, build_report, report_warnings
 from recipe.model.tiny import build_tiny_whisper

@@ -9,7 +9,7 @@ from voices import make_voice
 from recipe.arguments import DataArguments
 from recipe.audio.decoding import encode_flac
 from recipe.data.attention import list_findings, sort_recordings
-from recipe.data.dataset import prepare_dataset
+from recipe.data.opening import prepare_dataset
 from recipe.data.report import UNCAPTIONED, RecordingReport, build_report
 from recipe.data.report_files import write_report
 from recipe.data.report_page import MAX_LISTED

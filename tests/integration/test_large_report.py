@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import THEMES, WIDTHS, find_faults, open_browser
+from browser import WIDTHS, find_faults, open_browser
 from voices import make_voice
 
 from recipe.arguments import DataArguments
@@ -127,10 +127,9 @@ def test_the_recordings_on_it_can_be_searched(browser: Any, page: Path) -> None:
     context.close()
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
-def test_it_is_for_everybody(width: int, theme: str, browser: Any, page: Path) -> None:
-    assert find_faults(browser, page.as_uri(), width, theme) == []
+def test_it_is_for_everybody(browser: Any, page: Path) -> None:
+    # At one width only: axe looks at each of a thousand rows. The page of a run is looked at in all.
+    assert find_faults(browser, page.as_uri(), WIDTHS[0], "dark") == []
 
 
 def test_the_file_beside_it_opens_as_the_page_says(page: Path) -> None:

@@ -13,6 +13,9 @@ from recipe.run.warning import DataWarning, Finding, Importance, importance_of, 
 MAX_LISTED = 20
 """Rows of one kind in the report; all are counted, and each recording has its own entry."""
 
+OUTCOMES = ("skipped", "silence", "speech")
+"""Of a recording that something is wrong with, the worst first."""
+
 MAX_NOTES_SHOWN = 3
 """Notes of its recording beside a row."""
 
@@ -41,6 +44,22 @@ def list_findings(report: Mapping[str, Any], warnings: Iterable[str]) -> list[di
         }
         for what, items in kinds.items()
     ]
+
+
+def sort_recordings(recordings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those first that need a person most: not trained, trained in part, odd, with the most audio lost."""
+
+    def badness(recording: Mapping[str, Any]) -> tuple[int, int, int, int]:
+        is_whole = not recording["reason"]
+        num_bad = recording["num_faulty_windows"] + recording["num_excluded_suspect_windows"]
+        return (
+            len(OUTCOMES) if is_whole else OUTCOMES.index(recording["outcome"]),
+            -len(recording["flags"]),
+            -num_bad,
+            recording["kept_ms"] - recording["audio_ms"],
+        )
+
+    return sorted(recordings, key=badness)
 
 
 def _from_warnings(warnings: Iterable[str]) -> Iterator[tuple[Importance, Finding]]:

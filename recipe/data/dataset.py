@@ -13,12 +13,8 @@ from recipe.data.report import (
     RecordingReport,
     check_fallbacks,
 )
-from recipe.data.report_page import render_page
+from recipe.data.report_files import write_report
 from recipe.data.shards import FORMAT_VERSION
-from recipe.run.files import (
-    write_json,
-    write_text,
-)
 from recipe.run.warning import most_important_first
 
 
@@ -87,10 +83,10 @@ def check_dataset(data: PreparedDataset, arguments: DataArguments) -> None:
 
 
 def write_dataset_report(output_dir: Path, data: PreparedDataset, origin: ReportOrigin) -> None:
-    """Write `dataset_report.json` for programs and `dataset_report.html` for people.
+    """Write the dataset report for programs and for people: see `write_report`.
 
     Args:
-        output_dir: Receives both.
+        output_dir: Receives it.
         data: The dataset, and what became of it so far.
         origin: Whose report it is.
     """
@@ -102,5 +98,4 @@ def write_dataset_report(output_dir: Path, data: PreparedDataset, origin: Report
         "warnings": warnings,
         "needs_a_person": list_findings(data.report, warnings),
     }
-    write_json(output_dir / "dataset_report.json", report)
-    write_text(output_dir / "dataset_report.html", render_page(report, data.rows))
+    write_report(output_dir, report, data.rows)

@@ -16,7 +16,7 @@ from recipe.data.windows import Packing, segments_of, text_of
 from recipe.errors import DataError
 from recipe.run.warning import DataWarning, Finding, Importance
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Of `dataset_report.json`; raised whenever a key changes its name or meaning."""
 
 KEPT = "kept"

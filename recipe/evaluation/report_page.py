@@ -22,6 +22,9 @@ NUM_SHOWN = 4
 MAX_WARNINGS = 50
 """Warnings on the page; result.json has all."""
 
+MAX_RECORDINGS = 500
+"""Test recordings on the page; report.json has all."""
+
 CHART = (300, 110)
 """Width and height of a curve, in the units of its drawing."""
 
@@ -86,6 +89,7 @@ def render_page(report: Mapping[str, Any], test: Dataset, warnings: Sequence[str
         },
         report=report,
         shown=show_windows(report, test),
+        recordings=choose_recordings(report["recordings"]),
         curves=list(draw_curves(report["curve"])),
         chart=CHART,
         view_titles=VIEW_TITLES,
@@ -120,6 +124,14 @@ def choose_windows(
     drawn = Random(0).sample(others, min(num_each, len(others)))  # noqa: S311 - no secret
     kinds = {"gained most": best, "gained least": worst, "drawn by chance": drawn}
     return [(why, window) for why, some in kinds.items() for window in some]
+
+
+def choose_recordings(rows: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """All recordings; of more than `MAX_RECORDINGS` those with the most words wrong, the worst first."""
+    if len(rows) <= MAX_RECORDINGS:
+        return rows
+    names = sorted(rows, key=lambda name: rows[name]["after"] * rows[name]["num_words"], reverse=True)
+    return {name: rows[name] for name in names[:MAX_RECORDINGS]}
 
 
 def find_row(test: Dataset, window: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,10 +17,12 @@ from statistics import median_high
 from typing import Any
 
 import numpy as np
+from datasets import concatenate_datasets
 from numpy.typing import NDArray
 
 from recipe.data.dataset import PreparedDataset
 from recipe.data.report import NUM_REVIEWED, describe_row
+from recipe.data.shards import texts_of
 from recipe.data.terms import Term
 from recipe.run.warning import DataWarning, Finding, Importance
 from recipe.screening.label_scores import LabelScore
@@ -78,6 +80,7 @@ class SuspectWindow:
 
     Attributes:
         window: The window.
+        words: What its captions say; "" until they are read.
         score: How far it, or its whole recording, is from the median: standard deviations, below 0.
         reason: What is wrong with it, for the report.
     """
@@ -85,10 +88,16 @@ class SuspectWindow:
     window: LabelScore
     score: float
     reason: str
+    words: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The window for the report."""
-        return asdict(self.window) | {"score": round(self.score, 2), "reason": self.reason}
+        return {
+            **asdict(self.window),
+            "words": self.words,
+            "score": round(self.score, 2),
+            "reason": self.reason,
+        }
 
 
 def exclude_suspects(
@@ -101,7 +110,7 @@ def exclude_suspects(
         scores: Of its windows with words: those to train on, and after them those held out.
         max_fraction: Fraction of the training windows that may be excluded; beyond it only the worst are.
     """
-    suspects = find_suspects(scores)
+    suspects = _read_words(data, find_suspects(scores))
     in_training = [suspect for suspect in suspects if suspect.window.index < len(data.train)]
     num_allowed = int(max_fraction * len(data.train))
     used_for = {
@@ -134,6 +143,13 @@ def exclude_suspects(
         warnings=data.warnings + _warn(scores, used_for, max_fraction),
         fingerprint=hashlib.sha256(f"{data.fingerprint} {sorted(excluded)}".encode()).hexdigest()[:16],
     )
+
+
+def _read_words(data: PreparedDataset, suspects: Sequence[SuspectWindow]) -> list[SuspectWindow]:
+    """The suspects with what their captions say."""
+    examples = concatenate_datasets([data.train, data.validation, data.test])
+    texts = texts_of(examples.select([suspect.window.index for suspect in suspects]))
+    return [replace(suspect, words=words) for suspect, words in zip(suspects, texts, strict=True)]
 
 
 def _review(data: PreparedDataset, used_for: Mapping[str, Sequence[SuspectWindow]]) -> list[dict[str, Any]]:
@@ -250,7 +266,7 @@ def _describe_suspect(suspect: SuspectWindow, used_for: str) -> Finding:
     window = suspect.window
     return Finding(
         f"suspect windows, used for {used_for}",
-        f"{suspect.reason} (score {suspect.score:.2f}): {window.words[:MAX_WORDS_SHOWN]}",
+        f"{suspect.reason} (score {suspect.score:.2f}): {suspect.words[:MAX_WORDS_SHOWN]}",
         window.recording,
         window.start_ms,
         window.end_ms,

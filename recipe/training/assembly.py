@@ -35,7 +35,7 @@ from recipe.run.launch import uses_fsdp
 from recipe.run.stages import Stage
 from recipe.run.summary import RATES
 from recipe.screening.caption_times import TimingSettings
-from recipe.screening.label_scores import LabelScore, score_labels
+from recipe.screening.label_scores import LabelFits, LabelScore, list_scores, score_labels
 from recipe.screening.word_times import Ctranslate2WordTimer, WordTimer
 from recipe.training.arguments import Arguments, RecipeTrainingArguments, fingerprint
 from recipe.training.attempt import Attempt
@@ -156,7 +156,8 @@ def score_dataset(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) 
             num_workers=arguments.training.dataloader_num_workers,
             on_batch=bar.update,
         )
-        return attempt.cached("label_scores", list[LabelScore], depends_on, score)
+        fits = attempt.cached("label_fits", LabelFits, depends_on, score)
+    return list_scores(examples, fits)
 
 
 def decoding_of(arguments: Arguments) -> Decoding:

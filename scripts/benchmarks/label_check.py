@@ -27,7 +27,7 @@ from recipe.data.split import split_examples
 from recipe.data.windows import segments_of, text_of
 from recipe.model.whisper import Whisper
 from recipe.screening.label_check import find_suspects
-from recipe.screening.label_scores import LabelScore, score_labels
+from recipe.screening.label_scores import LabelScore, list_scores, score_labels
 from scripts.benchmarks.common import build_parser, load_on_device, print_table, run
 from scripts.evaluate_wer import describe_preparation
 
@@ -192,8 +192,10 @@ class LabelCheck:
             for row in examples.remove_columns("audio")
         ]
         new = [index for index, key in enumerate(keys) if key not in self._known]
-        scores = score_labels(self.whisper, examples.select(new), self.batch_size) if new else []
-        self._known |= {keys[new[score.index]]: score for score in scores}
+        if new:
+            fits = score_labels(self.whisper, examples.select(new), self.batch_size)
+            scores = list_scores(examples.select(new), fits)
+            self._known |= {keys[new[score.index]]: score for score in scores}
         return [self._known[key] for key in keys if key in self._known]
 
 

@@ -22,10 +22,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.data_loader import BatchSamplerShard
 from datasets import Dataset, concatenate_datasets
 from datasets.arrow_writer import ArrowWriter
+from pydantic import TypeAdapter
 from torch.utils.data import BatchSampler, DataLoader
 
 from recipe.arguments import DataArguments, ModelArguments
@@ -42,7 +44,7 @@ from recipe.data.windows import segments_of, text_of
 from recipe.model.inputs import ViewProbabilities, WindowDataset, collate
 from recipe.model.sampling import PADDING, EpochSampler
 from recipe.model.whisper import load_whisper
-from recipe.screening.label_scores import LabelScore
+from recipe.screening.label_scores import LabelFits, list_scores
 from scripts.benchmarks.common import (
     build_parser,
     call_in_fresh_process,
@@ -173,15 +175,12 @@ def time_call(figures: dict[str, Any], name: str, call: Callable[[], Any]) -> An
 def measure_scores(examples: Dataset) -> dict[str, float]:
     """Memory and JSON of what the label check keeps of each window, a copy in every process."""
     tracemalloc.start()
-    scores = [
-        LabelScore(index, row["recording"], row["start_ms"], row["end_ms"], "fr", words, 0.5, -1.0)
-        for index, row in enumerate(examples.remove_columns("audio"))
-        for words in [text_of(segments_of(row))]
-    ]
-    json_bytes = sum(len(json.dumps(asdict(score))) for score in scores)
+    fits = LabelFits(*(np.zeros(len(examples), np.float32) for _ in range(2)))
+    scores = list_scores(examples, fits)
+    json_bytes = len(TypeAdapter(LabelFits).dump_json(fits))
     num_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return {"memory_mb": num_bytes / 1e6, "json_mb": json_bytes / 1e6}
+    return {"num_scores": len(scores), "memory_mb": num_bytes / 1e6, "json_mb": json_bytes / 1e6}
 
 
 def measure_order(num_windows: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from recipe.arguments import ModelArguments
 from recipe.data.sources import list_recordings
 from recipe.model.whisper import load_whisper
-from recipe.screening.label_scores import score_labels
+from recipe.screening.label_scores import list_scores, score_labels
 from scripts.evaluate_wer import read_speech
 
 pytestmark = pytest.mark.network
@@ -30,7 +30,8 @@ def test_swapped_captions_fit_their_audio_much_less_than_true_ones(base_model_di
     names = list(examples["recording"])
     first_two = [index for index, name in enumerate(names) if names[:index].count(name) < 2]
 
-    scores = score_labels(whisper, examples.select(first_two), batch_size=2)
+    chosen = examples.select(first_two)
+    scores = list_scores(chosen, score_labels(whisper, chosen, batch_size=2))
 
     of_true = [score.fit for score in scores if score.recording in TRUE]
     of_swapped = [score.fit for score in scores if score.recording in SWAPPED]

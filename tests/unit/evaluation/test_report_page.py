@@ -10,7 +10,14 @@ from recipe.evaluation.metrics import score_text
 from recipe.evaluation.mistakes import Text, describe_mistakes
 from recipe.evaluation.other_speech import OtherSpeech
 from recipe.evaluation.report import Evaluation, Transcript, build_report, judge_difference
-from recipe.evaluation.report_page import NUM_SHOWN, draw_curves, render_page, show_windows
+from recipe.evaluation.report_page import (
+    MAX_RECORDINGS,
+    NUM_SHOWN,
+    choose_recordings,
+    draw_curves,
+    render_page,
+    show_windows,
+)
 
 SOUND = encode_flac(np.zeros(16_000, np.int16))
 EVIL = "<script>alert(1)</script>"
@@ -196,3 +203,21 @@ def test_the_page_says_how_far_off_word_times_are_and_what_dtype_is_published(pa
     assert "Word times at the starts of 41 cues" in page.text
     assert "this model by its heads 88 ms (median)" in page.text
     assert f"The weights are float16: {EVIL}." in page.text
+
+
+def test_of_very_many_recordings_those_with_the_most_words_wrong_are_shown():
+    few = {f"talk-{n}": {"num_words": 100, "after": n / 1000} for n in range(MAX_RECORDINGS)}
+    assert list(choose_recordings(few)) == list(few)
+    many = {"short": {"num_words": 1, "after": 0.95}, **few, "long": {"num_words": 10_000, "after": 0.1}}
+    names = list(few)
+    assert list(choose_recordings(many)) == ["long", *names[:9:-1], "short", *names[9:1:-1]]
+
+
+def test_a_page_of_very_many_recordings_says_how_many_it_shows(report, windows_to_play):
+    row = next(iter(report["recordings"].values()))
+    many = {f"talk {number}": row for number in range(MAX_RECORDINGS + 1)}
+    page = PageReader()
+    page.feed(render_page(report | {"recordings": many}, windows_to_play, []))
+    assert "Shown are the 500 of 501 recordings" in page.text
+    assert "talk 499" in page.text
+    assert "talk 500" not in page.text

@@ -25,7 +25,6 @@ def usual_scores() -> list[LabelScore]:
             index % WINDOWS_EACH * 30_000,
             (index % WINDOWS_EACH + 1) * 30_000,
             "fr",
-            "words",
             GOOD + chance.uniform(-0.1, 0.1),
             USUAL_TIMING + chance.uniform(-0.8, 0.8),
         )
@@ -50,6 +49,7 @@ def prepared(num_held_out: int) -> PreparedDataset:
     }
     rows = make_examples(
         make_example(
+            "words",
             recording=f"talk-{i // WINDOWS_EACH}",
             start_ms=i % WINDOWS_EACH * 30_000,
             end_ms=(i % WINDOWS_EACH + 1) * 30_000,

@@ -4,12 +4,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 
+import numpy as np
 import pytest
 from damages import DAMAGES
 from tiny_trainers import evaluation_with
 
 from recipe.errors import DataError, DiskError, RecipeError
 from recipe.evaluation.report import Evaluation
+from recipe.screening.label_scores import LabelFits
 from recipe.training.arguments import parse_arguments
 from recipe.training.attempt import Attempt
 
@@ -44,6 +46,16 @@ def test_what_is_found_again_is_what_was_made(attempt):
         for make in (lambda: evaluation_with(3), lambda: pytest.fail("it is there already"))
     )
     assert found == made == evaluation_with(3)
+
+
+def test_fits_of_labels_are_found_again_to_the_bit(attempt):
+    fits = LabelFits(*np.array([[0.1, np.nan], [-3.3, np.nan]], np.float32))
+    made, found = (
+        attempt.cached("label_fits", LabelFits, {}, make)
+        for make in (lambda: fits, lambda: pytest.fail("it is there already"))
+    )
+    assert made is fits
+    assert (found.fit.tobytes(), found.timing.tobytes()) == (fits.fit.tobytes(), fits.timing.tobytes())
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)

@@ -209,7 +209,7 @@ def read_source(source: SourceArguments, wanted: Wanted, folder: RunFolder) -> t
 def needs_weights(
     recordings: list[Recording], model: ModelArguments, data: DataArguments, whisper: Whisper
 ) -> bool:
-    """Whether the base model has to listen: for languages that nobody told, or for times."""
+    """Whether the weights are needed: to detect languages that nobody told, or to time words."""
     if is_retiming(data) or (whisper.is_multilingual and not model.language):
         return True
     transcripts = [recording.transcript.path for recording in recordings]

@@ -16,6 +16,9 @@ did that was killed is done by one other. All end when all is done.
 With --compacted_dir FOLDER the shards are then joined into a dataset to keep, copy and upload, from which
 train.py --prepared_dir FOLDER trains without the recordings.
 
+--data_dir may be s3://bucket/prefix, or the https:// address of a text that lists the address of a file in
+each line: captions are fetched at once, a recording's sound by the worker that claims it, and deleted again.
+
 With --language no weights are loaded, unless plain text or loose captions are to be given times.
 """
 
@@ -46,8 +49,10 @@ from recipe.data.columns import ColumnNames
 from recipe.data.compaction import compact_dataset
 from recipe.data.manifest import TEXT_EXTENSIONS, Recording
 from recipe.data.opening import warn_of_rows
-from recipe.data.preparation import build_shards
+from recipe.data.pairing import Pairing
+from recipe.data.preparation import LocalFiles, build_shards
 from recipe.data.preparation_on_ray import build_shards_on_ray
+from recipe.data.remote_folder import is_remote, read_remote_folder
 from recipe.data.shards import Shard
 from recipe.data.sources import read_folder
 from recipe.data.usable import check_usable
@@ -89,7 +94,7 @@ class EngineArguments:
         default=0,
         metadata={
             "help": "Number of this worker in an array, from 0, as its last line names it. It does not "
-            "decide what the worker does: claims do."
+            "decide which recordings the worker does: claims do."
         },
     )
     world: int = field(default=1, metadata={"help": "Workers in all; likewise."})
@@ -148,12 +153,11 @@ def prepare(options: Options) -> list[Shard]:
     """
     engine, source, model, data = options
     assert source.data_dir
-    folder = RunFolder(engine.output_dir)
+    folder = RunFolder(engine.output_dir.resolve())  # an engine may work elsewhere
     whisper = load_whisper(model, with_weights=False)
     report(check_task(model, whisper))
     wanted = Wanted(find_caption_language(model, whisper) or "", uses_automatic=data.auto_captions == "use")
-    pairing = read_folder(Path(source.data_dir), wanted, ColumnNames.of(source))
-    check_usable(pairing, Path(source.data_dir))
+    pairing, files = read_source(source, wanted, folder)
     report(pairing.warnings)
     if needs_weights(pairing.recordings, model, data, whisper):
         whisper = load_whisper(model)
@@ -168,7 +172,13 @@ def prepare(options: Options) -> list[Shard]:
         else partial(build_shards, num_workers=engine.num_workers)
     )
     with tqdm(total=len(recordings), desc="prepare", unit="recording", disable=None) as bar:
-        shards = make(recordings, settings, folder.prepared / "shards", on_recording=lambda _: bar.update())
+        shards = make(
+            recordings,
+            settings,
+            folder.prepared / "shards",
+            files=files,
+            on_recording=lambda _: bar.update(),
+        )
     if engine.compacted_dir and engine.rank == 0:
         for recording, shard in zip(recordings, shards, strict=True):
             shard.report.describe_source(recording)
@@ -182,10 +192,24 @@ def prepare(options: Options) -> list[Shard]:
     return shards
 
 
+def read_source(source: SourceArguments, wanted: Wanted, folder: RunFolder) -> tuple[Pairing, LocalFiles]:
+    """The recordings, and how their files are had.
+
+    Raises:
+        DataError: if there are none to train on, or the place cannot be read.
+    """
+    assert source.data_dir
+    if is_remote(source.data_dir):
+        return read_remote_folder(source.data_dir, wanted, folder.downloads)
+    pairing = read_folder(Path(source.data_dir).resolve(), wanted, ColumnNames.of(source))
+    check_usable(pairing, Path(source.data_dir))
+    return pairing, LocalFiles()
+
+
 def needs_weights(
     recordings: list[Recording], model: ModelArguments, data: DataArguments, whisper: Whisper
 ) -> bool:
-    """Whether the base model has to listen: for languages that nobody told, or for times."""
+    """Whether the weights are needed: to detect languages that nobody told, or to time words."""
     if is_retiming(data) or (whisper.is_multilingual and not model.language):
         return True
     transcripts = [recording.transcript.path for recording in recordings]

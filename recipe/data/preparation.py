@@ -42,6 +42,7 @@ def build_shards(
     output_dir: Path,
     *,
     num_workers: int | None = None,
+    files: "LocalFiles | None" = None,
     on_recording: Callable[[Shard], None] = lambda _: None,
 ) -> list[Shard]:
     """One shard for each recording, in their order; those on disk already are reused.
@@ -54,25 +55,28 @@ def build_shards(
         output_dir: Folder of the shards.
         num_workers: Processes; as many as there are cores if not given. If 1 is given, it is this process
             itself, which then dies with a file that crashes FFmpeg.
+        files: How the recordings' files are had, if not all of them lie on this machine's disks.
         on_recording: Called after each recording.
 
     Raises:
         DataError: if a recording without captions is not allowed (`empty_transcript="fail"`).
     """
     shards: dict[str, Shard] = {}
-    for shard in _build_each(recordings, ShardFolder(settings, output_dir), num_workers):
+    for shard in _build_each(recordings, ShardFolder(settings, output_dir, files), num_workers):
         shards[shard.report.name] = shard
         on_recording(shard)
     return [shards[recording.name] for recording in recordings]
 
 
-def build_shard(recording: Recording, settings: PreparationSettings, output_dir: Path) -> Shard:
+def build_shard(
+    recording: Recording, settings: PreparationSettings, output_dir: Path, files: "LocalFiles | None" = None
+) -> Shard:
     """The shard of one recording, once this process or another has made it; the unit of work of any engine.
 
     Raises:
         DataError: as `build_shards` does.
     """
-    folder = ShardFolder(settings, output_dir)
+    folder = ShardFolder(settings, output_dir, files)
     with Claims(folder.claims) as claims:
         work = SharedWork[Recording, Shard](claims, folder.find)
         work.add([(folder.key_of(recording), recording)])
@@ -91,10 +95,12 @@ class ShardFolder:
     Args:
         settings: What the examples depend on beside the files.
         path: The folder; made if missing.
+        files: How the recordings' files are had.
     """
 
-    def __init__(self, settings: PreparationSettings, path: Path) -> None:
+    def __init__(self, settings: PreparationSettings, path: Path, files: "LocalFiles | None" = None) -> None:
         self.settings = settings
+        self.files = files or LocalFiles()
         self.path = path
         self.claims = path / "claims"
         self.claims.mkdir(parents=True, exist_ok=True)
@@ -109,10 +115,11 @@ class ShardFolder:
 
     def settle(self, recording: Recording, make: _Make) -> Shard:
         """The shard of a recording that this process has claimed: on disk, or made now."""
-        began = time.time()
-        path, note = shard_path(recording, self.settings, self.path), self._note(recording)
-        shard = find_shard(path) or make(recording, self.settings, path)
-        if began - _last_change(recording) > SETTLED_SECONDS:
+        began, note = time.time(), self._note(recording)
+        with self.files.here(recording) as here:
+            path = shard_path(here, self.settings, self.path)
+            shard = find_shard(path) or make(here, self.settings, path)
+        if all(self.files.is_settled(file, began) for file in _files_of(recording)):
             write_text(note, path.stem, this_writer())
         return shard
 
@@ -121,7 +128,7 @@ class ShardFolder:
         return name_content(recording, self.settings, lambda _: None)
 
     def _note(self, recording: Recording) -> Path:
-        return self.claims / f"{name_content(recording, self.settings, _stamp)}.note"
+        return self.claims / f"{name_content(recording, self.settings, self.files.stamp)}.note"
 
 
 def _build_each(
@@ -139,16 +146,22 @@ def _build_each(
         return
     with Claims(folder.claims) as claims:
         work = SharedWork[Recording, Shard](claims, folder.find)
-        work.add((folder.key_of(recording), recording) for recording in longest_first(missing))
+        work.add((folder.key_of(recording), recording) for recording in longest_first(missing, folder.files))
         if num_workers == 1:
             yield from work_off(work, folder, make_shard)
         else:
             yield from _work_off_in_processes(work, folder, min(num_processes, len(missing)))
 
 
-def longest_first(recordings: Sequence[Recording]) -> list[Recording]:
+def longest_first(recordings: Sequence[Recording], files: "LocalFiles | None" = None) -> list[Recording]:
     """The recordings in the order in which they are begun, by the bytes of their sound."""
-    return sorted(recordings, key=_count_bytes, reverse=True)
+    files = files or LocalFiles()
+
+    def count_bytes(recording: Recording) -> int:
+        sound = [path for path in _files_of(recording) if path != recording.transcript.path]
+        return sum(map(files.count_bytes, sound))
+
+    return sorted(recordings, key=count_bytes, reverse=True)
 
 
 def work_off(work: SharedWork[Recording, Shard], folder: ShardFolder, make: _Make) -> Iterator[Shard]:
@@ -285,39 +298,43 @@ def _files_of(recording: Recording) -> list[Path]:
     return [path for path in dict.fromkeys(files) if path]
 
 
-def _count_bytes(recording: Recording) -> int:
-    """The bytes of the files that are not captions; 0 of those that cannot be asked."""
-    num_bytes = 0
-    for path in _files_of(recording):
-        if path != recording.transcript.path:
-            with suppress(OSError):
-                num_bytes += path.stat().st_size
-    return num_bytes
-
-
 def stamp_recording(recording: Recording, settings: PreparationSettings) -> str:
     """What tells a recording and its files from changed ones without reading them.
 
     Of files that changed just now it never comes again: the disk may give one more change the same time.
     """
-    stamp = name_content(recording, settings, _stamp)
-    is_settled = time.time() - _last_change(recording) > SETTLED_SECONDS
+    files, now = LocalFiles(), time.time()
+    stamp = name_content(recording, settings, files.stamp)
+    is_settled = all(files.is_settled(path, now) for path in _files_of(recording))
     return stamp if is_settled else f"{stamp} {time.time_ns()}"
 
 
-def _stamp(path: Path | None) -> str | None:
-    """Size and time of change of a file, which any change of its content changes (`st_ctime` of stat(2))."""
-    try:
-        stat = path.stat() if path is not None and path.is_file() else None
-    except OSError:
-        return None
-    return f"{stat.st_size} {stat.st_ctime_ns}" if stat else None
+class LocalFiles:
+    """Files of recordings, all on disks of this machine; a subclass has some of them elsewhere."""
 
+    def stamp(self, path: Path | None) -> str | None:
+        """Size and time of change, which any change of the content changes (`st_ctime` of stat(2))."""
+        try:
+            stat = path.stat() if path is not None and path.is_file() else None
+        except OSError:
+            return None
+        return f"{stat.st_size} {stat.st_ctime_ns}" if stat else None
 
-def _last_change(recording: Recording) -> float:
-    """Time of the last change of a recording's files."""
-    changes = [0.0]
-    for path in _files_of(recording):
-        with suppress(OSError):
-            changes.append(path.stat().st_ctime)
-    return max(changes)
+    def count_bytes(self, path: Path) -> int:
+        """The size; 0 of a file that cannot be asked."""
+        try:
+            return path.stat().st_size
+        except OSError:
+            return 0
+
+    def is_settled(self, path: Path, at: float) -> bool:
+        """Whether the stamp would tell a change after `at`, in seconds since 1970."""
+        try:
+            return at - path.stat().st_ctime > SETTLED_SECONDS
+        except OSError:
+            return True
+
+    @contextmanager
+    def here(self, recording: Recording) -> Iterator[Recording]:
+        """The recording with all its files on this disk, for as long as the body runs."""
+        yield recording

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.data.manifest import Recording
-from recipe.data.preparation import build_shard, longest_first
+from recipe.data.preparation import LocalFiles, build_shard, longest_first
 from recipe.data.recording import PreparationSettings
 from recipe.data.shards import Shard
 from recipe.errors import JobError
@@ -26,6 +26,7 @@ def build_shards_on_ray(
     settings: PreparationSettings,
     output_dir: Path,
     *,
+    files: LocalFiles | None = None,
     on_recording: Callable[[Shard], None] = lambda _: None,
 ) -> list[Shard]:
     """As `build_shards`, by the cluster at `RAY_ADDRESS`, else by all cores of this machine.
@@ -49,7 +50,7 @@ def build_shards_on_ray(
     )
     try:
         shards: dict[str, Shard] = {}
-        for shard in _run_tasks(ray, recordings, settings, output_dir):
+        for shard in _run_tasks(ray, recordings, settings, output_dir, files):
             shards[shard.report.name] = shard
             on_recording(shard)
         return [shards[recording.name] for recording in recordings]
@@ -58,13 +59,17 @@ def build_shards_on_ray(
 
 
 def _run_tasks(
-    ray: Any, recordings: Sequence[Recording], settings: PreparationSettings, output_dir: Path
+    ray: Any,
+    recordings: Sequence[Recording],
+    settings: PreparationSettings,
+    output_dir: Path,
+    files: LocalFiles | None,
 ) -> Iterator[Shard]:
     # A file that crashes FFmpeg kills a child of Ray's worker, which says so; the worker itself dies of what
     # is no recording's fault, so its task is started again as often as it takes.
     task = ray.remote(num_cpus=1, max_retries=-1)(build_shard)
-    settings_once, folder = ray.put(settings), output_dir.resolve()
-    waiting = (task.remote(recording, settings_once, folder) for recording in longest_first(recordings))
+    once = (ray.put(settings), output_dir.resolve(), ray.put(files))
+    waiting = (task.remote(recording, *once) for recording in longest_first(recordings, files))
     in_work = list(islice(waiting, TASKS_PER_CORE * int(ray.cluster_resources().get("CPU", 1))))
     while in_work:
         (done,), in_work = ray.wait(in_work, num_returns=1)

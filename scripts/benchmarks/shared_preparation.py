@@ -5,14 +5,13 @@
 Recordings of 10 s to 3 h are made of FOLDER's sound over and over, their words shuffled anew. One process
 prepares all of them alone: its CPU seconds are the work. Then four processes share an empty folder, or Ray
 has one (where the package is installed), and every few seconds a worker drawn at random is killed (kill -9)
-and, of the four, started anew. Ideal is the work over the cores that were really there:
-before and after, as many processes as there are workers do nothing but count, and the CPU seconds that they
-get in a second are those cores, whatever else the machine does.
+and, of the four, started anew. Ideal is the work over the cores that were really there: the CPU seconds that
+the workers got in a second, whatever else the machine does, as long as there was a recording left to claim.
+What was lost with the dead, what the new ones take to start, and waiting at the end all count against them.
 """
 
 import argparse
 import multiprocessing
-import os
 import random
 import shutil
 import threading
@@ -22,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Self
 
 import av
 import numpy as np
@@ -42,7 +42,6 @@ LENGTHS = {10_800: 2, 7_200: 1, 3_600: 3, 1_800: 4, 600: 12, 60: 40, 10: 80}
 """Seconds of a recording, and how many there are of it: 15.9 hours."""
 
 FRAME_SAMPLES = 1024
-SPIN_SECONDS = 8.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,15 +69,13 @@ def measure(arguments: argparse.Namespace) -> None:
 
 def measure_engine(engine: str, arguments: argparse.Namespace, folder: Path, work: float) -> list[str]:
     """The cells of a row."""
-    num_workers = (os.cpu_count() or 1) if engine == "ray" else arguments.workers
     shards = folder / engine
-    before = measure_cores(num_workers)
     figures = disturb(engine, arguments, folder, shards)
-    cores = (before + measure_cores(num_workers)) / 2
     num_wrong = compare(folder / "alone", shards)
     shutil.rmtree(shards)
-    cells = [engine, f"{work:.0f}", f"{cores:.2f}", f"{work / cores:.0f}", f"{figures.wall_seconds:.0f}"]
-    return [*cells, f"{figures.wall_seconds * cores / work:.2f}", str(figures.num_killed), str(num_wrong)]
+    ideal = work / figures.cores
+    cells = [engine, f"{work:.0f}", f"{figures.cores:.2f}", f"{ideal:.0f}", f"{figures.wall_seconds:.0f}"]
+    return [*cells, f"{figures.wall_seconds / ideal:.2f}", str(figures.num_killed), str(num_wrong)]
 
 
 @dataclass(frozen=True)
@@ -88,10 +85,50 @@ class Disturbed:
     Attributes:
         wall_seconds: From the first start until the last shard.
         num_killed: Workers.
+        cores: CPU seconds a second that they got while a recording was left to claim.
     """
 
     wall_seconds: float
     num_killed: int
+    cores: float
+
+
+class Meter:
+    """The CPU time of all that this process has started, while its body runs.
+
+    Args:
+        shards: Folder of what is prepared.
+    """
+
+    def __init__(self, shards: Path) -> None:
+        self.cores = 0.0
+        self._shards = shards
+        self._used: dict[tuple[int, float], float] = {}
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        started = time.monotonic()
+        while not self._is_over.wait(0.5) and self._is_some_left():
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    self._used[process.pid, process.create_time()] = times.user + times.system
+            self.cores = sum(self._used.values()) / (time.monotonic() - started)
+
+    def _is_some_left(self) -> bool:
+        """Whether there is a recording that nobody has claimed."""
+        claimed = {path.name.partition(".")[0] for path in self._shards.glob("claims/*.claim-*")}
+        num_done = sum(1 for _ in self._shards.glob("*.json"))
+        return num_done + len(claimed) < sum(LENGTHS.values())
 
 
 def write_recordings(data_dir: Path, folder: Path) -> None:
@@ -177,11 +214,13 @@ def disturb(engine: str, arguments: argparse.Namespace, folder: Path, shards: Pa
     pauses = [chance.uniform(0.5, 1.5) * arguments.pause for _ in range(arguments.kills)]
     places = (folder / "recordings", Path(arguments.model) / "tokenizer.json", shards)
     started = time.monotonic()
-    if engine == "ray":
-        num_killed = disturb_ray(*places, pauses, chance)
-    else:
-        num_killed = disturb_workers(arguments.workers, places, pauses, chance)
-    return Disturbed(time.monotonic() - started, num_killed)
+    with Meter(shards) as meter:
+        if engine == "ray":
+            num_killed = disturb_ray(*places, pauses, chance)
+        else:
+            num_killed = disturb_workers(arguments.workers, places, pauses, chance)
+        seconds = time.monotonic() - started
+    return Disturbed(seconds, num_killed, meter.cores)
 
 
 def disturb_workers(
@@ -234,23 +273,9 @@ def disturb_ray(
     return len(killed)
 
 
-def measure_cores(num_processes: int) -> float:
-    """The CPU seconds that so many busy processes get in a second."""
-    with multiprocessing.get_context("spawn").Pool(num_processes) as pool:
-        return sum(pool.map(spin, [SPIN_SECONDS] * num_processes, chunksize=1))
-
-
-def spin(seconds: float) -> float:
-    """The part of the time in which this process had a core."""
-    started, began = time.process_time(), time.monotonic()
-    while time.monotonic() < began + seconds:
-        pass
-    return (time.process_time() - started) / (time.monotonic() - began)
-
-
 def compare(alone: Path, together: Path) -> int:
     """Shards that are in one folder only, or whose bytes differ."""
-    folders = [{path.name: path for path in folder.glob("*.arrow")} for folder in (alone, together)]
+    folders = [{path.name: path for path in folder.glob("*.tar")} for folder in (alone, together)]
     names = folders[0].keys() | folders[1].keys()
     both = folders[0].keys() & folders[1].keys()
     same = [name for name in both if folders[0][name].read_bytes() == folders[1][name].read_bytes()]

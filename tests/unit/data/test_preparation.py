@@ -8,7 +8,7 @@ from voices import make_noise
 
 from recipe.audio.decoding import encode_flac
 from recipe.data.preparation import SETTLED_SECONDS, build_shard, build_shards, longest_first
-from recipe.run.files import _hash_version
+from recipe.run.files import _hashes
 
 
 def written(folder: Path) -> dict[str, int]:
@@ -58,7 +58,7 @@ def test_a_recording_whose_files_are_as_they_were_is_not_read_again(
 
     def build_again() -> int:
         """The bytes that it reads."""
-        _hash_version.cache_clear()
+        _hashes.clear()
         before = count_bytes_read()
         assert build_shards([recording], preparation, tmp_path / "s", num_workers=1) == [first]
         return count_bytes_read() - before

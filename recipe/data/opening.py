@@ -195,17 +195,18 @@ def prepare_compacted(
     return open_dataset(index, tell(version))
 
 
-def open_dataset(index: Path, version: str) -> PreparedDataset:
+def open_dataset(index: Path, version: str, *, wait_seconds: float = SHARED_DISK_SECONDS) -> PreparedDataset:
     """What the first process left, mapped.
 
     Args:
         index: The folder of the index.
         version: SHA-256 of its last file.
+        wait_seconds: How long it may take until this machine sees it.
 
     Raises:
         DataError: if it is not there, as other machines see the disk.
     """
-    deadline = time.monotonic() + SHARED_DISK_SECONDS
+    deadline = time.monotonic() + wait_seconds
     while not ((index / HANDOVER).exists() and hash_file(index / HANDOVER) == version):
         if time.monotonic() > deadline:
             raise DataError(

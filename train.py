@@ -12,7 +12,6 @@ failed, 143 interrupted. `accelerate launch` makes 1 of all but 0; result.json a
 """
 
 import os
-from pathlib import Path
 
 from recipe.training.first_look import find_output_dir, look_first
 
@@ -44,6 +43,7 @@ from recipe.training.distributed import tell_all
 from recipe.training.evaluation import RunEvaluation
 from recipe.training.other_speech import prepare_other_sets
 from recipe.training.preflight import check_run
+from recipe.training.remote import find_compacted
 from recipe.training.replay import add_replay, prepare_replay
 from recipe.training.result import build_result, describe_release
 from recipe.training.schedule import settle_schedule
@@ -146,12 +146,14 @@ def settle_caption_times(attempt: Attempt, whisper: Whisper, recordings: list[Re
 
 def prepare(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> PreparedDataset:
     """The Arrow dataset, split into what is trained and what is held out; refused if too much is bad."""
-    folder, source, data = attempt.folder.prepared, attempt.arguments.source, attempt.arguments.data
+    folder, data = attempt.folder.prepared, attempt.arguments.data
     with attempt.stage("prepare", main_first=True):
         settings = assembly.build_preparation_settings(attempt, whisper)
+        compacted = find_compacted(attempt, whisper)
     with attempt.stage("prepare"), attempt.bar("prepare", len(recordings), "recording") as bar:
-        if source.prepared_dir:
-            dataset = prepare_compacted(Path(source.prepared_dir), settings, data, folder, tell=tell_all)
+        if compacted:
+            described, address = compacted
+            dataset = prepare_compacted(described, settings, data, folder, address=address, tell=tell_all)
         else:
             dataset = prepare_dataset(
                 recordings, settings, data, folder, on_recording=lambda _: bar.update(), tell=tell_all

@@ -36,7 +36,8 @@ class SourceArguments:
         default=None,
         metadata={
             "help": "Compacted dataset to train from, as scripts/prepare.py --compacted_dir makes it; the "
-            "recordings themselves are not needed."
+            "recordings themselves are not needed. A folder, s3://bucket/prefix, hf://datasets/owner/name or "
+            "https://host/folder; keys are read from AWS_… and HF_TOKEN."
         },
     )
     dataset_name: str | None = field(
@@ -57,6 +58,20 @@ class SourceArguments:
     )
     dataset_max_rows: Annotated[int, Field(ge=1)] | None = field(
         default=None, metadata={"help": "Rows to read of each split, from its beginning; all if not given."}
+    )
+    cache_gib: Annotated[float, Field(ge=0.0, le=1_000_000.0, allow_inf_nan=False)] = field(
+        default=10.0,
+        metadata={
+            "help": "With a remote prepared_dir: most GiB of sounds that are kept on this machine, so that "
+            "later epochs need not read them again; 0 keeps none."
+        },
+    )
+    cache_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder for those sounds, of each machine by itself; they stay there for the next run. "
+            "Default: in the run's folder, while it trains."
+        },
     )
     audio_column: str | None = field(
         default=None,
@@ -556,6 +571,10 @@ def find_contradictions(values: Mapping[str, Any]) -> list[str]:
         *(
             (bool(given["dataset_name"]) or given[name] is None, f"{name} needs dataset_name")
             for name in ("dataset_config", "dataset_split", "dataset_max_rows")
+        ),
+        (
+            "://" in (given["prepared_dir"] or "") or given["cache_dir"] is None,
+            "cache_dir needs a prepared_dir that is remote, such as s3://bucket/prefix",
         ),
         (
             not given["manifest_file"] or bool(given["backend_base_url"] and given["user_id"]),

@@ -32,6 +32,13 @@ def explain_error(error: Exception, problem: str) -> str:
     return str(error) if isinstance(error, RecipeError) else f"{problem} ({type(error).__name__})"
 
 
+def sentence_of(error: RecipeError) -> str:
+    """The message; of an error in a worker process of a DataLoader without the traceback put before it."""
+    text = str(error)
+    is_wrapped = text.startswith("Caught ") and " in DataLoader worker process " in text
+    return text.rpartition(f"{type(error).__name__}: ")[2].strip() if is_wrapped else text
+
+
 class JobError(RecipeError):
     """The job or an argument is wrong; nothing was started."""
 

@@ -1,8 +1,8 @@
 """A compacted dataset: the shards of all recordings joined into a few files, to be kept, copied, uploaded.
 
 A folder of `part-00000.tar` and so on (about a gigabyte each; any program opens them), `index.arrow` (the
-rows, which name part and place of their sounds), `recordings.parquet` (the reports) and `dataset.json` (what the
-dataset was made for, sizes and hashes of the files; written last: a dataset counts once it is there).
+rows, which name part and place of their sounds), `recordings.parquet` (the reports) and `dataset.json` (what
+the dataset was made for, sizes and hashes of the files; written last: a dataset counts once it is there).
 """
 
 import hashlib

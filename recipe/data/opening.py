@@ -33,12 +33,13 @@ from recipe.data.report import (
     describe_windows,
     report_warnings,
 )
-from recipe.data.shards import Shard
+from recipe.data.shards import Shard, sounds_path
 from recipe.data.split import split_examples
 from recipe.errors import DataError
 from recipe.run.files import (
     hash_file,
     hash_once,
+    note_hash,
     parse_state,
     read_state,
     remembering_hashes,
@@ -147,6 +148,7 @@ def prepare_dataset(
                 if is_first_of_all(os.environ):
                     for recording, shard in zip(recordings, shards, strict=True):
                         shard.report.describe_source(recording)
+                        note_hash(sounds_path(shard.path), shard.sounds_hash)
                     rows = (read_shard(shard.path) for shard in shards if has_rows(shard))
                     lost = warn_of_rows(recordings, [shard.report for shard in shards])
                     _write_index(index, key, shards, rows, lost, arguments)
@@ -193,17 +195,18 @@ def prepare_compacted(
     return open_dataset(index, tell(version))
 
 
-def open_dataset(index: Path, version: str) -> PreparedDataset:
+def open_dataset(index: Path, version: str, *, wait_seconds: float = SHARED_DISK_SECONDS) -> PreparedDataset:
     """What the first process left, mapped.
 
     Args:
         index: The folder of the index.
         version: SHA-256 of its last file.
+        wait_seconds: How long it may take until this machine sees it.
 
     Raises:
         DataError: if it is not there, as other machines see the disk.
     """
-    deadline = time.monotonic() + SHARED_DISK_SECONDS
+    deadline = time.monotonic() + wait_seconds
     while not ((index / HANDOVER).exists() and hash_file(index / HANDOVER) == version):
         if time.monotonic() > deadline:
             raise DataError(

@@ -9,9 +9,9 @@ import io
 import os
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from datasets import Value
 
@@ -35,35 +35,6 @@ IN_MEMORY = {"bytes": Value("binary")}
 """Column `audio` of rows that bring their sound along."""
 
 
-class Sounds(Protocol):
-    """Reads parts of files of one kind of address, in worker processes too."""
-
-    def read(self, file: str, offset: int, num_bytes: int) -> bytes:
-        """The bytes of a file from an offset on; fewer where the file ends.
-
-        Raises:
-            OSError: they cannot be read.
-        """
-        ...
-
-
-class LocalSounds:
-    """Files of disks. One is open only while it is read: 15 µs, where a window takes 17 ms."""
-
-    def read(self, file: str, offset: int, num_bytes: int) -> bytes:
-        """The bytes of a file; see `Sounds`."""
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.pread(descriptor, num_bytes, offset)
-        finally:
-            os.close(descriptor)
-
-
-def sounds_at(file: str) -> Sounds:  # noqa: ARG001 - addresses of other kinds have readers of their own
-    """What reads the file at an address."""
-    return LocalSounds()
-
-
 def read_flac(audio: Mapping[str, Any]) -> bytes:
     """The FLAC file of a window, checked against its CRC-32.
 
@@ -73,12 +44,36 @@ def read_flac(audio: Mapping[str, Any]) -> bytes:
     Raises:
         DataError: it cannot be read, or is not what was written.
     """
+    return read_flacs([audio])[0]
+
+
+def read_flacs(audios: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    """The FLAC files of windows, as `read_flac` reads each; those that are remote at the same time.
+
+    Raises:
+        DataError: one cannot be read, or is not what was written.
+    """
+    remote = [audio for audio in audios if is_remote(audio.get("file", ""))]
+    fetched = iter(_fetch(remote) if remote else ())
+    return [next(fetched) if is_remote(audio.get("file", "")) else _read(audio) for audio in audios]
+
+
+def _fetch(audios: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    from recipe.data.remote_sounds import REMOTE_SOUNDS  # noqa: PLC0415 - few runs need its libraries
+
+    try:
+        return REMOTE_SOUNDS.read_all(audios)
+    except OSError as error:
+        raise DataError(f"The sound of a window cannot be read: {error}.") from error
+
+
+def _read(audio: Mapping[str, Any]) -> bytes:
     if "bytes" in audio:
         return bytes(audio["bytes"])
     file, offset, num_bytes = audio["file"], audio["offset"], audio["num_bytes"]
     place = f"{file}, bytes {offset:,} to {offset + num_bytes:,}"
     try:
-        sound = sounds_at(file).read(file, offset, num_bytes)
+        sound = _read_part(file, offset, num_bytes)
     except OSError as error:
         raise DataError(f"{place}: the sound of a window cannot be read ({error}).") from error
     if len(sound) != num_bytes or zlib.crc32(sound) != audio["crc32"]:
@@ -87,6 +82,20 @@ def read_flac(audio: Mapping[str, Any]) -> bytes:
             "command again: what it held is then prepared anew."
         )
     return sound
+
+
+def _read_part(file: str, offset: int, num_bytes: int) -> bytes:
+    """A part of a file, which is open only meanwhile: 15 µs, where a window takes 17 ms."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(descriptor, num_bytes, offset)
+    finally:
+        os.close(descriptor)
+
+
+def is_remote(address: str) -> bool:
+    """Whether a file or folder is on none of this machine's disks."""
+    return "://" in address
 
 
 class SoundFile:

@@ -24,7 +24,7 @@ from transformers import WhisperFeatureExtractor
 from recipe.audio.decoding import decode_flac
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
-from recipe.data.sounds import read_flac
+from recipe.data.sounds import read_flacs
 from recipe.data.windows import MAX_LABEL_TOKENS, Segment, end_of_words, segments_of
 from recipe.model.augmentation import Alteration, Augmentation
 from recipe.model.encoder_states import EncoderStates
@@ -175,13 +175,27 @@ class WindowDataset(Dataset[dict[str, Any]]):
         return measure_rows(self._examples)
 
     def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        example = self._examples[max(index, 0)]
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[tuple[int, int] | int]) -> list[dict[str, Any]]:
+        """Items as `__getitem__` gives each; DataLoader asks for those of a batch at once.
+
+        Their sounds are read together, so that a batch waits for a bucket once.
+        """
+        pairs = [key if isinstance(key, tuple) else (0, key) for key in keys]
+        examples = [self._examples[max(index, 0)] for _, index in pairs]
+        sounds = read_flacs([example["audio"] for example in examples])
+        return [
+            self._make_item(example, sound, epoch, index)
+            for example, sound, (epoch, index) in zip(examples, sounds, pairs, strict=True)
+        ]
+
+    def _make_item(self, example: Mapping[str, Any], flac: bytes, epoch: int, index: int) -> dict[str, Any]:
         random = self._start_draws(epoch, max(index, 0))
         view, alteration = self._views.draw(example, random), self._augmentation.draw(random)
-        sound = self._find_states(example, view, epoch, max(index, 0)) if self.states else {}
+        sound = self._find_states(example, flac, view, epoch, max(index, 0)) if self.states else {}
         if "encoder_states" not in sound:
-            sound["input_features"], view = self._make_features(example, view, alteration, random)
+            sound["input_features"], view = self._make_features(flac, view, alteration, random)
         if self._term_prompts:
             view = self._term_prompts.add_terms(view, [self._seed, epoch, max(index, 0)], self._encoder)
         ids, num_ignored = self._encoder.encode(view, example["language"])
@@ -196,10 +210,10 @@ class WindowDataset(Dataset[dict[str, Any]]):
         return item
 
     def _make_features(
-        self, example: Mapping[str, Any], view: View, alteration: Alteration, random: np.random.Generator
+        self, flac: bytes, view: View, alteration: Alteration, random: np.random.Generator
     ) -> tuple[NDArray[np.float32], View]:
         """Log-mel of the audio as it is shown, and the view with the times that its segments then have."""
-        samples = decode_flac(read_flac(example["audio"]))
+        samples = decode_flac(flac)
         samples = samples[view.start_ms * SAMPLES_PER_MS : view.end_ms * SAMPLES_PER_MS]
         samples, segments = alteration.change_speed(samples, view.segments)
         samples = alteration.send(alteration.add_noise(samples, random), random)
@@ -207,10 +221,12 @@ class WindowDataset(Dataset[dict[str, Any]]):
         alteration.mask(features, len(samples))
         return features, replace(view, segments=segments)
 
-    def _find_states(self, example: Mapping[str, Any], view: View, epoch: int, index: int) -> dict[str, Any]:
+    def _find_states(
+        self, example: Mapping[str, Any], flac: bytes, view: View, epoch: int, index: int
+    ) -> dict[str, Any]:
         """The states of what is shown, if they are kept, and where they go if they are to be."""
         assert self.states
-        key = self.states.key(read_flac(example["audio"]), view.start_ms, view.end_ms)
+        key = self.states.key(flac, view.start_ms, view.end_ms)
         states = self.states.load(key)
         if states is not None:
             return {"encoder_states": states, "states_key": ""}

@@ -49,6 +49,39 @@ def read_credential(text: str) -> str:
     return "" if credential.lower() in _BLANK_WORDS else credential
 
 
+def require_credential(environment: Mapping[str, str], name: str, purpose: str) -> str:
+    """The credential in a variable.
+
+    Args:
+        environment: Of the process.
+        name: Of the variable.
+        purpose: What needs it, as the beginning of a sentence.
+
+    Raises:
+        ValueError: it is missing or malformed; the message is a sentence.
+    """
+    value = read_credential(environment.get(name, ""))
+    if not value:
+        raise ValueError(f"{purpose} needs {name} in the environment; it is not set.")
+    # An HTTP library quotes a header that it refuses, and with it the secret.
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"{name} holds spaces or characters that no key has; set it again.")
+    return value
+
+
+def read_aws_keys(environment: Mapping[str, str], purpose: str) -> dict[str, str | None]:
+    """The AWS keys, as arguments of a boto3 client; profiles and roles are not consulted.
+
+    Raises:
+        ValueError: a key is missing or malformed; the message is a sentence.
+    """
+    return {
+        "aws_access_key_id": require_credential(environment, "AWS_ACCESS_KEY_ID", purpose),
+        "aws_secret_access_key": require_credential(environment, "AWS_SECRET_ACCESS_KEY", purpose),
+        "aws_session_token": read_credential(environment.get("AWS_SESSION_TOKEN", "")) or None,
+    }
+
+
 def find_secrets(environment: Mapping[str, str]) -> list[str]:
     """The credentials in an environment that must appear nowhere."""
     found = [read_credential(environment.get(name, "")) for name in SECRET_VARIABLES]

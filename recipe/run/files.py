@@ -214,14 +214,23 @@ def hash_file(path: Path) -> str:
 
 def hash_once(path: Path) -> str:
     """As `hash_file`, but read only once, as long as size, time of change and inode are the same."""
-    stat = path.stat()
-    version = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino} "
+    version = _version_of(path.stat())
     place = str(path.absolute())
     known = _hashes.get(place) or _earlier_hashes.get(place, "")
     if not known.startswith(version):
         known = version + hash_file(path)
     _hashes[place] = known
     return known.removeprefix(version)
+
+
+def _version_of(stat: os.stat_result) -> str:
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino} "
+
+
+def note_hash(path: Path, content_hash: str) -> None:
+    """Have `hash_once` know the SHA-256 of a file that was just written, as it is now."""
+    stat = path.stat()
+    _hashes[str(path.absolute())] = f"{_version_of(stat)}{content_hash}"
 
 
 @contextmanager

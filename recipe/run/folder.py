@@ -43,6 +43,7 @@ class RunFolder:
         aligned: Captions with times of the base model's: of plain text, and of loose captions.
         prepared: The Arrow dataset with its report.
         cached: What a resumed attempt need not compute again.
+        sounds: Those of a remote dataset, while they are trained on.
         encoder_states: What a frozen encoder made of the audio, while it is trained on.
         report: Error rates before and after, and every held-out window.
         report_page: The same for people.
@@ -70,6 +71,7 @@ class RunFolder:
         self.aligned = path / "aligned"
         self.prepared = path / "prepared"
         self.cached = path / "cached"
+        self.sounds = path / "sounds"
         self.encoder_states = path / "encoder_states"
         self.report = path / "report.json"
         self.report_page = path / "report.html"
@@ -86,7 +88,7 @@ class RunFolder:
     def working_dirs(self) -> list[Path]:
         """The folders that the run itself fills and empties; no model may be delivered there."""
         named = [self.logs, self.downloads, self.aligned, self.prepared]
-        named += [self.cached, self.encoder_states, self.staging, self.self_test]
+        named += [self.cached, self.sounds, self.encoder_states, self.staging, self.self_test]
         return [*named, *self.path.glob("checkpoint-*")]
 
     def write_arguments(self, arguments: Mapping[str, Any]) -> None:

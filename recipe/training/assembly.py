@@ -291,11 +291,11 @@ def _find_encoder_states(attempt: Attempt, whisper: Whisper, num_windows: int) -
         (model.config.max_source_positions, model.config.d_model),
         identify_encoder(model, training.autocast_dtype),
         num_epochs,
-        _count_checkpoint_bytes(whisper, training),
+        count_checkpoint_bytes(whisper, training),
     )
 
 
-def _count_checkpoint_bytes(whisper: Whisper, training: RecipeTrainingArguments) -> int:
+def count_checkpoint_bytes(whisper: Whisper, training: RecipeTrainingArguments) -> int:
     """About what checkpoints and model take on disk: weights, and two moments of those trained."""
     weights = list(whisper.model.parameters())
     num_bytes = sum(weight.numel() * (12 if weight.requires_grad else 4) for weight in weights)

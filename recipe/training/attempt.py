@@ -6,6 +6,7 @@ at all. Exactly one terminal event ends an attempt; an interrupted one ends with
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -25,7 +26,14 @@ from recipe.backend.client import BackendClient
 from recipe.backend.events import EventSender, Outbox
 from recipe.data.download import forget_downloads
 from recipe.data.partition import is_first_of_all, is_first_of_machine
-from recipe.errors import DataError, InterruptedTraining, JobConflictError, RecipeError, TrainingError
+from recipe.errors import (
+    DataError,
+    InterruptedTraining,
+    JobConflictError,
+    RecipeError,
+    TrainingError,
+    sentence_of,
+)
 from recipe.run.credentials import find_secrets, read_credential
 from recipe.run.disk import explain_disk
 from recipe.run.files import acquire, open_lock, read_state, write_state
@@ -259,6 +267,7 @@ class Attempt:
             self._exit_code = 0 if _model_path_of(result) else NOTHING_PUBLISHED
             self.folder.write_result(self.redact(result))
             self._is_finished = True
+            shutil.rmtree(self.folder.sounds, ignore_errors=True)  # no epoch needs them any more
             self.outbox.append(Stage.COMPLETED, {"final_result": result})
             sys.stdout.write("\n".join(["", *describe_result(self.redact(result)), ""]))
 
@@ -267,7 +276,8 @@ class Attempt:
             error = self._explain_loss(error)
         error = explain_disk(self.folder.path, error) or error
         is_expected = isinstance(error, RecipeError | InterruptedTraining)
-        message = str(error) if is_expected else f"An unexpected {type(error).__name__}: {error}"
+        sentence = sentence_of(error) if isinstance(error, RecipeError) else str(error)
+        message = sentence if is_expected else f"An unexpected {type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
         logger.error("%s", self._redactor.redact(message if is_expected else trace))
         failure = {"error": self._redactor.redact(message), "error_type": type(error).__name__}

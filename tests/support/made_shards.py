@@ -9,6 +9,7 @@ from recipe.data.dataset import PreparedDataset
 from recipe.data.index import load_examples
 from recipe.data.report import RecordingReport
 from recipe.data.shards import FEATURES, Shard
+from recipe.data.sounds import read_flac
 from recipe.data.windows import WINDOW_MS
 
 WORDS = 100
@@ -51,3 +52,18 @@ def trained_on(*shards: Shard, test: tuple[Shard, ...] = ()) -> PreparedDataset:
     report = {"recordings": [{"audio_hash": s.report.audio_hash, "sides": [side]} for s, side in sides]}
     tested = load_examples(test) if test else nothing
     return PreparedDataset(train, nothing, tested, train, report, [], "f")
+
+
+def describe(data: PreparedDataset) -> dict:
+    """All of a dataset but where its sounds lie."""
+    sides = {"train": data.train, "validation": data.validation, "test": data.test, "rows": data.rows}
+    return {
+        "report": {**data.report, "recordings": [*data.report["recordings"]]},
+        "warnings": [(text, getattr(text, "importance", None)) for text in data.warnings],
+        "findings": [getattr(text, "findings", None) for text in data.warnings],
+        "fingerprint": data.fingerprint,
+        **{
+            side: [row | {"audio": read_flac(row["audio"])} for row in rows.to_list()]
+            for side, rows in sides.items()
+        },
+    }

@@ -39,7 +39,7 @@ SOCKET_VARIABLE = "WHISPERTRAIN_TEST_PARENT"
 """Environment variable with the path of the socket, the same in all pytest workers."""
 
 LATE_PREFIXES = (
-    *("WHISPERTRAIN_", "RUNPOD_", "PYTHON"),
+    *("WHISPERTRAIN_", "RUNPOD_", "PYTHON", "AWS_"),
     *("MASTER_", "WORLD_SIZE", "RANK", "LOCAL_RANK"),
     "LC_CTYPE",  # set by Python itself
 )

@@ -73,6 +73,7 @@ def test_other_speech_may_be_given_again_and_again_and_needs_something_to_compar
         ("max_forgetting", "-1", "max_forgetting"),
         ("glossary_weight", "1.5", "glossary_weight needs a glossary_fraction over 0"),
         ("glossary_weight", "0.5", "glossary_weight: Input should be greater than or equal to 1"),
+        ("cache_dir", "/fast", "cache_dir needs a prepared_dir that is remote"),
         ("other_dir", " ", "other_dir: expected FOLDER or FOLDER:language, found a blank"),
     ],
 )

@@ -154,6 +154,11 @@ def test_accepted(changes: dict[str, Any]) -> None:
         ),
         pytest.param({"options": {"output_dir": "/"}}, ["output_dir is not an option"], id="our own folder"),
         pytest.param({"options": {"dataset_name": "x"}}, ["dataset_name is not an option"], id="a dataset"),
+        pytest.param(
+            {"options": {"prepared_dir": "s3://bucket/speech", "cache_dir": "/"}},
+            ["prepared_dir is not an option", "cache_dir is not an option"],
+            id="a prepared dataset",
+        ),
         pytest.param({"options": {"self_test": True}}, ["self_test is not an option"], id="a hidden door"),
         pytest.param({"options": {"model_name_or_path": "x"}}, ["is not an option"], id="the model again"),
         pytest.param({"options": {"eval_fraction": 0.9}}, ["eval_fraction", "0.9"], id="out of bounds"),

@@ -85,7 +85,8 @@ class SoundCache:
                 return False
             num_free = free_bytes(self._folder)
             if num_free < num_bytes + self._min_free_bytes:
-                raise OSError(f"{num_free >> 20} MiB are free, and {self._min_free_bytes >> 20} are left")
+                needed = f", of which checkpoints may need {self._min_free_bytes >> 20}"
+                raise OSError(f"{num_free >> 20} MiB are free{needed if self._min_free_bytes else ''}")
             os.pwrite(file, b"%020d" % (num_used + num_bytes), 0)
             return True
 

@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from disks import make_read_only, mount_disk
 
 from recipe.data.sound_cache import BLOCK_BYTES, SoundCache
 
@@ -83,6 +84,21 @@ def test_a_cache_that_cannot_be_written_is_skipped_with_one_warning(tmp_path, ca
         True
     ]
     assert cache.load("window 0") is None
+
+
+@pytest.mark.parametrize("change", [None, make_read_only], ids=["full", "read-only"])
+def test_a_disk_that_takes_no_more_keeps_what_it_has(tmp_path, change, caplog):
+    with mount_disk(tmp_path / "disk", mebibytes=1) as disk:
+        cache = SoundCache(disk, 1 << 30)
+        fill(cache, 0, 10)
+        if change:
+            change(disk)
+        with caplog.at_level(logging.WARNING):
+            fill(cache, 10, 200)
+        assert len(caplog.records) == 1
+        assert cache.is_closed
+        assert cache.load("window 0") == bytes(10_000)
+        assert not list(disk.glob("??/*.part"))
 
 
 def test_forked_processes_warn_once_together(tmp_path):

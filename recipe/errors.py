@@ -11,7 +11,8 @@
     │   │   └── LanguageNeededError  only its language, which nobody said, tells how it is read
     │   └── AudioError           one audio file
     ├── TrainingError            the model, the device, the optimisation
-    │   └── CheckpointError      a checkpoint that cannot be trusted or does not fit
+    │   ├── CheckpointError      a checkpoint that cannot be trusted or does not fit
+    │   └── LostProcessError     another process of the training ended or fell silent
     ├── DiskError                the disk of the run is full or cannot be written
     └── PublishError             the finished model could not be released or delivered
     InterruptedTraining          the worker was asked to stop; the work done is on disk
@@ -81,6 +82,10 @@ class TrainingError(RecipeError):
 
 class CheckpointError(TrainingError):
     """A checkpoint is damaged, or was made with another layout or dataset."""
+
+
+class LostProcessError(TrainingError):
+    """Another process of the training ended or fell silent; the next attempt goes on."""
 
 
 class DiskError(RecipeError):

@@ -1,5 +1,6 @@
 """The folder of a run: the name of every file in it, and how the handler and `train.py` tell each other."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,6 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from recipe.run.files import read_state, remove_file, this_writer, write_json, write_state
+
+COMPLETION_FILE = "complete.json"
+"""What a whole checkpoint has, written last."""
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 class _Result(BaseModel, extra="allow"):
@@ -118,3 +124,18 @@ class RunFolder:
         """The error and its type with which the last attempt ended; None if it left none."""
         failure = read_state(self.error, _Failure)
         return (failure.error, failure.error_type) if failure else None
+
+
+def find_last_saved(output_dir: Path) -> int | None:
+    """Update of the newest checkpoint that was written to the end, unverified; None without one."""
+    whole = [path for path in list_checkpoints(output_dir) if (path / COMPLETION_FILE).exists()]
+    return int(whole[0].name.removeprefix("checkpoint-")) if whole else None
+
+
+def list_checkpoints(output_dir: Path) -> list[Path]:
+    """Folders named checkpoint-N, the newest (largest N) first."""
+    matches = [
+        (_CHECKPOINT.fullmatch(path.name), path) for path in output_dir.glob("checkpoint-*") if path.is_dir()
+    ]
+    steps = [(int(match[1]), path) for match, path in matches if match]
+    return [path for _, path in sorted(steps, reverse=True)]

@@ -30,8 +30,8 @@ from recipe.errors import (
     DataError,
     InterruptedTraining,
     JobConflictError,
+    LostProcessError,
     RecipeError,
-    TrainingError,
     sentence_of,
 )
 from recipe.run.credentials import find_secrets, read_credential
@@ -299,12 +299,12 @@ class Attempt:
             fields = {**failure, "system_stats": system_stats(self.folder.path), "traceback": trace}
             self.outbox.append(Stage.FAILED, fields)
 
-    def _explain_loss(self, error: BaseException) -> TrainingError:
+    def _explain_loss(self, error: BaseException) -> LostProcessError:
         """What the first process to fail left as its reason, and what to do."""
         logger.error("%s", error)
         first = self.folder.read_error()
         reason = first[0] if first else "its own log, or its machine's, says why."
-        return TrainingError(
+        return LostProcessError(
             f"Another process of this training ended or fell silent: {reason} To go on from the last whole "
             "checkpoint, start the same command again, on every machine."
         )

@@ -8,7 +8,6 @@ what the run must have in common to go on from it.
 
 import json
 import logging
-import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,10 +20,10 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from recipe.errors import CheckpointError
 from recipe.run.files import hash_file, parse_state, sync, write_state
+from recipe.run.folder import COMPLETION_FILE, list_checkpoints
 
 logger = logging.getLogger(__name__)
 
-COMPLETION_FILE = "complete.json"
 DAMAGED_DIR = "damaged"
 """Where checkpoints that do not verify are moved; not named checkpoint-*, which rotation would count."""
 
@@ -48,9 +47,6 @@ class Completion:
 
     fingerprint: dict[str, Any]
     files: Annotated[dict[str, FileRecord], Field(min_length=1)]
-
-
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 def complete_checkpoint(checkpoint: Path, fingerprint: Mapping[str, Any]) -> None:
@@ -106,21 +102,6 @@ def find_checkpoint(output_dir: Path, fingerprint: Mapping[str, Any]) -> Path | 
         _check_fingerprint(checkpoint, fingerprint)
         return checkpoint
     return None
-
-
-def find_last_saved(output_dir: Path) -> int | None:
-    """Update of the newest checkpoint that was written to the end, unverified; None without one."""
-    whole = [path for path in list_checkpoints(output_dir) if (path / COMPLETION_FILE).exists()]
-    return int(whole[0].name.removeprefix("checkpoint-")) if whole else None
-
-
-def list_checkpoints(output_dir: Path) -> list[Path]:
-    """Folders named checkpoint-N, the newest (largest N) first."""
-    matches = [
-        (_CHECKPOINT.fullmatch(path.name), path) for path in output_dir.glob("checkpoint-*") if path.is_dir()
-    ]
-    steps = [(int(match[1]), path) for match, path in matches if match]
-    return [path for _, path in sorted(steps, reverse=True)]
 
 
 def verify_checkpoint(checkpoint: Path) -> str | None:

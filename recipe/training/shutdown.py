@@ -7,8 +7,7 @@ import threading
 from types import FrameType
 
 from recipe.errors import InterruptedTraining
-from recipe.run.folder import RunFolder
-from recipe.training.checkpoints import find_last_saved
+from recipe.run.folder import RunFolder, find_last_saved
 
 logger = logging.getLogger(__name__)
 

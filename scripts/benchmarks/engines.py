@@ -21,8 +21,8 @@ import yaml
 from recipe.errors import RecipeError
 from recipe.model.tiny import build_tiny_whisper
 from recipe.run.files import write_json
+from recipe.run.folder import list_checkpoints
 from recipe.run.launch import REPOSITORY_DIR, count_gpus
-from recipe.training.checkpoints import list_checkpoints
 from scripts.benchmarks.common import build_parser, make_axes, print_table, run, start_training
 
 ENGINES = {

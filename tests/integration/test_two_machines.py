@@ -58,7 +58,8 @@ def on_two_machines(run: TrainingRun) -> Machines:
     """The run as each of two machines starts it, in a cluster as RunPod describes one."""
     run.folder.parent.mkdir(exist_ok=True)
     config_file = launch_on_cpu("multi_node", run.folder.parent)[-1]
-    launcher = (sys.executable, str(REPOSITORY / "scripts" / "launch_node.py"), "--config_file", config_file)
+    script = str(REPOSITORY / "scripts" / "launch_node.py")
+    launcher = (sys.executable, script, "--config_file", config_file, "--max_restarts", "0")
     cluster = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_port()), "NUM_NODES": "2"}
     environments = [clean_environment(**cluster, NODE_RANK=str(rank)) for rank in range(2)]
     first, second = (replace(run, launcher=launcher, environment=environment) for environment in environments)
@@ -107,7 +108,7 @@ def test_a_process_whose_peer_dies_says_what_to_do(tmp_path: Path) -> None:
         kill_session(victim)
     assert codes == (-signal.SIGKILL, 1), (tmp_path / "log").read_text()
     error = json.loads((tmp_path / "error.json").read_text())
-    assert error["error_type"] == "TrainingError"
+    assert error["error_type"] == "LostProcessError"
     assert "Another process of this training ended or fell silent" in error["error"]
     assert "start the same command again, on every machine" in error["error"]
 

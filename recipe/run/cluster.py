@@ -52,11 +52,13 @@ class Cluster:
     def variables(self) -> dict[str, str]:
         """What torchrun takes from the environment, since `accelerate launch` has no flags for it.
 
-        Left alone, machines name themselves by host names, which others may not know.
+        Left alone, machines name themselves by host names, which others may not know, and one that comes
+        back is not told where the processes meet: torch keeps that from the first time.
         """
         return {
             "PET_LOCAL_ADDR": find_own_address(self.address, self.port),
             "PET_SHUTDOWN_TIMEOUT": str(SHUTDOWN_SECONDS),
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
         }
 
 

@@ -63,8 +63,8 @@ def find_engine_problems(environment: Mapping[str, str] = os.environ) -> list[st
                 "fsdp_version must be 2: version 1 changes the names and the grouping of weights",
             ),
             (
-                environment.get("FSDP_STATE_DICT_TYPE") == "FULL_STATE_DICT",
-                "fsdp_state_dict_type must be FULL_STATE_DICT: the best checkpoint's weights are published",
+                environment.get("FSDP_STATE_DICT_TYPE") == "SHARDED_STATE_DICT",
+                "fsdp_state_dict_type must be SHARDED_STATE_DICT: each process writes its own part",
             ),
             (
                 environment.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "false").lower() == "false",

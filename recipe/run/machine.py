@@ -16,6 +16,13 @@ logger = logging.getLogger(__name__)
 
 MIB = 2**20
 
+_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP_FILES = (
+    ("memory.current", "memory.max", "memory.stat"),
+    ("memory/memory.usage_in_bytes", "memory/memory.limit_in_bytes", "memory/memory.stat"),
+)
+"""Use, limit and parts of it, of control groups version 2 and 1."""
+
 
 def system_stats(folder: Path) -> dict[str, Any]:
     """The contract's `system_stats`: percentages in [0, 100] and GPU memory in MiB.
@@ -49,6 +56,18 @@ def system_stats(folder: Path) -> dict[str, Any]:
         "gpu_memory_reserved_mb": round(reserved / MIB, 1),
         "gpu_memory_total_mb": round(total / MIB, 1),
     }
+
+
+def available_memory() -> int:
+    """Bytes of memory that may still be taken: of the machine, or of the container's limit."""
+    available = int(psutil.virtual_memory().available)
+    for usage_name, limit_name, cache_name in _CGROUP_FILES:
+        with suppress(OSError, ValueError):
+            limit, usage = (int((_CGROUP / name).read_text()) for name in (limit_name, usage_name))
+            lines = (_CGROUP / cache_name).read_text().splitlines()
+            cached = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+            available = min(available, limit - usage + cached)
+    return available
 
 
 def gpu_stats() -> list[dict[str, float]]:

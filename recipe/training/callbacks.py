@@ -14,6 +14,7 @@ from recipe.errors import TrainingError
 from recipe.run.folder import RunFolder
 from recipe.run.machine import system_stats
 from recipe.run.stages import Stage
+from recipe.training.checkpoint_writer import SavedState
 from recipe.training.distributed import agree
 from recipe.training.progress import PROGRESS_SECONDS, JobEta
 from recipe.training.shutdown import StopSignal, interrupted
@@ -47,6 +48,7 @@ class ProgressCallback(TrainerCallback):
         self._num_completed = 0
         self._first_step = 0
         self._logs: dict[str, float] = {}
+        self._saved = SavedState()
         self._begun_epoch = 0
         self._ended_epoch = 0
 
@@ -140,7 +142,27 @@ class ProgressCallback(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """`checkpoint_saved`."""
+        """`checkpoint_saved`, once it is whole."""
+        self._tell_saved(args)
+        self._saved.note(state)
+        self._tell_saved(args)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """`checkpoint_saved`, if one became whole meanwhile."""
+        self._tell_saved(args)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """`checkpoint_saved`, of the last one."""
+        self._tell_saved(args)
+
+    def _tell_saved(self, args: TrainingArguments) -> None:
+        state = self._saved.take(args)
+        if state is None:
+            return
         checkpoint = {
             "epoch": state.epoch,
             "step": state.global_step,

@@ -10,8 +10,9 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,9 @@ from recipe.run.files import hash_file, parse_state, sync, write_state
 from recipe.run.folder import COMPLETION_FILE, list_checkpoints
 
 logger = logging.getLogger(__name__)
+
+NUM_THREADS = 8
+"""Files that are hashed at a time, by a core each."""
 
 DAMAGED_DIR = "damaged"
 """Where checkpoints that do not verify are moved; not named checkpoint-*, which rotation would count."""
@@ -49,25 +53,35 @@ class Completion:
     files: Annotated[dict[str, FileRecord], Field(min_length=1)]
 
 
-def complete_checkpoint(checkpoint: Path, fingerprint: Mapping[str, Any]) -> None:
+def complete_checkpoint(
+    checkpoint: Path, fingerprint: Mapping[str, Any], written: Mapping[str, FileRecord] | None = None
+) -> None:
     """Declare a checkpoint whole: every byte is on disk before the completion file appears.
 
     Args:
         checkpoint: Folder with all files written by all processes.
         fingerprint: What a run must have in common with this one to resume from it.
+        written: Files that whoever wrote them has synced and hashed, by their path in the checkpoint.
     """
+    written = written or {}
     files = {
         str(path.relative_to(checkpoint)): path
         for path in sorted(checkpoint.rglob("*"))
         if path.is_file() and not path.name.startswith(COMPLETION_FILE)  # of an earlier save of this update
     }
-    for path in files.values():
-        sync(path)
-    contents = {
-        name: {"bytes": path.stat().st_size, "sha256": hash_file(path)} for name, path in files.items()
-    }
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        others = {name: path for name, path in files.items() if name not in written}
+        hashed = zip(others, threads.map(record_file, others.values()), strict=True)
+        records: dict[str, FileRecord] = {**dict(hashed), **written}
+    contents = {name: asdict(records[name]) for name in files}
     write_state(checkpoint / COMPLETION_FILE, {"fingerprint": dict(fingerprint), "files": contents})
     sync(checkpoint.parent)
+
+
+def record_file(path: Path) -> FileRecord:
+    """A file as it is, with every byte of it on disk."""
+    sync(path)
+    return FileRecord(path.stat().st_size, hash_file(path))
 
 
 def rotate_checkpoints(output_dir: Path, num_kept: int | None, best_step: int | None) -> None:
@@ -107,11 +121,11 @@ def find_checkpoint(output_dir: Path, fingerprint: Mapping[str, Any]) -> Path | 
 def verify_checkpoint(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, or None if every file is as it was when it was completed."""
     try:
-        completion = _read_completion(checkpoint)
-        differences = (
-            _find_difference(name, checkpoint / name, expected) for name, expected in completion.files.items()
-        )
-        return next((difference for difference in differences if difference), None)
+        files = _read_completion(checkpoint).files
+        with ThreadPoolExecutor(NUM_THREADS) as threads:
+            places = (checkpoint / name for name in files)
+            differences = list(threads.map(_find_difference, files, places, files.values()))
+        return next(filter(None, differences), None)
     except FileNotFoundError:
         return "the worker ended before it was written to the end"
     except ValueError as error:

@@ -10,6 +10,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,14 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor
 from transformers import Seq2SeqTrainer, WhisperForConditionalGeneration
 from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from recipe.run.launch import uses_deepspeed, uses_fsdp
 from recipe.training.arguments import RecipeTrainingArguments
+from recipe.training.checkpoint_writer import CheckpointWriter
+from recipe.training.checkpoints import FileRecord
+from recipe.training.sharded_state import ShardedState
 
 
 class EngineTrainer(Seq2SeqTrainer):
@@ -40,6 +46,7 @@ class EngineTrainer(Seq2SeqTrainer):
     Attributes:
         whole_model: The model that was given; under FSDP its weights are those of the last
             `gather_weights`.
+        writer: Writes checkpoints.
     """
 
     args: RecipeTrainingArguments
@@ -48,6 +55,8 @@ class EngineTrainer(Seq2SeqTrainer):
         self, model: WhisperForConditionalGeneration, args: RecipeTrainingArguments, **kwargs: Any
     ) -> None:
         self.whole_model = model
+        self.writer = CheckpointWriter()
+        self._shards = ShardedState() if uses_fsdp() else None
         if uses_fsdp():
             model = copy.deepcopy(model)
             _shard_without_gpus()
@@ -65,11 +74,15 @@ class EngineTrainer(Seq2SeqTrainer):
                 whole = weight.full_tensor() if isinstance(weight, DTensor) else weight
                 self.whole_model.get_parameter(name).copy_(whole)
 
-    def load_weights(self, path: Path) -> None:
+    def load_weights(self, checkpoint: Path) -> None:
         """Take up the weights of a checkpoint in `whole_model`, on its device."""
         self._move_whole_model(self.args.device)
+        if self._shards:
+            self._shards.load_whole(self.whole_model, checkpoint)
+            return
         # Not by safetensors' load_model, which refuses weights that DeepSpeed has laid into one buffer.
-        missing, unexpected = self.whole_model.load_state_dict(load_file(path), strict=False)
+        weights = load_file(checkpoint / SAFE_WEIGHTS_NAME)
+        missing, unexpected = self.whole_model.load_state_dict(weights, strict=False)
         assert not unexpected, unexpected
         assert set(missing) <= set(self.whole_model.all_tied_weights_keys), missing
 
@@ -102,11 +115,48 @@ class EngineTrainer(Seq2SeqTrainer):
         return super()._prepare_for_training(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
-        if uses_fsdp() and state_dict:
-            # Gathered from shards, tied weights are no longer one: they would be written twice.
-            tied = self.whole_model.all_tied_weights_keys
-            state_dict = {name: weight for name, weight in state_dict.items() if name not in tied}
-        super()._save(output_dir, state_dict)
+        """Trainer's hook: the weights and their config, beside training."""
+        if not self.args.should_save:
+            return
+        assert self.model is not None
+        # Copied, or gathered, tied weights are no longer one: they would be written twice.
+        tied = self.whole_model.all_tied_weights_keys
+        weights = (state_dict or self.model.state_dict()).items()
+        write = partial(super()._save, output_dir)
+        self.writer.add(write, {name: weight for name, weight in weights if name not in tied})
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Trainer's hook: the optimizer's state beside training, unless an engine writes it itself."""
+        if uses_deepspeed():
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        assert self.optimizer is not None
+        assert self.lr_scheduler is not None
+        folder = Path(output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), folder / SCHEDULER_NAME)
+        if self._shards:
+            self._shards.save(self.model, self.optimizer, folder)
+        elif self.args.should_save:
+            write = partial(torch.save, f=folder / OPTIMIZER_NAME)
+            self.writer.add(write, self.optimizer.state_dict())
+
+    def finish_shards(self) -> dict[str, FileRecord]:
+        """Return once every process has written its part of a checkpoint: the parts' files, by name."""
+        return self._shards.finish() if self._shards else {}
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if not self._shards:  # else the optimizer's comes with it
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not (checkpoint and self._shards):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        assert self.lr_scheduler is not None
+        self._shards.load(self.model, self.optimizer, Path(checkpoint))
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
 
     def _make_room(self) -> None:
         if uses_fsdp():

@@ -27,6 +27,7 @@ from transformers.integrations.integration_utils import (
 
 from recipe.run.files import read_state, write_state
 from recipe.run.folder import RunFolder
+from recipe.training.checkpoint_writer import SavedState
 from recipe.training.tracker_outcome import TrackedOutcome, write_outcome
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Trackers(TrainerCallback):
         self.base: Mapping[str, float] = {}
         self._folder, self._warn = folder, warn
         self._open: list[TrainerCallback] = []
+        self._saved = SavedState()
         self._place: tuple[TrainingArguments, TrainerState, TrainerControl] | None = None
         self._model: Any = None
         self._identity = _Identity(run="")
@@ -90,7 +92,8 @@ class Trackers(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Pass it on."""
+        """Pass it on; a checkpoint that became whole meanwhile, too."""
+        self._tell_saved(args, control, **kwargs)
         self._tell("on_step_end", args, state, control, **kwargs)
 
     def on_evaluate(
@@ -108,8 +111,14 @@ class Trackers(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Pass it on."""
-        self._tell("on_save", args, state, control, **kwargs)
+        """Pass it on once the checkpoint is whole: trackers may deliver it."""
+        self._tell_saved(args, control, **kwargs)
+        self._saved.note(state)
+        self._tell_saved(args, control, **kwargs)
+
+    def _tell_saved(self, args: TrainingArguments, control: TrainerControl, **kwargs: Any) -> None:
+        if self._open and (state := self._saved.take(args)):
+            self._tell("on_save", args, state, control, **kwargs)
 
     def tell_outcome(self, outcome: TrackedOutcome) -> None:
         """Log the final figures, the verdict and samples, after training."""

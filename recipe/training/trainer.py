@@ -17,7 +17,6 @@ from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from transformers.trainer_callback import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
-from transformers.utils import SAFE_WEIGHTS_NAME
 
 from recipe.errors import CheckpointError, TrainingError
 from recipe.evaluation.report import Evaluation
@@ -156,6 +155,16 @@ class WhisperTrainer(EngineTrainer):
         losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
         return sum(losses) / len(losses) if losses else None
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, as Trainer does; the last checkpoint is whole on return, also if something was raised."""
+        try:
+            outcome = super().train(*args, **kwargs)
+            self.writer.wait()
+        finally:
+            self.writer.close()
+        self.accelerator.wait_for_everyone()
+        return outcome
+
     def train_to_the_end(self, checkpoint: Path | None) -> dict[str, Any]:
         """Train, from a checkpoint if there is one, and take up the best weights; Trainer's own metrics.
 
@@ -216,7 +225,7 @@ class WhisperTrainer(EngineTrainer):
                 f"The best checkpoint {best} cannot be used: {problem}. Run the same command again: it goes "
                 "on from the whole checkpoint before it, or from the start."
             )
-        self.load_weights(best / SAFE_WEIGHTS_NAME)
+        self.load_weights(best)
         logger.info("Took the weights of %s, which have the lowest WER.", best.name)
 
     def compute_loss(
@@ -233,6 +242,7 @@ class WhisperTrainer(EngineTrainer):
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:  # noqa: ARG002 - Trainer's hook
         """Loss, and error rates of what the model writes; Trainer's own loop would encode once more."""
+        self.writer.wait()  # a stop during the evaluation is immediate
         with self.whole_weights(), merged(self.whole_model):
             evaluation = self._measure()
         self.evaluations[self.state.global_step] = evaluation
@@ -266,16 +276,25 @@ class WhisperTrainer(EngineTrainer):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         # Trainer's rotation goes by the clock, which may be set back, by the path that the run's folder had
         # when the best was saved, and comes before the new checkpoint is whole.
+        self.writer.wait()
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
             super()._save_checkpoint(model, trial)
         finally:
             self.args.save_total_limit = limit
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            complete_checkpoint(self.last_checkpoint, self.fingerprint)
-            rotate_checkpoints(Path(self.args.output_dir), limit, self.state.best_global_step)
-        self.accelerator.wait_for_everyone()
+        self.accelerator.wait_for_everyone()  # each has written its small files
+        checkpoint, best_step = self.last_checkpoint, self.state.best_global_step
+
+        def complete() -> None:
+            records = self.finish_shards()
+            if self.args.should_save:
+                complete_checkpoint(checkpoint, self.fingerprint, records)
+                rotate_checkpoints(checkpoint.parent, limit, best_step)
+
+        self.writer.start(complete)
+        if self.control.should_training_stop:  # nothing goes on beside it
+            self.writer.wait()
+            self.accelerator.wait_for_everyone()
 
     @property
     def last_checkpoint(self) -> Path:
@@ -349,6 +368,7 @@ class WhisperTrainer(EngineTrainer):
         The loss is a sum over tokens divided by the update's number of tokens, so the parts add up to
         the same gradient: halving the micro-batch and doubling the accumulation, without a restart.
         """
+        self.writer.raise_failure()
         if self.frozen_encoder:
             inputs = self.frozen_encoder.fill_in(inputs)
         self._micro_batches.append(inputs)

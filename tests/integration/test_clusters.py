@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -65,14 +66,16 @@ def find_host(pid: int, rank: int) -> psutil.Process:
 
 def freeze(family: list[psutil.Process]) -> None:
     for member in family:
-        member.send_signal(signal.SIGSTOP)
+        with suppress(psutil.NoSuchProcess):
+            member.send_signal(signal.SIGSTOP)
 
 
 def kill(family: list[psutil.Process]) -> None:
     """kill -9, all of them at one moment."""
     freeze(family)
     for member in family:
-        member.kill()
+        with suppress(psutil.NoSuchProcess):  # its parent's end may have ended it
+            member.kill()
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def test_a_worker_with_eight_gpus_trains_on_all_of_them() -> None:
 FSDP = {
     "ACCELERATE_USE_FSDP": "true",
     "FSDP_VERSION": "2",
-    "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT",
+    "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
     "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
 }
 DEEPSPEED = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}
@@ -80,7 +80,7 @@ def test_the_settings_of_our_configs_are_fine(environment: dict[str, str]) -> No
     [
         pytest.param(FSDP | {"FSDP_VERSION": "1"}, "fsdp_version must be 2", id="FSDP 1"),
         pytest.param(
-            FSDP | {"FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT"}, "must be FULL_STATE_DICT", id="shards"
+            FSDP | {"FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT"}, "must be SHARDED_STATE_DICT", id="one file"
         ),
         pytest.param(
             FSDP | {"FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}, "loading must be false", id="empty models"

@@ -6,6 +6,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from recipe.backend.events import Outbox
 from recipe.errors import InterruptedTraining, TrainingError
+from recipe.run.folder import COMPLETION_FILE, RunFolder
 from recipe.run.stages import Stage
 from recipe.training.callbacks import CheckpointCallback, ProgressCallback
 from recipe.training.progress import PROGRESS_SECONDS, JobEta
@@ -62,6 +63,12 @@ class Loop:
     def hook(self, name: str, **kwargs) -> None:
         getattr(self.callback, name)(self.args, self.state, self.control, **kwargs)
 
+    def complete(self) -> None:
+        """The checkpoint of the current update becomes whole."""
+        checkpoint = RunFolder(Path(self.args.output_dir)).checkpoint(self.state.global_step)
+        checkpoint.mkdir(exist_ok=True)
+        (checkpoint / COMPLETION_FILE).touch()
+
     def update(self, loss: float = 2.0, grad_norm: float = 1.0) -> None:
         self.hook("on_step_begin")
         self.clock.seconds += SECONDS_PER_UPDATE
@@ -77,6 +84,7 @@ class Loop:
         if metrics is not None:
             self.hook("on_evaluate", metrics=metrics)
             self.control.should_evaluate = False
+        self.complete()
         self.hook("on_save")
 
     def epoch(self, metrics: dict[str, float] | None = None) -> None:
@@ -142,6 +150,22 @@ def test_the_events_of_an_epoch_have_the_contracts_fields(loop, outbox):
     assert saved["checkpoint"]["save_path"].endswith("/checkpoint-4")
 
 
+def test_a_checkpoint_is_told_of_once_it_is_whole_with_its_own_update(loop, outbox):
+    loop.hook("on_train_begin")
+    loop.update()
+    loop.hook("on_save")
+    loop.update()
+    loop.hook("on_step_end")
+    assert told(outbox, Stage.CHECKPOINT_SAVED) == []
+    loop.state.global_step = 1
+    loop.complete()
+    loop.state.global_step = 3
+    loop.hook("on_step_end")
+    loop.hook("on_step_end")
+    (saved,) = told(outbox, Stage.CHECKPOINT_SAVED)
+    assert (saved["checkpoint"]["step"], saved["checkpoint"]["epoch"]) == (1, 0.25)
+
+
 def test_progress_comes_every_few_seconds_and_with_the_last_update(loop, outbox):
     loop.hook("on_train_begin")
     loop.epoch()
@@ -194,6 +218,7 @@ def test_a_resumed_run_tells_what_is_new_and_repeats_nothing(tmp_path, loop, out
     resumed = Loop(tmp_path, ProgressCallback(outbox, AUDIO_SECONDS_PER_UPDATE, JobEta(), clock), clock)
     resumed.state.global_step, resumed.state.epoch = 5, 1.25
     resumed.state.log_history = list(loop.state.log_history)
+    resumed.complete()
     resumed.hook("on_train_begin")
     resumed.hook("on_epoch_begin")
     for _ in range(3):

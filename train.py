@@ -180,8 +180,9 @@ def check_labels(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -
 def train(attempt: Attempt, trainer: WhisperTrainer) -> None:
     """Train, from the last whole checkpoint if there is one, and take up the weights with the lowest WER."""
     training = attempt.arguments.training
-    with attempt.stage("train", main_first=True):
-        checkpoint = find_checkpoint(attempt.folder.path, trainer.fingerprint)
+    with attempt.stage("train"):
+        found = find_checkpoint(attempt.folder.path, trainer.fingerprint) if attempt.is_main else None
+        checkpoint = tell_all(found)
     if checkpoint:
         attempt.report(Stage.RESUMED, {"checkpoint": checkpoint.name}, repeats=True)
     configuration = {

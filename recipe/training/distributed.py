@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 from accelerate import PartialState
@@ -15,6 +16,8 @@ from transformers import TrainingArguments
 from recipe.data.partition import count_machines
 from recipe.errors import JobError
 from recipe.run.folder import RunFolder
+
+T = TypeVar("T")
 
 SHARED_DISK_SECONDS = 60.0
 """Time after which what one machine wrote is seen by all others: NFS keeps what it knows that long."""
@@ -39,7 +42,7 @@ def local_main_first() -> Iterator[None]:
         torch.distributed.barrier(group)
 
 
-def tell_all(value: str) -> str:
+def tell_all(value: T) -> T:
     """The value of the main process, on every process; they wait for it as long as for its downloads."""
     if PartialState().num_processes == 1:
         return value

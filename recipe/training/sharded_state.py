@@ -4,6 +4,7 @@ The parts are those of `torch.distributed.checkpoint`, written beside training; 
 can be put together again, by any number of processes.
 """
 
+import warnings
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,9 @@ class ShardedState:
         """Put the whole weights together in a model that is not shared out; each process by itself."""
         _check_parts(checkpoint)
         weights = model.state_dict()
-        load({"model": weights}, checkpoint_id=checkpoint / PARTS_DIR, no_dist=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # it is meant
+            load({"model": weights}, checkpoint_id=checkpoint / PARTS_DIR, no_dist=True)
         model.load_state_dict(weights)
 
 

@@ -72,7 +72,9 @@ def start_own(arguments: argparse.Namespace) -> int:
         signal.signal(number, restarts.stop)
     if arguments.end_with_stdin:
         threading.Thread(target=lambda: restarts.stop(sys.stdin.read()), daemon=True).start()
-    return restarts.keep_running([*launcher, *flags, *arguments.command], environment | cluster.variables())
+    return restarts.keep_running(
+        [*launcher, *flags, *arguments.command], environment | cluster.variables(environment)
+    )
 
 
 def start_all(arguments: argparse.Namespace) -> int:

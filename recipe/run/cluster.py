@@ -49,14 +49,16 @@ class Cluster:
             *("--rdzv_backend", "c10d", "--rdzv_conf", f"is_host={is_host},join_timeout={JOIN_SECONDS}"),
         ]
 
-    def variables(self) -> dict[str, str]:
+    def variables(self, environment: Mapping[str, str]) -> dict[str, str]:
         """What torchrun takes from the environment, since `accelerate launch` has no flags for it.
+
+        NODE_ADDR is this machine's address, where the environment has it, as RunPod's does.
 
         Left alone, machines name themselves by host names, which others may not know, and one that comes
         back is not told where the processes meet: torch keeps that from the first time.
         """
         return {
-            "PET_LOCAL_ADDR": find_own_address(self.address, self.port),
+            "PET_LOCAL_ADDR": environment.get("NODE_ADDR") or find_own_address(self.address, self.port),
             "PET_SHUTDOWN_TIMEOUT": str(SHUTDOWN_SECONDS),
             "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
         }

@@ -25,7 +25,7 @@ from scripts.benchmarks.utilisation import SHAPES, NoiseWindows, Shape
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = build_parser(__doc__)
+    parser = build_parser(__doc__, optional=["workdir"])
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=["toy"], help="models (toy)")
     parser.add_argument("--batch_size", type=int, default=1, help="windows of an update (1)")
     parser.add_argument("--updates", type=int, default=4, help="updates between two checkpoints (4)")
@@ -82,7 +82,7 @@ class StandStill(TrainerCallback):
         is_first = state.global_step % args.save_steps == 1 and state.global_step > 1
         (self.first_update_seconds if is_first else self.update_seconds).append(self._ended - self._began)
 
-    def on_save(self, _: TrainingArguments, state: TrainerState, *__: Any, **___: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:  # noqa: ARG002
         """Note how long training stood still."""
         assert self.trainer
         if self._is_waited_for:
@@ -95,7 +95,8 @@ def save(size: str, arguments: argparse.Namespace, *, is_waited_for: bool) -> tu
     """The times of some checkpoints, and the bytes of one."""
     shape = Shape(size, is_lora=False, num_label_tokens=64)
     clock = StandStill(is_waited_for=is_waited_for)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    arguments.workdir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=arguments.workdir) as folder:
         training = RecipeTrainingArguments(
             output_dir=folder,
             per_device_train_batch_size=arguments.batch_size,

@@ -48,7 +48,7 @@ def make_run(root: Path, data_dir: Path, model_dir: Path, name: str, **options: 
     root.joinpath("runs").mkdir(exist_ok=True)
     run = TrainingRun(root / "runs" / name, defaults | options)
     hosts = run.folder.with_suffix(".hosts")
-    hosts.write_text("trainer@127.0.0.1  # where the others meet\n\nlocalhost\n")
+    hosts.write_text("trainer@127.0.0.1  # where the others meet\n\n127.0.0.2\n")
     script = [sys.executable, str(REPOSITORY / "scripts" / "launch_node.py")]
     config_file = launch_on_cpu("multi_node", root)[-1]
     flags = ["--config_file", config_file, "--port", str(find_free_port()), "--hosts", str(hosts)]
@@ -101,7 +101,7 @@ def test_a_host_that_falls_silent_is_replaced_though_its_connections_stay_open(
     run = make("silent", ddp_timeout=3600)
     process = run.start()
     wait_until(lambda: run.num_updates_saved() >= 2, process)
-    host = find_host(process.pid, 1)
+    host = find_host(process.pid, 1)  # the other one has the run's lock, and keeps it while it is frozen
     silent = host.children(recursive=True)
     freeze(silent)
     host.kill()  # as ssh gives up on a host that answers no more

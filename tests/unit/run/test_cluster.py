@@ -82,6 +82,11 @@ def test_a_machine_names_itself_by_the_address_at_which_others_reach_it() -> Non
     assert find_own_address("no-such-host.invalid", 29500) == ""
 
 
+def test_a_platform_may_say_the_address_itself() -> None:
+    variables = read_cluster(RUNPOD).variables(RUNPOD)
+    assert variables["PET_LOCAL_ADDR"] == "10.65.0.3"
+
+
 def test_hosts_stand_one_a_line(tmp_path: Path) -> None:
     (tmp_path / "hosts.txt").write_text("gpu01  # the first\n\n# spare: gpu09\ntrainer@gpu02\n")
     assert read_hosts(tmp_path / "hosts.txt") == ["gpu01", "trainer@gpu02"]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
-from transformers import WhisperFeatureExtractor, WhisperProcessor, WhisperTokenizer
+from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperProcessor, WhisperTokenizer
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from recipe.arguments import ModelArguments
@@ -162,11 +162,13 @@ def _load_model(folder: Path) -> WhisperForConditionalGeneration:
 
 def _outline_model(folder: Path) -> WhisperForConditionalGeneration:
     """The model as its configuration says, its weights without values."""
-    config = transformers.WhisperConfig.from_pretrained(folder, local_files_only=True)
+    config = transformers.WhisperConfig.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
     with torch.device("meta"):
         model = WhisperForConditionalGeneration(config)
     if (folder / "generation_config.json").is_file():
-        model.generation_config = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model
 
 

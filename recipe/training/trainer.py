@@ -292,7 +292,8 @@ class WhisperTrainer(EngineTrainer):
                 rotate_checkpoints(checkpoint.parent, limit, best_step)
 
         self.writer.start(complete)
-        if self.control.should_training_stop:  # nothing goes on beside it
+        # The platform is told of an epoch's checkpoint before the next epoch, and at the end nothing goes on.
+        if self.control.should_training_stop or float(self.state.epoch or 0).is_integer():
             self.writer.wait()
             self.accelerator.wait_for_everyone()
 

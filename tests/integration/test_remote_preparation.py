@@ -1,6 +1,7 @@
 """Recordings in a bucket, or listed by a web server, become the shards of a local folder that holds them."""
 
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +14,7 @@ from training_runs import write_recording
 
 from recipe.arguments import DataArguments, ModelArguments
 from recipe.data.caption_choice import Wanted
-from recipe.data.preparation import build_shards
+from recipe.data.preparation import SETTLED_SECONDS, build_shards
 from recipe.data.remote_folder import read_remote_folder
 from recipe.data.sources import list_recordings
 from recipe.errors import DataError
@@ -88,6 +89,8 @@ def test_remote_recordings_become_the_shards_of_a_local_folder(
 ) -> None:
     options = ["--data_dir", "s3://speech/fr" if is_bucket else web, "--language", "en"]
     options += ["--model_name_or_path", str(tiny_dir), "--output_dir", str(tmp_path / "run")]
+    prepare(parse_arguments([*options, "--num_workers", "1"]))
+    time.sleep(SETTLED_SECONDS + 0.1)  # no note tells what the captions, just fetched, have become
     prepare(parse_arguments([*options, "--num_workers", "1"]))
     folder = tmp_path / "run" / "prepared"
     model = ModelArguments(str(tiny_dir))

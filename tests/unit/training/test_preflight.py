@@ -92,7 +92,7 @@ def test_kept_states_of_a_frozen_encoder_exclude_altered_audio(check, name: str)
 
 
 ENGINES = {
-    "FSDP": {"FSDP_VERSION": "2", "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT"},
+    "FSDP": {"FSDP_VERSION": "2", "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT"},
     "DeepSpeed": {"ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"},
 }
 

@@ -57,12 +57,15 @@ from recipe.data.shards import Shard
 from recipe.data.sources import read_folder
 from recipe.data.usable import check_usable
 from recipe.errors import JobError, RecipeError
-from recipe.model.preparation import limit_audio, preparation_settings
-from recipe.model.whisper import Whisper, identify_weights, load_whisper
+from recipe.model.preparation import preparation_settings
+from recipe.model.whisper import Whisper, load_whisper
 from recipe.run.folder import RunFolder
-from recipe.screening.caption_times import TimingSettings, settle_times
+from recipe.screening.caption_times import settle_times
 from recipe.screening.languages import check_task, find_caption_language, settle_languages
-from recipe.screening.word_times import Ctranslate2WordTimer
+from recipe.screening.timing_options import is_retiming, timing_settings
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+"""What the base model runs on, as train.py chooses it on this machine."""
 
 
 @dataclass
@@ -163,7 +166,10 @@ def prepare(options: Options) -> list[Shard]:
         whisper = load_whisper(model)
     recordings, warnings = settle_languages(pairing.recordings, model, whisper)
     report(warnings)
-    recordings, warnings = settle_times(recordings, timing_settings(whisper, model, data, folder))
+    timing = timing_settings(
+        model, data, whisper, folder.aligned, device=DEVICE, batch_size=EvaluationArguments.eval_batch_size
+    )
+    recordings, warnings = settle_times(recordings, timing)
     report(warnings)
     settings = preparation_settings(model, data, whisper, folder.prepared)
     make = (
@@ -210,37 +216,11 @@ def needs_weights(
     recordings: list[Recording], model: ModelArguments, data: DataArguments, whisper: Whisper
 ) -> bool:
     """Whether the weights are needed: to detect languages that nobody told, or to time words."""
-    if is_retiming(data) or (whisper.is_multilingual and not model.language):
+    if is_retiming(data, DEVICE) or (whisper.is_multilingual and not model.language):
         return True
     transcripts = [recording.transcript.path for recording in recordings]
     return any(recording.whole_text for recording in recordings) or any(
         path and path.suffix.lower() in TEXT_EXTENSIONS for path in transcripts
-    )
-
-
-def is_retiming(data: DataArguments) -> bool:
-    """Whether captions with times are judged by the base model, as train.py decides it on this machine."""
-    has_gpu = torch.cuda.is_available()
-    judges_labels = data.label_check == "on" or (data.label_check == "auto" and has_gpu)
-    return judges_labels if data.retime == "auto" else data.retime == "on"
-
-
-def timing_settings(
-    whisper: Whisper, model: ModelArguments, data: DataArguments, folder: RunFolder
-) -> TimingSettings:
-    """What the times of plain text and of loose captions depend on, as in train.py."""
-
-    def start_timer() -> Ctranslate2WordTimer:
-        whisper.move_to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-        return Ctranslate2WordTimer(whisper, EvaluationArguments.eval_batch_size)
-
-    return TimingSettings(
-        folder=folder.aligned,
-        task=whisper.task,
-        is_retiming=is_retiming(data),
-        limits=limit_audio(data),
-        start_timer=start_timer,
-        identify_model=partial(identify_weights, model),
     )
 
 

@@ -27,8 +27,8 @@ from recipe.model.augmentation import Augmentation
 from recipe.model.encoder_states import EncoderStates, identify_encoder, is_deterministic
 from recipe.model.glossary import TermPrompts
 from recipe.model.inputs import ViewProbabilities, WindowDataset
-from recipe.model.preparation import limit_audio, preparation_settings
-from recipe.model.whisper import Whisper, identify_weights
+from recipe.model.preparation import preparation_settings
+from recipe.model.whisper import Whisper
 from recipe.run.disk import MARGIN_BYTES
 from recipe.run.glossary import read_glossary
 from recipe.run.launch import uses_fsdp
@@ -36,7 +36,7 @@ from recipe.run.stages import Stage
 from recipe.run.summary import RATES
 from recipe.screening.caption_times import TimingSettings
 from recipe.screening.label_scores import LabelFits, LabelScore, list_scores, score_labels
-from recipe.screening.word_times import Ctranslate2WordTimer, WordTimer
+from recipe.screening.timing_options import timing_settings
 from recipe.training.arguments import Arguments, RecipeTrainingArguments, fingerprint
 from recipe.training.attempt import Attempt
 from recipe.training.callbacks import CheckpointCallback, PatienceCallback, ProgressCallback
@@ -109,29 +109,16 @@ def describe_origin(attempt: Attempt) -> ReportOrigin:
     )
 
 
-def judges_labels(arguments: Arguments) -> bool:
-    """Whether the base model judges the captions' words; auto does where there is a GPU."""
-    choice = arguments.data.label_check
-    return choice == "on" or (choice == "auto" and arguments.training.device.type == "cuda")
-
-
 def build_timing_settings(attempt: Attempt, whisper: Whisper) -> TimingSettings:
     """What the times of plain text and of loose captions depend on beside the files."""
-    arguments = attempt.arguments
-    data = arguments.data
-
-    def start_timer() -> WordTimer:
-        whisper.move_to(arguments.training.device)
-        return Ctranslate2WordTimer(whisper, arguments.evaluation.eval_batch_size)
-
-    is_judging = judges_labels(arguments) if data.retime == "auto" else data.retime == "on"
-    return TimingSettings(
-        folder=attempt.folder.aligned,
-        task=whisper.task,
-        is_retiming=is_judging,
-        limits=limit_audio(data),
-        start_timer=start_timer,
-        identify_model=partial(identify_weights, arguments.model),
+    _, model, data, evaluation, _, training = attempt.arguments
+    return timing_settings(
+        model,
+        data,
+        whisper,
+        attempt.folder.aligned,
+        device=training.device,
+        batch_size=evaluation.eval_batch_size,
     )
 
 

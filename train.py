@@ -34,7 +34,6 @@ from recipe.run.stages import Stage
 from recipe.screening.caption_times import settle_times
 from recipe.screening.label_check import exclude_suspects
 from recipe.screening.languages import check_task, find_caption_language, settle_languages
-from recipe.screening.timing_options import judges_labels
 from recipe.training import assembly
 from recipe.training.arguments import parse_arguments
 from recipe.training.attempt import Attempt, refuse, set_up_process
@@ -167,7 +166,7 @@ def prepare(attempt: Attempt, whisper: Whisper, recordings: list[Recording]) -> 
 
 def check_labels(attempt: Attempt, whisper: Whisper, dataset: PreparedDataset) -> PreparedDataset:
     """The dataset without the training windows whose words do not seem to be those of their audio."""
-    if judges_labels(attempt.arguments.data, attempt.arguments.training.device):
+    if attempt.arguments.data.judges_labels(on_gpu=attempt.arguments.training.device.type == "cuda"):
         with attempt.stage("check_labels"):
             scores = assembly.score_dataset(attempt, whisper, dataset)
         dataset = exclude_suspects(dataset, scores, attempt.arguments.data.label_check_max_fraction)

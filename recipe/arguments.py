@@ -337,6 +337,14 @@ class DataArguments:
         default=8.0, metadata={"help": "Largest file that is downloaded, in GiB."}
     )
 
+    def judges_labels(self, *, on_gpu: bool) -> bool:
+        """Whether the base model judges the captions' words; auto does where it runs on a GPU."""
+        return self.label_check == "on" or (self.label_check == "auto" and on_gpu)
+
+    def judges_times(self, *, on_gpu: bool) -> bool:
+        """Whether the base model judges the captions' times; auto does where it judges their words."""
+        return self.judges_labels(on_gpu=on_gpu) if self.retime == "auto" else self.retime == "on"
+
 
 @dataclass
 class EvaluationArguments:

@@ -25,14 +25,14 @@ With --language no weights are loaded, unless plain text or loose captions are t
 import argparse
 import logging
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the project is run from its checkout
 
-import torch
 from tqdm import tqdm
 from transformers import HfArgumentParser
 
@@ -57,15 +57,14 @@ from recipe.data.shards import Shard
 from recipe.data.sources import read_folder
 from recipe.data.usable import check_usable
 from recipe.errors import JobError, RecipeError
+from recipe.model.checkpoint import load_outline
 from recipe.model.preparation import preparation_settings
-from recipe.model.whisper import Whisper, load_whisper
+from recipe.run.files import remembering_hashes
 from recipe.run.folder import RunFolder
-from recipe.screening.caption_times import settle_times
 from recipe.screening.languages import check_task, find_caption_language, settle_languages
-from recipe.screening.timing_options import is_retiming, timing_settings
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-"""What the base model runs on, as train.py chooses it on this machine."""
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Of NVIDIA's driver, of AMD's, and of Windows for its Linux: without any of them torch finds no GPU."""
 
 
 @dataclass
@@ -157,27 +156,28 @@ def prepare(options: Options) -> list[Shard]:
     engine, source, model, data = options
     assert source.data_dir
     folder = RunFolder(engine.output_dir.resolve())  # an engine may work elsewhere
-    whisper = load_whisper(model, with_weights=False)
-    report(check_task(model, whisper))
-    wanted = Wanted(find_caption_language(model, whisper) or "", uses_automatic=data.auto_captions == "use")
+    checkpoint = load_outline(model)
+    report(check_task(model, checkpoint))
+    wanted = Wanted(
+        find_caption_language(model, checkpoint) or "", uses_automatic=data.auto_captions == "use"
+    )
     pairing, files = read_source(source, wanted, folder)
     report(pairing.warnings)
-    if needs_weights(pairing.recordings, model, data, whisper):
-        whisper = load_whisper(model)
-    recordings, warnings = settle_languages(pairing.recordings, model, whisper)
-    report(warnings)
-    timing = timing_settings(
-        model, data, whisper, folder.aligned, device=DEVICE, batch_size=EvaluationArguments.eval_batch_size
-    )
-    recordings, warnings = settle_times(recordings, timing)
-    report(warnings)
-    settings = preparation_settings(model, data, whisper, folder.prepared)
+    times_words = has_text(pairing.recordings) or data.judges_times(on_gpu=has_gpu())
+    if times_words or (checkpoint.is_multilingual and not model.language):
+        recordings = settle_by_model(pairing.recordings, model, data, folder.aligned)
+    else:
+        recordings, warnings = settle_languages(pairing.recordings, model, checkpoint)
+        report(warnings)
+    settings = preparation_settings(model, data, checkpoint, folder.prepared)
     make = (
         build_shards_on_ray
         if engine.engine == "ray"
-        else partial(build_shards, num_workers=engine.num_workers)
+        else partial(build_shards, num_workers=engine.num_workers, reads_shards=engine.rank == 0)
     )
-    with tqdm(total=len(recordings), desc="prepare", unit="recording", disable=None) as bar:
+    # What the first worker has read, train.py need not read again.
+    remembering = remembering_hashes(folder.prepared / "hashes.json") if engine.rank == 0 else nullcontext()
+    with remembering, tqdm(total=len(recordings), desc="prepare", unit="recording", disable=None) as bar:
         shards = make(
             recordings,
             settings,
@@ -198,6 +198,42 @@ def prepare(options: Options) -> list[Shard]:
     return shards
 
 
+def settle_by_model(
+    recordings: list[Recording], model: ModelArguments, data: DataArguments, folder: Path
+) -> list[Recording]:
+    """The recordings with languages, and captions with times in `folder`, by the base model.
+
+    Raises:
+        RecipeError: as the stages of train.py do.
+    """
+    # Torch takes five seconds to load, which a worker that is started over and over should not spend.
+    import torch  # noqa: PLC0415
+
+    from recipe.model.whisper import load_whisper  # noqa: PLC0415
+    from recipe.screening.caption_times import settle_times  # noqa: PLC0415
+    from recipe.screening.timing_options import timing_settings  # noqa: PLC0415
+
+    whisper = load_whisper(model)
+    recordings, warnings = settle_languages(recordings, model, whisper)
+    report(warnings)
+    device = torch.device("cuda" if has_gpu() else "cpu")
+    batch_size = EvaluationArguments.eval_batch_size
+    timing = timing_settings(model, data, whisper, folder, device=device, batch_size=batch_size)
+    recordings, warnings = settle_times(recordings, timing)
+    report(warnings)
+    return recordings
+
+
+@cache
+def has_gpu() -> bool:
+    """Whether the base model runs on a GPU, as train.py chooses it on this machine."""
+    if not any(Path(device).exists() for device in GPU_DEVICES):
+        return False
+    import torch  # noqa: PLC0415 - seconds, where there can be no GPU
+
+    return torch.cuda.is_available()
+
+
 def read_source(source: SourceArguments, wanted: Wanted, folder: RunFolder) -> tuple[Pairing, LocalFiles]:
     """The recordings, and how their files are had.
 
@@ -212,12 +248,8 @@ def read_source(source: SourceArguments, wanted: Wanted, folder: RunFolder) -> t
     return pairing, LocalFiles()
 
 
-def needs_weights(
-    recordings: list[Recording], model: ModelArguments, data: DataArguments, whisper: Whisper
-) -> bool:
-    """Whether the weights are needed: to detect languages that nobody told, or to time words."""
-    if is_retiming(data, DEVICE) or (whisper.is_multilingual and not model.language):
-        return True
+def has_text(recordings: list[Recording]) -> bool:
+    """Whether some recordings come with text without times."""
     transcripts = [recording.transcript.path for recording in recordings]
     return any(recording.whole_text for recording in recordings) or any(
         path and path.suffix.lower() in TEXT_EXTENSIONS for path in transcripts

@@ -33,13 +33,12 @@ from recipe.data.report import (
     describe_windows,
     report_warnings,
 )
-from recipe.data.shards import Shard, sounds_path
+from recipe.data.shards import Shard
 from recipe.data.split import split_examples
 from recipe.errors import DataError
 from recipe.run.files import (
     hash_file,
     hash_once,
-    note_hash,
     parse_state,
     read_state,
     remembering_hashes,
@@ -148,7 +147,6 @@ def prepare_dataset(
                 if is_first_of_all(os.environ):
                     for recording, shard in zip(recordings, shards, strict=True):
                         shard.report.describe_source(recording)
-                        note_hash(sounds_path(shard.path), shard.sounds_hash)
                     rows = (read_shard(shard.path) for shard in shards if has_rows(shard))
                     lost = warn_of_rows(recordings, [shard.report for shard in shards])
                     _write_index(index, key, shards, rows, lost, arguments)

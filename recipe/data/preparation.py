@@ -25,8 +25,16 @@ from recipe.data.claims import Claim, Claims, SharedWork
 from recipe.data.manifest import Recording
 from recipe.data.processes import start_pool, submit
 from recipe.data.recording import PreparationSettings
-from recipe.data.shards import Shard, find_shard, lose_shard, make_shard, name_content, shard_path
-from recipe.run.files import this_writer, write_text
+from recipe.data.shards import (
+    Shard,
+    find_shard,
+    lose_shard,
+    make_shard,
+    name_content,
+    shard_path,
+    sounds_path,
+)
+from recipe.run.files import note_hash, this_writer, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +51,7 @@ def build_shards(
     *,
     num_workers: int | None = None,
     files: "LocalFiles | None" = None,
+    reads_shards: bool = True,
     on_recording: Callable[[Shard], None] = lambda _: None,
 ) -> list[Shard]:
     """One shard for each recording, in their order; those on disk already are reused.
@@ -56,13 +65,16 @@ def build_shards(
         num_workers: Processes; as many as there are cores if not given. If 1 is given, it is this process
             itself, which then dies with a file that crashes FFmpeg.
         files: How the recordings' files are had, if not all of them lie on this machine's disks.
+        reads_shards: Whether those on disk are read whole, to see that they are as they were made; of many
+            processes one need do so.
         on_recording: Called after each recording.
 
     Raises:
         DataError: if a recording without captions is not allowed (`empty_transcript="fail"`).
     """
+    folder = ShardFolder(settings, output_dir, files, reads_shards=reads_shards)
     shards: dict[str, Shard] = {}
-    for shard in _build_each(recordings, ShardFolder(settings, output_dir, files), num_workers):
+    for shard in _build_each(recordings, folder, num_workers):
         shards[shard.report.name] = shard
         on_recording(shard)
     return [shards[recording.name] for recording in recordings]
@@ -96,9 +108,18 @@ class ShardFolder:
         settings: What the examples depend on beside the files.
         path: The folder; made if missing.
         files: How the recordings' files are had.
+        reads_shards: As in `build_shards`.
     """
 
-    def __init__(self, settings: PreparationSettings, path: Path, files: "LocalFiles | None" = None) -> None:
+    def __init__(
+        self,
+        settings: PreparationSettings,
+        path: Path,
+        files: "LocalFiles | None" = None,
+        *,
+        reads_shards: bool = True,
+    ) -> None:
+        self._reads_shards = reads_shards
         self.settings = settings
         self.files = files or LocalFiles()
         self.path = path
@@ -111,14 +132,19 @@ class ShardFolder:
             key = self._note(recording).read_text()
         except OSError:
             return None
-        return find_shard(self.path / f"{key}.arrow") if key.isalnum() else None
+        if not key.isalnum():
+            return None
+        return find_shard(self.path / f"{key}.arrow", is_read=self._reads_shards)
 
     def settle(self, recording: Recording, make: _Make) -> Shard:
         """The shard of a recording that this process has claimed: on disk, or made now."""
         began, note = time.time(), self._note(recording)
         with self.files.here(recording) as here:
             path = shard_path(here, self.settings, self.path)
-            shard = find_shard(path) or make(here, self.settings, path)
+            shard = find_shard(path, is_read=self._reads_shards)
+            if shard is None:
+                shard = make(here, self.settings, path)
+                note_hash(sounds_path(shard.path), shard.sounds_hash)
         if all(self.files.is_settled(file, began) for file in _files_of(recording)):
             write_text(note, path.stem, this_writer())
         return shard

@@ -110,19 +110,23 @@ def texts_of(examples: Dataset) -> Iterator[str]:
     return (text_of(segments_of(row)) for row in examples.select_columns(["segments"]))
 
 
-def find_shard(path: Path) -> Shard | None:
+def find_shard(path: Path, *, is_read: bool = True) -> Shard | None:
     """The shard on disk, if it is as it was made; a damaged one is set aside.
 
     A machine's first process reads all of it to know; the others come after it and take its word.
+
+    Args:
+        path: The file of its rows.
+        is_read: Whether the first process reads it; another command will if not.
     """
     state = read_state(path.with_suffix(".json"), _ShardState)
     files = [path, sounds_path(path)]
     if state is None or not all(map(os.path.lexists, files)):
         return None
-    is_whole = True
+    is_whole, is_read = True, is_read and is_first_of_machine(os.environ)
     for file, content_hash in zip(files, (state.rows_hash, state.sounds_hash), strict=True):
         try:
-            if not is_first_of_machine(os.environ) or hash_once(file) == content_hash:
+            if not is_read or hash_once(file) == content_hash:
                 continue
             reason = "it has changed since it was made"
         except OSError as error:

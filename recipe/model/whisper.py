@@ -8,13 +8,14 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
-from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperProcessor, WhisperTokenizer
+from transformers import WhisperFeatureExtractor, WhisperProcessor, WhisperTokenizer
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from recipe.arguments import ModelArguments
 from recipe.errors import TrainingError
+from recipe.model.checkpoint import Checkpoint, check_vocabulary, explaining_failure
 from recipe.model.checkpoint_files import find_checkpoint_folder
-from recipe.run.files import hash_once, replacing, this_writer
+from recipe.run.files import hash_once
 
 
 class WhisperForConditionalGeneration(transformers.WhisperForConditionalGeneration):
@@ -48,7 +49,7 @@ class WhisperForConditionalGeneration(transformers.WhisperForConditionalGenerati
 
 
 @dataclass(frozen=True)
-class Whisper:
+class Whisper(Checkpoint):
     """A model with all that using it takes.
 
     Attributes:
@@ -63,14 +64,19 @@ class Whisper:
     task: str | None = "transcribe"
 
     @property
+    def tokenizer(self) -> Any:
+        """The processor's."""
+        return self.processor.tokenizer
+
+    @property
     def generation_config(self) -> Any:
-        """The model's; Whisper's fields are not in the type that transformers gives it."""
+        """The model's."""
         return self.model.generation_config
 
     @property
-    def is_multilingual(self) -> bool:
-        """Whether the checkpoint knows languages and tasks; `.en` checkpoints do not."""
-        return bool(getattr(self.generation_config, "is_multilingual", True))
+    def num_layers(self) -> tuple[int, int]:
+        """The model's."""
+        return self.model.config.encoder_layers, self.model.config.decoder_layers
 
     @property
     def first_timestamp(self) -> int:
@@ -80,40 +86,15 @@ class Whisper:
     @property
     def spellings(self) -> dict[str, str]:
         """British to American spellings that came with the checkpoint; empty where it has none."""
-        return dict(getattr(self.processor.tokenizer, "english_spelling_normalizer", None) or {})
-
-    def has_language(self, code: str) -> bool:
-        """Whether the vocabulary has a token for the language."""
-        return f"<|{code}|>" in self.processor.tokenizer.get_vocab()
+        return dict(getattr(self.tokenizer, "english_spelling_normalizer", None) or {})
 
     def move_to(self, device: torch.device) -> None:
         """Move the model to a device."""
         self.model.to(device)  # type: ignore[arg-type]  # the decorator of transformers hides `self`
 
-    def suppressed_symbols(self) -> frozenset[str]:
-        """Symbols that generation never writes (`suppress_tokens`), such as brackets and music notes.
 
-        A label that holds one would teach what can never be written. Tokens with a space before the symbol
-        are left out: Whisper suppresses hyphens and apostrophes at the start of a word only.
-        """
-        token_ids = [i for i in self.generation_config.suppress_tokens or [] if i >= 0]
-        special = set(self.processor.tokenizer.all_special_ids)
-        texts = {self.processor.tokenizer.decode([i]) for i in token_ids if i not in special}
-        return frozenset(text for text in texts if len(text) == 1 and not text.isalnum() and text != "\ufffd")
-
-    def save_tokenizer(self, folder: Path) -> Path:
-        """The tokenizer as one file in `folder`: the preparation counts tokens with it, without the model."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "tokenizer.json"
-        with replacing(path, this_writer()) as partial:  # each machine of a training writes it
-            self.processor.tokenizer.backend_tokenizer.save(str(partial))
-        return path
-
-
-def load_whisper(arguments: ModelArguments, *, with_weights: bool = True) -> Whisper:
+def load_whisper(arguments: ModelArguments) -> Whisper:
     """Model and processor of a Whisper checkpoint.
-
-    Without weights it takes no memory and runs nothing, but knows its tokens, languages and tasks.
 
     Weights are float32 even where the file is float16 (large-v3-turbo): an update of 1e-5 would vanish in
     half precision; autocast lowers the precision of the arithmetic instead.
@@ -121,18 +102,17 @@ def load_whisper(arguments: ModelArguments, *, with_weights: bool = True) -> Whi
     Raises:
         TrainingError: if it cannot be had or is no Whisper checkpoint.
     """
-    try:
+    with explaining_failure(arguments.model_name_or_path):
         folder = find_checkpoint_folder(arguments.model_name_or_path, arguments.model_revision or "main")
         processor = WhisperProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model = _load_model(folder) if with_weights else _outline_model(folder)
+        model = _load_model(folder)
         _check_parts(processor, model)
-        _check_vocabulary(processor.tokenizer, model)
-    except Exception as error:  # a checkpoint is a stranger's: its files may make a library raise anything
-        problem = " ".join((str(error) or type(error).__name__).split())[:400].rstrip(".")
-        raise TrainingError(
-            f"The model {arguments.model_name_or_path!r} cannot be loaded: {problem}. Expected a Whisper "
-            "checkpoint with safetensors weights, such as openai/whisper-tiny, or a folder with one."
-        ) from error
+        check_vocabulary(
+            processor.tokenizer,
+            model.config.vocab_size,
+            model.config.decoder_start_token_id,
+            model.generation_config,
+        )
     # Its masks hide padding too, hold no silence, and differ between layouts; the recipe makes its own.
     model.config.apply_spec_augment = False
     if arguments.freeze_encoder:
@@ -160,18 +140,6 @@ def _load_model(folder: Path) -> WhisperForConditionalGeneration:
     return model
 
 
-def _outline_model(folder: Path) -> WhisperForConditionalGeneration:
-    """The model as its configuration says, its weights without values."""
-    config = transformers.WhisperConfig.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
-    with torch.device("meta"):
-        model = WhisperForConditionalGeneration(config)
-    if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
-    return model
-
-
 def identify_weights(arguments: ModelArguments) -> str:
     """A name of a checkpoint's weights that changes with them."""
     folder = find_checkpoint_folder(arguments.model_name_or_path, arguments.model_revision or "main")
@@ -188,14 +156,3 @@ def _check_parts(processor: WhisperProcessor, model: WhisperForConditionalGenera
     wanted = f"{config.num_mel_bins} x {2 * config.max_source_positions}"
     if given != wanted:
         raise TrainingError(f"its feature extractor makes spectrograms of {given}, its weights take {wanted}")
-
-
-def _check_vocabulary(tokenizer: Any, model: WhisperForConditionalGeneration) -> None:
-    """Refuse a tokenizer that is another checkpoint's: its numbers would mean other tokens."""
-    size, start = model.config.vocab_size, model.config.decoder_start_token_id
-    no_timestamps = model.generation_config.no_timestamps_token_id  # type: ignore[attr-defined]  # Whisper's own
-    expected = {"<|startoftranscript|>": start, "<|notimestamps|>": no_timestamps}
-    if len(tokenizer) > size or any(
-        tokenizer.convert_tokens_to_ids(token) != number for token, number in expected.items()
-    ):
-        raise TrainingError(f"its tokenizer, of {len(tokenizer):,} tokens, is not that of its weights")

@@ -7,34 +7,21 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import ModelArguments, caption_language
-from recipe.audio.decoding import AudioLimits, decode_beginning
-from recipe.audio.mel import log_mel
-from recipe.audio.resampling import SAMPLES_PER_MS
 from recipe.captions.reader import read_language
-from recipe.data.clips import read_beginning
 from recipe.data.manifest import LocalFile, Recording
-from recipe.data.processes import SpareProcess
-from recipe.data.windows import WINDOW_MS
-from recipe.errors import AudioError, DataError, JobError
+from recipe.errors import DataError, JobError
 from recipe.evaluation.normalization import language_code
-from recipe.model.whisper import Whisper
+from recipe.model.checkpoint import Checkpoint
 from recipe.run.warning import DataWarning, Importance
 
 logger = logging.getLogger(__name__)
 
 NUM_DETECTION_RECORDINGS = 8
 """Recordings that the base model is given, half a minute each, to tell whether all are in one language."""
-
-EXCERPT_CPU_SECONDS = 60.0
-"""Longest time of a processor for a minute of a recording; it takes less than one."""
 
 MIN_CERTAINTY = 0.9
 """Probability from which on a recording has the language detected in it, and not that of most others.
@@ -44,7 +31,7 @@ music, noise and languages that are near relatives give less, and there most rec
 """
 
 
-def check_task(arguments: ModelArguments, whisper: Whisper) -> list[str]:
+def check_task(arguments: ModelArguments, whisper: Checkpoint) -> list[str]:
     """Warnings about how well the checkpoint is fit for the task.
 
     Raises:
@@ -57,8 +44,7 @@ def check_task(arguments: ModelArguments, whisper: Whisper) -> list[str]:
             f"task: {arguments.model_name_or_path!r} is an English-only checkpoint and cannot translate; "
             "take a multilingual one, such as openai/whisper-small, or the task transcribe."
         )
-    config = whisper.model.config
-    num_layers, num_encoder_layers = config.decoder_layers, config.encoder_layers
+    num_encoder_layers, num_layers = whisper.num_layers
     if num_layers < num_encoder_layers:
         warning = (
             f"The checkpoint's decoder is cut down ({num_layers} of {num_encoder_layers} layers), as in "
@@ -69,7 +55,7 @@ def check_task(arguments: ModelArguments, whisper: Whisper) -> list[str]:
     return []
 
 
-def check_language(language: str | None, whisper: Whisper) -> str | None:
+def check_language(language: str | None, whisper: Checkpoint) -> str | None:
     """The code of a language given as code, tag or English name; None for None.
 
     Raises:
@@ -89,7 +75,7 @@ def check_language(language: str | None, whisper: Whisper) -> str | None:
     return code
 
 
-def find_caption_language(arguments: ModelArguments, whisper: Whisper) -> str | None:
+def find_caption_language(arguments: ModelArguments, whisper: Checkpoint) -> str | None:
     """Code of the language that captions are wanted in; None if nobody said it.
 
     Raises:
@@ -99,11 +85,12 @@ def find_caption_language(arguments: ModelArguments, whisper: Whisper) -> str | 
 
 
 def settle_languages(
-    recordings: Sequence[Recording], arguments: ModelArguments, whisper: Whisper
+    recordings: Sequence[Recording], arguments: ModelArguments, whisper: Checkpoint
 ) -> tuple[list[Recording], list[str]]:
     """The recordings, each with the language spoken in it, and warnings for the user.
 
-    English-only checkpoints know English only. Captions for translation are English, so their tags do not
+    The checkpoint needs its weights only where a language is to be detected. English-only ones know English
+    only. Captions for translation are English, so their tags do not
     say what is spoken; captions tagged with another language are put aside there.
 
     Raises:
@@ -122,8 +109,9 @@ def settle_languages(
     untagged = [recording for recording in recordings if not codes[recording.name]]
     warnings = []
     if untagged:
-        with SpareProcess(EXCERPT_CPU_SECONDS) as process:
-            detect = partial(_detect_language, whisper=whisper, process=process)
+        from recipe.screening.language_detection import detecting  # noqa: PLC0415 - torch takes seconds
+
+        with detecting(whisper) as detect:
             detected = detect_languages(untagged, filter(None, codes.values()), detect)
         warnings = [_describe_detected(detected)]
         codes |= detected
@@ -152,7 +140,7 @@ def _put_aside_unless_english(recording: Recording, written: str) -> Recording:
     return replace(recording, transcript=LocalFile(None, problem))
 
 
-def _check_vocabulary(codes: Mapping[str, str], whisper: Whisper) -> None:
+def _check_vocabulary(codes: Mapping[str, str], whisper: Checkpoint) -> None:
     for recording, code in codes.items():
         if not whisper.has_language(code):
             raise JobError(
@@ -198,41 +186,6 @@ def detect_languages(
     ((most, _),) = votes.most_common(1)
     sure = {name: code for name, (code, certainty) in answers.items() if certainty >= MIN_CERTAINTY}
     return {recording.name: sure.get(recording.name, most) for recording in recordings}
-
-
-@torch.inference_mode()
-def _detect_language(
-    recording: Recording, whisper: Whisper, process: SpareProcess
-) -> tuple[str, float] | None:
-    samples = _read_excerpt(recording, process)
-    if not len(samples):
-        return None
-    model, config = whisper.model, whisper.generation_config
-    features = torch.from_numpy(log_mel(whisper.processor.feature_extractor, samples))[None]
-    start = torch.tensor([[config.decoder_start_token_id]], device=model.device)
-    names = list(config.lang_to_id)
-    token_ids = [config.lang_to_id[name] for name in names]
-    output = model(input_features=features.to(model.device), decoder_input_ids=start, use_cache=False)
-    certainty, index = output.logits[0, -1, token_ids].float().softmax(0).max(0)
-    return names[int(index)][2:-2], float(certainty)
-
-
-def _read_excerpt(recording: Recording, process: SpareProcess) -> NDArray[np.float32]:
-    """Up to 30 s after the first half minute, where a jingle may be; the beginning of a shorter recording.
-
-    Of sentences the first 30 s, one after another.
-    """
-    samples: NDArray[np.int16] | None = None
-    try:
-        if recording.has_own_sounds:
-            samples = process.call(read_beginning, recording.clips, AudioLimits(), WINDOW_MS)
-        elif recording.audio.path:
-            samples = process.call(decode_beginning, recording.audio.path, 2 * WINDOW_MS)
-    except AudioError as error:
-        logger.debug("No language was detected: %s", error)
-    if samples is None:
-        return np.zeros(0, np.float32)
-    return samples[-WINDOW_MS * SAMPLES_PER_MS :].astype(np.float32) / np.float32(32768)
 
 
 def _describe_detected(detected: Mapping[str, str]) -> str:

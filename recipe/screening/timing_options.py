@@ -12,16 +12,6 @@ from recipe.screening.caption_times import TimingSettings
 from recipe.screening.word_times import Ctranslate2WordTimer, WordTimer
 
 
-def judges_labels(data: DataArguments, device: torch.device) -> bool:
-    """Whether the base model judges the captions' words; auto does where there is a GPU."""
-    return data.label_check == "on" or (data.label_check == "auto" and device.type == "cuda")
-
-
-def is_retiming(data: DataArguments, device: torch.device) -> bool:
-    """Whether the base model judges the captions' times; auto does where it judges their words."""
-    return judges_labels(data, device) if data.retime == "auto" else data.retime == "on"
-
-
 def timing_settings(
     model: ModelArguments,
     data: DataArguments,
@@ -49,7 +39,7 @@ def timing_settings(
     return TimingSettings(
         folder=folder,
         task=whisper.task,
-        is_retiming=is_retiming(data, device),
+        is_retiming=data.judges_times(on_gpu=device.type == "cuda"),
         limits=limit_audio(data),
         start_timer=start_timer,
         identify_model=partial(identify_weights, model),

@@ -3,23 +3,24 @@
     python -m scripts.benchmarks.shared_preparation --data_dir FOLDER --model FOLDER --engine local ray
 
 Recordings of 10 s to 3 h are made of FOLDER's sound over and over, their words shuffled anew. One process
-prepares all of them alone: its CPU seconds are the work. Then four processes share an empty folder, or Ray
-has one (where the package is installed), and every few seconds a worker drawn at random is killed (kill -9)
-and, of the four, started anew. Ideal is the work over the cores that were really there: the CPU seconds that
-the workers got in a second, whatever else the machine does, as long as there was a recording left to claim.
-What was lost with the dead, what the new ones take to start, and waiting at the end all count against them.
+prepares all of them alone: its CPU seconds are the work. Then four commands of scripts/prepare.py share an
+empty folder, or one hands it to Ray (where the package is installed), and every few seconds a worker drawn at
+random is killed (kill -9) and, of the four, started anew. Ideal is the work over the cores that were really
+there: the CPU seconds that the workers got in a second, whatever else the machine does, as long as there was
+a recording left to claim. What was lost with the dead, what the new ones take to start, and waiting at the
+end all count against them.
 """
 
 import argparse
-import multiprocessing
 import random
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Self
 
@@ -29,12 +30,13 @@ import psutil
 from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 
+from recipe.arguments import DataArguments, ModelArguments
 from recipe.audio.resampling import SAMPLE_RATE, SAMPLES_PER_MS
 from recipe.captions.reader import Cue, format_webvtt
 from recipe.data.preparation import build_shards
-from recipe.data.preparation_on_ray import build_shards_on_ray
-from recipe.data.recording import PreparationSettings
 from recipe.data.sources import list_recordings
+from recipe.model.checkpoint import load_outline
+from recipe.model.preparation import preparation_settings
 from scripts.benchmarks.common import build_parser, call_in_fresh_process, measure_seconds, print_table, run
 from scripts.benchmarks.preparation import M4A_BIT_RATE, M4A_RATE, decode_recordings
 
@@ -60,8 +62,8 @@ def measure(arguments: argparse.Namespace) -> None:
     folder = arguments.workdir / "shared_preparation"
     shutil.rmtree(folder, ignore_errors=True)
     write_recordings(arguments.data_dir, folder / "recordings")
-    places = (folder / "recordings", Path(arguments.model) / "tokenizer.json")
-    work = call_in_fresh_process(prepare_alone, *places, folder / "alone")["cpu_seconds"]
+    places = (folder / "recordings", Path(arguments.model), folder / "alone")
+    work = call_in_fresh_process(prepare_alone, *places)["cpu_seconds"]
     header = ["engine", "work, CPU s", "cores there", "ideal s", "wall s", "x ideal", "killed", "lost, wrong"]
     print_table(header, (measure_engine(engine, arguments, folder, work) for engine in arguments.engine))
     shutil.rmtree(folder)
@@ -69,10 +71,11 @@ def measure(arguments: argparse.Namespace) -> None:
 
 def measure_engine(engine: str, arguments: argparse.Namespace, folder: Path, work: float) -> list[str]:
     """The cells of a row."""
-    shards = folder / engine
+    shards = folder / engine / "prepared" / "shards"
+    shards.mkdir(parents=True)
     figures = disturb(engine, arguments, folder, shards)
     num_wrong = compare(folder / "alone", shards)
-    shutil.rmtree(shards)
+    shutil.rmtree(folder / engine)
     ideal = work / figures.cores
     cells = [engine, f"{work:.0f}", f"{figures.cores:.2f}", f"{ideal:.0f}", f"{figures.wall_seconds:.0f}"]
     return [*cells, f"{figures.wall_seconds / ideal:.2f}", str(figures.num_killed), str(num_wrong)]
@@ -196,81 +199,68 @@ def adts_header(num_bytes: int) -> bytes:
     return bits.to_bytes(7)
 
 
-def prepare_alone(data_dir: Path, tokenizer_file: Path, output_dir: Path) -> dict[str, float]:
+def prepare_alone(data_dir: Path, model_dir: Path, output_dir: Path) -> dict[str, float]:
     """Seconds of preparing all in this process."""
-    return measure_seconds(lambda: work_on(data_dir, tokenizer_file, output_dir))[1]
-
-
-def work_on(data_dir: Path, tokenizer_file: Path, output_dir: Path) -> None:
-    """Be one of the workers."""
-    build_shards(
-        list_recordings(data_dir, "en"), PreparationSettings(tokenizer_file), output_dir, num_workers=1
-    )
+    model = ModelArguments(model_name_or_path=str(model_dir), language="en")
+    settings = preparation_settings(model, DataArguments(), load_outline(model), output_dir)
+    recordings = list_recordings(data_dir, "en")
+    return measure_seconds(lambda: build_shards(recordings, settings, output_dir, num_workers=1))[1]
 
 
 def disturb(engine: str, arguments: argparse.Namespace, folder: Path, shards: Path) -> Disturbed:
     """Let the workers prepare the folder, and kill some of them."""
     chance = random.Random(arguments.seed)  # noqa: S311 - no secret
     pauses = [chance.uniform(0.5, 1.5) * arguments.pause for _ in range(arguments.kills)]
-    places = (folder / "recordings", Path(arguments.model) / "tokenizer.json", shards)
+    command = [sys.executable, "scripts/prepare.py", "--data_dir", str(folder / "recordings")]
+    command += ["--output_dir", str(shards.parents[1]), "--model_name_or_path", arguments.model]
+    command += ["--language", "en", "--engine", engine]
     started = time.monotonic()
-    with Meter(shards) as meter:
+    with Meter(shards) as meter, (folder / "log").open("wb") as log:
         if engine == "ray":
-            num_killed = disturb_ray(*places, pauses, chance)
+            crew = [subprocess.Popen(command, stdout=log, stderr=log)]
+            num_killed = kill_tasks(crew[0], shards, pauses, chance)
         else:
-            num_killed = disturb_workers(arguments.workers, places, pauses, chance)
+            command += ["--num_workers", "1", "--world", str(arguments.workers), "--rank"]
+            crew = [
+                subprocess.Popen([*command, str(rank)], stdout=log, stderr=log)
+                for rank in range(arguments.workers)
+            ]
+            num_killed = kill_workers(crew, pauses, chance)
+        codes = [process.wait() for process in crew]
         seconds = time.monotonic() - started
+    if any(codes):
+        sys.exit(f"error: workers ended with {codes}: {(folder / 'log').read_text()[-2000:]}")
     return Disturbed(seconds, num_killed, meter.cores)
 
 
-def disturb_workers(
-    num_workers: int, places: tuple[Path, Path, Path], pauses: Sequence[float], chance: random.Random
-) -> int:
-    """Workers of this machine; the number of those that were killed."""
-    context = multiprocessing.get_context("spawn")
-
-    def start() -> BaseProcess:
-        process = context.Process(target=work_on, args=places)
-        process.start()
-        return process
-
-    crew, num_killed = [start() for _ in range(num_workers)], 0
+def kill_workers(crew: list[subprocess.Popen[bytes]], pauses: Sequence[float], chance: random.Random) -> int:
+    """Kill workers and start them anew; how many there were to kill."""
+    num_killed = 0
     for pause in pauses:
         time.sleep(pause)
-        index = chance.randrange(num_workers)
-        if crew[index].is_alive():
+        index = chance.randrange(len(crew))
+        if crew[index].poll() is None:
             crew[index].kill()
-            crew[index] = start()
+            crew[index].wait()
+            crew[index] = subprocess.Popen(crew[index].args)
             num_killed += 1
-    for process in crew:
-        process.join()
-        assert process.exitcode == 0
     return num_killed
 
 
-def disturb_ray(
-    data_dir: Path, tokenizer_file: Path, output_dir: Path, pauses: Sequence[float], chance: random.Random
+def kill_tasks(
+    command: subprocess.Popen[bytes], shards: Path, pauses: Sequence[float], chance: random.Random
 ) -> int:
-    """Workers of Ray; the number of those that were killed while they held a recording."""
-    is_over = threading.Event()
-    killed: list[int] = []
-
-    def kill() -> None:
-        for pause in pauses:
-            if is_over.wait(pause):
-                return
-            claims = sorted(output_dir.glob("claims/*.claim-*"))
-            with suppress(OSError, psutil.Error, IndexError):
-                pid = int(chance.choice(claims).read_text().split()[1])
-                psutil.Process(pid).kill()
-                killed.append(pid)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    build_shards_on_ray(list_recordings(data_dir, "en"), PreparationSettings(tokenizer_file), output_dir)
-    is_over.set()
-    killer.join()
-    return len(killed)
+    """Kill workers of Ray that hold a recording; how many there were."""
+    num_killed = 0
+    for pause in pauses:
+        with suppress(subprocess.TimeoutExpired):
+            command.wait(pause)
+            break
+        claims = sorted(shards.glob("claims/*.claim-*"))
+        with suppress(OSError, psutil.Error, IndexError):
+            psutil.Process(int(chance.choice(claims).read_text().split()[1])).kill()
+            num_killed += 1
+    return num_killed
 
 
 def compare(alone: Path, together: Path) -> int:

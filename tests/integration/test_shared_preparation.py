@@ -118,6 +118,18 @@ def test_the_script_makes_what_train_finds(data_dir: Path, tiny_dir: Path, tmp_p
     assert after == shards
 
 
+def test_a_worker_starts_without_torch(data_dir: Path, tiny_dir: Path, tmp_path: Path) -> None:
+    script = "import sys; from scripts.prepare import main; main(); print('torch' in sys.modules)"
+    options = ["--data_dir", str(data_dir), "--language", "en", "--model_name_or_path", str(tiny_dir)]
+    options += ["--output_dir", str(tmp_path), "--num_workers", "1", "--retime", "off"]
+    command = [sys.executable, "-c", script, *options]
+    for _ in range(2):  # the second finds all done; where there is a sound to judge, the first needs torch
+        ended = subprocess.run(
+            command, cwd=REPOSITORY, capture_output=True, text=True, check=True, env=clean_environment()
+        )
+    assert ended.stdout.split()[-1] == "False"
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -193,3 +193,14 @@ def test_only_the_first_process_of_a_machine_reads_a_shard_to_verify_it(
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert build_shards([make_recording()], preparation, tmp_path / "shards") == [first]
     assert not caplog.records
+
+
+def test_a_worker_that_need_not_read_shards_takes_them_as_they_are(
+    make_recording, tmp_path, preparation, caplog
+):
+    (first,) = build_shards([make_recording()], preparation, tmp_path / "shards")
+    flip_bit(first.path)
+    assert build_shards([make_recording()], preparation, tmp_path / "shards", reads_shards=False) == [first]
+    assert not caplog.records
+    assert build_shards([make_recording()], preparation, tmp_path / "shards") == [first]
+    assert "has changed since it was made" in caplog.text

@@ -11,7 +11,9 @@ from transformers import WhisperForConditionalGeneration
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from recipe.arguments import ModelArguments
+from recipe.errors import TrainingError
 from recipe.model.adapters import add_adapters, merge_adapters
+from recipe.model.checkpoint import load_outline
 from recipe.model.whisper import load_whisper
 from recipe.publish.metadata import ReleaseMetadata
 from recipe.publish.staging import stage_model
@@ -73,3 +75,26 @@ def test_a_checkpoint_of_any_kind_trains_and_is_published(name: str, tmp_path: P
     preprocessor = json.loads((staging / "preprocessor_config.json").read_text())
     assert preprocessor["feature_size"] == shape.get("num_mel_bins", 80)
     assert load_whisper(ModelArguments(str(staging))).is_multilingual == whisper.is_multilingual
+
+
+@pytest.mark.parametrize("shape", [V2_LANGUAGES, TURBO, {"is_multilingual": False}], ids=str)
+def test_the_files_say_the_same_without_the_weights(shape: dict[str, Any], tmp_path: Path):
+    whisper = tiny_whisper(tmp_path / "base", **shape)
+    outline = load_outline(ModelArguments(str(tmp_path / "base")))
+    assert outline.is_multilingual == whisper.is_multilingual
+    assert outline.num_layers == whisper.num_layers
+    assert outline.suppressed_symbols() == whisper.suppressed_symbols() != frozenset()
+    assert [outline.has_language(code) for code in ("fr", "yue", "xx")] == [
+        whisper.has_language(code) for code in ("fr", "yue", "xx")
+    ]
+    tokenizers = [one.save_tokenizer(tmp_path / str(number)) for number, one in enumerate((outline, whisper))]
+    assert tokenizers[0].read_bytes() == tokenizers[1].read_bytes()
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused_without_the_weights_too(tmp_path: Path):
+    tiny_whisper(tmp_path / "base")
+    settings = json.loads((tmp_path / "base" / "generation_config.json").read_text())
+    settings["no_timestamps_token_id"] += 1
+    (tmp_path / "base" / "generation_config.json").write_text(json.dumps(settings))
+    with pytest.raises(TrainingError, match="tokens, is not that of its weights"):
+        load_outline(ModelArguments(str(tmp_path / "base")))

@@ -1,5 +1,7 @@
 """Which language each recording has, by what is said of it and by what the model detects."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +79,7 @@ def test_what_nobody_says_is_detected_and_told(tmp_path, multilingual):
 
 
 def test_a_file_that_crashes_the_decoder_costs_only_its_own_answer(tmp_path, multilingual, monkeypatch):
-    monkeypatch.setattr("recipe.screening.languages.decode_beginning", decode_or_die)
+    monkeypatch.setattr("recipe.screening.language_detection.decode_beginning", decode_or_die)
     names = ("a", "deadly", "z")
     found = settle([make_recording(tmp_path, name) for name in names], multilingual)
     assert found == settle([make_recording(tmp_path, name) for name in ("a", "z")], multilingual) | {
@@ -200,3 +202,11 @@ def test_the_language_of_sentences_is_detected_from_their_sounds(tmp_path, multi
 def test_sentences_without_any_sound_leave_their_language_open(tmp_path, multilingual):
     with pytest.raises(DataError, match="no recording has sound to detect it from"):
         settle([make_sentences(tmp_path, "a", num_damaged=2)], multilingual)
+
+
+def test_many_recordings_take_a_moment(tmp_path, multilingual):
+    one = make_recording(tmp_path, "talk", "fr")
+    recordings = [replace(one, name=f"talk-{number}", transcript=LocalFile(None)) for number in range(20_000)]
+    began = time.process_time()
+    assert set(settle(recordings, multilingual, language="fr").values()) == {"fr"}
+    assert time.process_time() - began < 3

@@ -11,6 +11,7 @@ a bound.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -39,11 +40,23 @@ Shingles = npt.NDArray[np.uint64]
 def shingles_of(text: str) -> Shingles:
     """A number for each run of words, shape (num_runs,); equal runs have equal numbers."""
     words = split_words(text)
-    num_single = sum(len(word) == 1 for word in words)
+    num_single = sum(map((1).__eq__, map(len, words)))
     length = SHINGLE_CHARACTERS if num_single > len(words) / 2 else SHINGLE_WORDS
-    runs = (" ".join(words[start : start + length]) for start in range(len(words) - length + 1))
-    digests = (hashlib.blake2b(run.encode(), digest_size=8).digest() for run in runs)
-    return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)
+    if len(words) < length:
+        return np.empty(0, np.uint64)
+    numbers = np.fromiter(map(_number_of, words), np.uint64, len(words))
+    runs = np.lib.stride_tricks.sliding_window_view(numbers, length)
+    mixed: Shingles = runs @ _FACTORS[:length]  # modulo 2 ** 64
+    return mixed ^ (mixed >> np.uint64(32))
+
+
+_FACTORS = np.frombuffer(hashlib.shake_128(b"shingles").digest(8 * SHINGLE_CHARACTERS), "<u8") | np.uint64(1)
+"""Odd, so that each word's number is told in the sum (multilinear hashing, Lemire and Kaser 2014)."""
+
+
+@lru_cache(maxsize=1 << 17)
+def _number_of(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
 
 
 def group_recordings(

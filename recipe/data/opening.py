@@ -284,7 +284,7 @@ def _write_index(
     numbered = rows.remove_columns("audio").add_column("row", np.arange(len(rows)))
     split = split_examples(without_faults(numbered), reports, arguments.eval_fraction)
     sides = {"train": split.train, "validation": split.validation, "test": split.test}
-    names = {side: {*examples["recording"]} for side, examples in sides.items()}
+    names = {side: {*examples["recording"][:]} for side, examples in sides.items()}
     for report in reports:
         report.sides = [side for side in sides if report.name in names[side]]
     num_windows = {side: len(examples) for side, examples in sides.items()}

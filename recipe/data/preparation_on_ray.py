@@ -43,10 +43,11 @@ def build_shards_on_ray(
         raise JobError(
             "engine: ray is not installed here; run `pip install ray`, or take --engine local."
         ) from None
+    path = os.pathsep.join(filter(None, [str(REPOSITORY_DIR), os.environ.get("PYTHONPATH")]))
     ray.init(
         log_to_driver=False,
         include_dashboard=False if "RAY_ADDRESS" not in os.environ else None,
-        runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY_DIR)}},
+        runtime_env={"env_vars": {"PYTHONPATH": path}},
     )
     try:
         shards: dict[str, Shard] = {}

@@ -79,6 +79,16 @@ def prepare(measurement: Measurement) -> PreparedDataset:
     return prepare_windows(measurement, describe_checkpoint(measurement.settings.model))
 
 
+def test_disk_space_counts_rows_and_sounds(ours: Measurement) -> None:
+    figures = measure_preparation(ours)
+    (shards,) = ours.prepared_dir("ours").rglob("shards")
+    sounds, rows = (
+        sum(path.stat().st_size for path in shards.glob(f"*.{kind}")) for kind in ("tar", "arrow")
+    )
+    assert min(sounds, rows) > 0
+    assert figures["num_bytes"] >= sounds + rows
+
+
 def test_the_usual_recipe_trains_every_cue_of_the_recordings_that_are_not_held_out(
     ours: Measurement, usual: Measurement
 ) -> None:

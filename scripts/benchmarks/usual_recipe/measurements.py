@@ -59,6 +59,8 @@ NUM_DRAWS = 20
 """Epochs of views over which the speech that a window shows is averaged."""
 
 FEATURES_FILE = "features.arrow"
+DATA_SUFFIXES = (".arrow", ".tar")
+"""Rows or features, and the sounds beside rows."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def measure_preparation(measurement: Measurement) -> dict[str, Any]:
         "compute_seconds": seconds["cpu_seconds"],
         "decoding_seconds": decoding_seconds["cpu_seconds"],
         "audio_hours": duration_ms / 3_600_000,
-        "num_bytes": sum(path.stat().st_size for path in folder.rglob("*.arrow")),
+        "num_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in DATA_SUFFIXES),
     }
 
 

@@ -43,7 +43,7 @@ from recipe.training.distributed import tell_all
 from recipe.training.evaluation import RunEvaluation
 from recipe.training.other_speech import prepare_other_sets
 from recipe.training.preflight import check_run
-from recipe.training.remote import find_compacted
+from recipe.training.remote import check_compacted, find_compacted
 from recipe.training.replay import add_replay, prepare_replay
 from recipe.training.result import build_result, describe_release
 from recipe.training.schedule import settle_schedule
@@ -92,6 +92,7 @@ def begin(attempt: Attempt) -> None:
     attempt.report(Stage.INITIALIZING, fields)
     check_run(arguments, attempt.folder)
     check_source(arguments.source)
+    check_compacted(arguments.source)
     check_captioned_folders(arguments.evaluation.other_dir, "other_dir")
     check_captioned_folders(arguments.data.replay_dir, "replay_dir")
     if arguments.source.self_test:

@@ -114,12 +114,15 @@ def test_no_output_holds_a_key(make):
     ],
     ids=["no dataset", "no bucket", "no key", "unknown"],
 )
-def test_a_dataset_that_cannot_be_opened_is_refused_with_a_sentence(
+def test_a_dataset_that_cannot_be_opened_is_refused_before_the_model_is_loaded(
     make, prepared_dir, environment, sentence, request
 ):
-    run = make(request.node.callspec.id.replace(" ", "-"), prepared_dir, environment=environment)
+    name = request.node.callspec.id.replace(" ", "-")
+    run = make(name, prepared_dir, environment=environment, model_name_or_path="owner/missing")
     assert run.attempt() == 1
-    assert sentence in run.read("error.json")["error"]
+    error = run.read("error.json")["error"]
+    assert sentence in error
+    assert not error.endswith("..")
 
 
 def test_a_missing_part_is_named_before_training(make, compacted_dir):

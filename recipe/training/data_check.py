@@ -67,10 +67,14 @@ def plan_work(arguments: Arguments, config: WhisperConfig, dataset: PreparedData
     """What these arguments would train of this dataset."""
     training = arguments.training
     num_windows = round(len(dataset.train) * training.num_train_epochs)
+    if training.max_steps >= 0:
+        num_windows = training.max_steps * training.windows_per_update
+    is_kept = arguments.model.freeze_encoder and arguments.model.keep_encoder_states
     return Work(
         config,
         arguments.model,
-        num_windows if training.max_steps < 0 else training.max_steps * training.windows_per_update,
+        num_windows,
+        min(num_windows, len(dataset.train)) if is_kept else num_windows,
         round(fmean(dataset.train["num_tokens"][:])),
         training.per_device_train_batch_size,
         keeps_activations=not training.activation_checkpointing,

@@ -16,7 +16,7 @@ from recipe.data.windows import MAX_LABEL_TOKENS
 from recipe.model.adapters import add_adapters
 from recipe.model.whisper import WhisperForConditionalGeneration
 from recipe.run.machine import find_gpus
-from recipe.training.flops import count_flops, measure_matrix_rate
+from recipe.training.flops import count_encoder_flops, count_flops, measure_matrix_rate
 
 TERAFLOPS = {
     "B200": 2250,
@@ -80,6 +80,7 @@ class Work:
         config: Of the model.
         arguments: What of it is trained.
         num_windows: Windows over all epochs.
+        num_encoded: How many of them the encoder is given: fewer where its states are kept.
         num_label_tokens: Tokens of a window's label in the mean.
         batch_size: Windows of a micro-batch.
         keeps_activations: Whether they are not computed again.
@@ -88,6 +89,7 @@ class Work:
     config: WhisperConfig
     arguments: ModelArguments
     num_windows: int
+    num_encoded: int
     num_label_tokens: int
     batch_size: int
     keeps_activations: bool = True
@@ -98,6 +100,7 @@ def estimate(work: Work) -> Estimate:
     model = _build_without_weights(work)
     num_label_tokens = max(1, min(work.num_label_tokens, MAX_LABEL_TOKENS))
     num_flops = work.num_windows * count_flops(model, num_label_tokens)
+    num_flops -= (work.num_windows - work.num_encoded) * count_encoder_flops(model)
     gpus = find_gpus()
     if not gpus:
         rate = UTILISATION * measure_matrix_rate(torch.device("cpu"), time.perf_counter)

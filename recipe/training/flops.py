@@ -32,6 +32,14 @@ def count_flops(model: WhisperForConditionalGeneration, num_label_tokens: int) -
     return int(counter.get_total_flops())
 
 
+def count_encoder_flops(model: WhisperForConditionalGeneration) -> int:
+    """FLOPs of the encoder's forward pass over one window; the model is on the meta device."""
+    features = largest_micro_batch(model.config, 1)["input_features"].to("meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.get_encoder()(features)
+    return int(counter.get_total_flops())
+
+
 def measure_matrix_rate(device: torch.device, read_clock: Callable[[], float]) -> float:
     """FLOPs per second of products of large matrices, in bfloat16 on a GPU and float32 on a processor.
 

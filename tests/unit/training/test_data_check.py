@@ -49,6 +49,20 @@ def test_windows_are_those_of_all_epochs_or_of_the_updates_asked_for(tmp_path, d
     assert work.num_label_tokens == 20
 
 
+@pytest.mark.parametrize(
+    ("flags", "num_encoded"),
+    [
+        ([], 3 * len(NUM_TOKENS)),
+        (["--freeze_encoder", "True"], len(NUM_TOKENS)),
+        (["--freeze_encoder", "True", "--keep_encoder_states", "False"], 3 * len(NUM_TOKENS)),
+    ],
+)
+def test_the_encoder_is_given_each_window_once_where_its_states_are_kept(
+    tmp_path, dataset, flags, num_encoded
+):
+    assert plan(tmp_path, dataset, "--num_train_epochs", "3", *flags).num_encoded == num_encoded
+
+
 def test_each_of_several_processes_has_its_part_of_an_update(tmp_path, dataset, monkeypatch):
     monkeypatch.setattr(RecipeTrainingArguments, "world_size", 2)
     flags = ["--max_steps", "5", "--per_device_train_batch_size", "4"]

@@ -18,8 +18,15 @@ BASE = WhisperConfig(
 GIB = 2**30
 
 
-def work(num_windows: int = 1000, arguments: ModelArguments | None = None, batch_size: int = 8) -> Work:
-    return Work(BASE, arguments or ModelArguments(), num_windows, 128, batch_size)
+def work(
+    num_windows: int = 1000,
+    arguments: ModelArguments | None = None,
+    batch_size: int = 8,
+    num_encoded: int | None = None,
+) -> Work:
+    if num_encoded is None:
+        num_encoded = num_windows
+    return Work(BASE, arguments or ModelArguments(), num_windows, num_encoded, 128, batch_size)
 
 
 @pytest.fixture
@@ -49,6 +56,18 @@ def test_less_is_needed_where_less_is_trained(h100: None) -> None:
     assert frozen.seconds < whole.seconds
     assert adapters.num_bytes < min(whole.num_bytes, dora.num_bytes)
     assert estimate(work(batch_size=4)).num_bytes < whole.num_bytes
+
+
+def test_epochs_that_find_the_encoder_s_states_cost_the_decoder_alone(h100: None) -> None:
+    frozen = ModelArguments(freeze_encoder=True)
+    one, three, kept = (
+        estimate(work(*given, 8, num_encoded)).seconds
+        for *given, num_encoded in ((1000, frozen, None), (3000, frozen, None), (3000, frozen, 1000))
+    )
+    assert one < kept < three
+    # By hand: 1500 positions by 18.9 million weights, attention of all to all in six layers, convolutions.
+    encoder = 2 * 1500 * 18.9e6 + 4 * 6 * 1500**2 * 512 + 3.1e9
+    assert three - kept == pytest.approx(2000 * encoder / (0.34 * 989e12), rel=0.03)
 
 
 def test_a_gpu_that_is_not_known_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:

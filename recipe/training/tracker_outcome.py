@@ -18,6 +18,7 @@ from transformers.integrations.integration_utils import (
 
 from recipe.audio.decoding import decode_flac
 from recipe.data.sounds import read_flac
+from recipe.evaluation.keywords import GLOSSARY_COLUMNS, tabulate_glossary
 from recipe.evaluation.long_form_table import LONG_FORM_ROWS, VIEW_TITLES, tabulate
 from recipe.evaluation.report_page import choose_windows, find_row, format_percent
 from recipe.page.rendering import format_clock
@@ -88,6 +89,11 @@ def build_tracked_outcome(report: Mapping[str, Any], test: Dataset) -> TrackedOu
         rows += [(f"{title}: {label}", *pair) for label, *pair in tabulate(long_form)]
     table = format_table(("On the test speech", "before", "after"), rows)
     summary = f"**{comparison['verdict']}**\n\n{comparison['sentence']}\n\n{table}"
+    glossary = report["glossary"]
+    if glossary:
+        figures |= list_keyword_figures(glossary)
+        columns = ("With the glossary in the prompt", *(column for column, _, _ in GLOSSARY_COLUMNS))
+        summary += f"\n\n{glossary['sentence']}\n\n{format_table(columns, tabulate_glossary(glossary))}"
     samples = [
         Sample(
             (
@@ -99,6 +105,16 @@ def build_tracked_outcome(report: Mapping[str, Any], test: Dataset) -> TrackedOu
         for why, window in choose_windows(report["windows"], NUM_SAMPLES)
     ]
     return TrackedOutcome(figures, comparison["verdict"], comparison["sentence"], summary, samples)
+
+
+def list_keyword_figures(glossary: Mapping[str, Any]) -> dict[str, float]:
+    """How the test windows' terms are written, from `report.json`; no term is named."""
+    return {
+        f"test_keyword_{name}{'_prompted' * (kind == 'prompted')}{'_before' * (side == 'before')}": rate
+        for _, side, kind in GLOSSARY_COLUMNS
+        for name in ("recall", "precision")
+        if (rate := glossary[side][kind][name]) is not None
+    }
 
 
 def format_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

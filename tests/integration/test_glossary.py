@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import TrainingRun, run_script, send, write_recording
 
 Make = Callable[..., TrainingRun]
@@ -71,6 +72,21 @@ def test_report_page_event_result_card_and_console_tell_the_same(quiet: Training
         assert told["sentence"] in text
     assert "never said" not in card
     assert "hertz, tone of, never said, again" in page
+
+
+def test_trackers_are_told_the_figures_and_no_term(quiet: TrainingRun) -> None:
+    told = quiet.read("report.json")["glossary"]
+    board = EventAccumulator(str(quiet.folder / "logs"), size_guidance={"tensors": 0, "scalars": 0}).Reload()
+    for name, side, kind in (
+        ("test/keyword_recall", "after", "plain"),
+        ("test/keyword_recall_prompted_before", "before", "prompted"),
+    ):
+        (figure,) = board.Scalars(name)
+        assert figure.value == pytest.approx(told[side][kind]["recall"])
+    (outcome,) = board.Tensors("outcome/text_summary")
+    text = outcome.tensor_proto.string_val[0].decode()
+    assert told["sentence"] in text
+    assert "never said" not in text
 
 
 def test_the_script_gives_the_published_model_the_figures_of_its_run(

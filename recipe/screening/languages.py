@@ -31,7 +31,7 @@ music, noise and languages that are near relatives give less, and there most rec
 """
 
 
-def check_task(arguments: ModelArguments, whisper: Checkpoint) -> list[str]:
+def check_task(arguments: ModelArguments, checkpoint: Checkpoint) -> list[str]:
     """Warnings about how well the checkpoint is fit for the task.
 
     Raises:
@@ -39,12 +39,12 @@ def check_task(arguments: ModelArguments, whisper: Checkpoint) -> list[str]:
     """
     if arguments.task != "translate":
         return []
-    if not whisper.is_multilingual:
+    if not checkpoint.is_multilingual:
         raise JobError(
             f"task: {arguments.model_name_or_path!r} is an English-only checkpoint and cannot translate; "
             "take a multilingual one, such as openai/whisper-small, or the task transcribe."
         )
-    num_encoder_layers, num_layers = whisper.num_layers
+    num_encoder_layers, num_layers = checkpoint.num_layers
     if num_layers < num_encoder_layers:
         warning = (
             f"The checkpoint's decoder is cut down ({num_layers} of {num_encoder_layers} layers), as in "
@@ -55,7 +55,7 @@ def check_task(arguments: ModelArguments, whisper: Checkpoint) -> list[str]:
     return []
 
 
-def check_language(language: str | None, whisper: Checkpoint) -> str | None:
+def check_language(language: str | None, checkpoint: Checkpoint) -> str | None:
     """The code of a language given as code, tag or English name; None for None.
 
     Raises:
@@ -68,24 +68,24 @@ def check_language(language: str | None, whisper: Checkpoint) -> str | None:
         raise JobError(
             f"language: {language!r} is not known to Whisper; expected a code such as fr, or a name."
         )
-    if not whisper.has_language(code):
+    if not checkpoint.has_language(code):
         raise JobError(
             f"language: this checkpoint has no token for {language!r}; large-v3 knows more languages."
         )
     return code
 
 
-def find_caption_language(arguments: ModelArguments, whisper: Checkpoint) -> str | None:
+def find_caption_language(arguments: ModelArguments, checkpoint: Checkpoint) -> str | None:
     """Code of the language that captions are wanted in; None if nobody said it.
 
     Raises:
         JobError: as `check_language` does.
     """
-    return caption_language(check_language(arguments.language, whisper), arguments.task)
+    return caption_language(check_language(arguments.language, checkpoint), arguments.task)
 
 
 def settle_languages(
-    recordings: Sequence[Recording], arguments: ModelArguments, whisper: Checkpoint
+    recordings: Sequence[Recording], arguments: ModelArguments, checkpoint: Checkpoint
 ) -> tuple[list[Recording], list[str]]:
     """The recordings, each with the language spoken in it, and warnings for the user.
 
@@ -97,9 +97,9 @@ def settle_languages(
         JobError: if the checkpoint does not know a language.
         DataError: if there is no telling what is spoken.
     """
-    if not whisper.is_multilingual:
+    if not checkpoint.is_multilingual:
         return [replace(recording, language="en") for recording in recordings], []
-    given = check_language(arguments.language, whisper)
+    given = check_language(arguments.language, checkpoint)
     written = {recording.name: _read_tag(recording) for recording in recordings}
     if arguments.task == "translate":
         recordings = [_put_aside_unless_english(item, written[item.name]) for item in recordings]
@@ -111,11 +111,11 @@ def settle_languages(
     if untagged:
         from recipe.screening.language_detection import detecting  # noqa: PLC0415 - torch takes seconds
 
-        with detecting(whisper) as detect:
+        with detecting(checkpoint) as detect:
             detected = detect_languages(untagged, filter(None, codes.values()), detect)
         warnings = [_describe_detected(detected)]
         codes |= detected
-    _check_vocabulary(codes, whisper)
+    _check_vocabulary(codes, checkpoint)
     return [replace(recording, language=codes[recording.name]) for recording in recordings], warnings
 
 
@@ -140,9 +140,9 @@ def _put_aside_unless_english(recording: Recording, written: str) -> Recording:
     return replace(recording, transcript=LocalFile(None, problem))
 
 
-def _check_vocabulary(codes: Mapping[str, str], whisper: Checkpoint) -> None:
+def _check_vocabulary(codes: Mapping[str, str], checkpoint: Checkpoint) -> None:
     for recording, code in codes.items():
-        if not whisper.has_language(code):
+        if not checkpoint.has_language(code):
             raise JobError(
                 f"Recording {recording!r} is in {_name(code)}, for which this checkpoint has no token; "
                 "large-v3 knows more languages. Take it, remove the recording, or set the option language."

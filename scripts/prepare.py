@@ -19,7 +19,8 @@ train.py --prepared_dir FOLDER trains without the recordings.
 --data_dir may be s3://bucket/prefix, or the https:// address of a text that lists the address of a file in
 each line: captions are fetched at once, a recording's sound by the worker that claims it, and deleted again.
 
-With --language no weights are loaded, unless plain text or loose captions are to be given times.
+No weights are loaded, unless languages that neither --language nor the captions tell are to be detected, or
+plain text and loose captions are to be given times.
 """
 
 import argparse
@@ -163,8 +164,7 @@ def prepare(options: Options) -> list[Shard]:
     )
     pairing, files = read_source(source, wanted, folder)
     report(pairing.warnings)
-    times_words = has_text(pairing.recordings) or data.judges_times(on_gpu=has_gpu())
-    if times_words or (checkpoint.is_multilingual and not model.language):
+    if has_text(pairing.recordings) or data.judges_times(on_gpu=has_gpu()):
         recordings = settle_by_model(pairing.recordings, model, data, folder.aligned)
     else:
         recordings, warnings = settle_languages(pairing.recordings, model, checkpoint)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recipe.arguments import ModelArguments
 from recipe.audio.decoding import AudioLimits, decode_beginning
 from recipe.audio.mel import log_mel
 from recipe.audio.resampling import SAMPLES_PER_MS
@@ -18,7 +19,7 @@ from recipe.data.processes import SpareProcess
 from recipe.data.windows import WINDOW_MS
 from recipe.errors import AudioError
 from recipe.model.checkpoint import Checkpoint
-from recipe.model.whisper import Whisper
+from recipe.model.whisper import Whisper, load_whisper
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +28,18 @@ EXCERPT_CPU_SECONDS = 60.0
 
 
 @contextmanager
-def detecting(checkpoint: Checkpoint) -> Iterator[Callable[[Recording], tuple[str, float] | None]]:
+def detecting(
+    checkpoint: Checkpoint, arguments: ModelArguments
+) -> Iterator[Callable[[Recording], tuple[str, float] | None]]:
     """A function: the most probable language of a recording and its probability; None if it has no sound.
 
     Args:
-        checkpoint: With its weights.
+        checkpoint: The base model; its weights are loaded if it comes without.
+        arguments: Which it is.
     """
-    assert isinstance(checkpoint, Whisper)
+    whisper = checkpoint if isinstance(checkpoint, Whisper) else load_whisper(arguments)
     with SpareProcess(EXCERPT_CPU_SECONDS) as process:
-        yield partial(_detect_language, whisper=checkpoint, process=process)
+        yield partial(_detect_language, whisper=whisper, process=process)
 
 
 @torch.inference_mode()

@@ -89,9 +89,9 @@ def settle_languages(
 ) -> tuple[list[Recording], list[str]]:
     """The recordings, each with the language spoken in it, and warnings for the user.
 
-    The checkpoint needs its weights only where a language is to be detected. English-only ones know English
-    only. Captions for translation are English, so their tags do not
-    say what is spoken; captions tagged with another language are put aside there.
+    Weights are loaded only where a language is to be detected. English-only checkpoints know English only.
+    Captions for translation are English, so their tags do not say what is spoken; those tagged with another
+    language are put aside there.
 
     Raises:
         JobError: if the checkpoint does not know a language.
@@ -111,7 +111,7 @@ def settle_languages(
     if untagged:
         from recipe.screening.language_detection import detecting  # noqa: PLC0415 - torch takes seconds
 
-        with detecting(checkpoint) as detect:
+        with detecting(checkpoint, arguments) as detect:
             detected = detect_languages(untagged, filter(None, codes.values()), detect)
         warnings = [_describe_detected(detected)]
         codes |= detected

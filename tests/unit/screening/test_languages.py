@@ -14,6 +14,7 @@ from recipe.audio.decoding import encode_flac
 from recipe.data.manifest import Clip, LocalFile, Recording
 from recipe.data.rows import IN_CLIPS
 from recipe.errors import DataError, JobError
+from recipe.model.checkpoint import load_outline
 from recipe.model.whisper import Whisper
 from recipe.screening.languages import check_language, check_task, detect_languages, settle_languages
 
@@ -210,3 +211,12 @@ def test_many_recordings_take_a_moment(tmp_path, multilingual):
     began = time.process_time()
     assert set(settle(recordings, multilingual, language="fr").values()) == {"fr"}
     assert time.process_time() - began < 3
+
+
+def test_a_language_is_detected_where_the_weights_were_not_loaded(tmp_path, multilingual):
+    multilingual.model.save_pretrained(tmp_path / "model")
+    multilingual.processor.save_pretrained(tmp_path / "model")
+    recordings = [make_recording(tmp_path, "a"), make_recording(tmp_path, "b", "fr")]
+    arguments = ModelArguments(str(tmp_path / "model"))
+    expected = settle_languages(recordings, arguments, multilingual)
+    assert settle_languages(recordings, arguments, load_outline(arguments)) == expected

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from scripts.benchmarks.usual_recipe.measurements import (
     select_cues,
 )
 from scripts.benchmarks.usual_recipe.recipe import Collator, list_cues
-from scripts.benchmarks.usual_recipe.report import Point, time_to, update_rate
+from scripts.benchmarks.usual_recipe.report import Panel, Point, read_curve, time_to, update_rate
 
 NUM_CUES = 8
 NUM_RECORDINGS = 3
@@ -187,6 +187,21 @@ def test_the_time_to_a_rate_lies_on_the_line_between_two_points() -> None:
     assert time_to(curve, 0.4) == pytest.approx(5)
     assert time_to(curve, 0.2) == pytest.approx(20)
     assert time_to(curve, 0.1) is None
+
+
+def test_a_seed_that_only_one_recipe_has_is_in_no_point() -> None:
+    def evaluate(*errors: int) -> dict[str, Any]:
+        return {"windows": {"normalized": [asdict(count) for count in counts(*errors)]}}
+
+    training = {"compute_seconds": [30.0, 61.0], "updates_at_budget": {"60": 2}}
+    figures = {f"train/short/{recipe}/{seed}": training for recipe in ("ours", "usual") for seed in (1, 2)}
+    figures |= {f"evaluate/short/{recipe}/1/60": evaluate(3, 3) for recipe in ("ours", "usual")}
+    figures |= {"evaluate/short/base/1": evaluate(5, 5), "evaluate/short/ours/2/60": evaluate(9, 9)}
+    results = {"figures": figures, "settings": {"budgets": [60.0]}}
+    for recipe in ("ours", "usual"):
+        point = read_curve(results, recipe, Panel("windows", "normalized"))[-1]
+        assert point.rates == [0.3]
+        assert point.seconds == 61.0
 
 
 def test_speed_leaves_out_the_first_update() -> None:

@@ -204,14 +204,16 @@ class Point:
 
 
 def read_curve(results: Results, recipe: str, panel: Panel) -> list[Point]:
-    """The points of a recipe that are measured, from the untrained checkpoint on."""
+    """The points of a recipe, from the untrained checkpoint on; of the seeds that are measured for both."""
     figures = results["figures"]
     points = [read_point(0.0, [(0.0, figures[f"evaluate/{panel.cues}/base/1"])], panel)]
     for budget in results["settings"]["budgets"]:
         measured = []
         for key, evaluation in figures.items():
             kind, cues, who, seed, *spent = key.split("/")
-            if (kind, cues, who, spent) == ("evaluate", panel.cues, recipe, [f"{budget:g}"]):
+            pair = {"/".join([kind, cues, one, seed, *spent]) for one in LABELS}
+            is_asked = (kind, cues, who, spent) == ("evaluate", panel.cues, recipe, [f"{budget:g}"])
+            if is_asked and pair <= figures.keys():
                 training = figures[f"train/{cues}/{recipe}/{seed}"]
                 last_update = training["updates_at_budget"][spent[0]] - 1
                 measured.append((training["compute_seconds"][last_update], evaluation))

@@ -40,7 +40,7 @@ Shingles = npt.NDArray[np.uint64]
 def shingles_of(text: str) -> Shingles:
     """A number for each run of words, shape (num_runs,); equal runs have equal numbers."""
     words = split_words(text)
-    num_single = sum(map((1).__eq__, map(len, words)))
+    num_single = sum(len(word) == 1 for word in words)
     length = SHINGLE_CHARACTERS if num_single > len(words) / 2 else SHINGLE_WORDS
     if len(words) < length:
         return np.empty(0, np.uint64)

@@ -39,7 +39,7 @@ from recipe.data.recording import (
 )
 from recipe.data.report import RecordingReport
 from recipe.data.sounds import IN_FILE, SoundFile
-from recipe.data.windows import Window, segments_of, text_of
+from recipe.data.windows import Window, text_of_row
 from recipe.errors import RecipeError, explain_error
 from recipe.run.cpu_limit import CpuLimitError, limit_cpu
 from recipe.run.files import hash_file, hash_once, read_state, replacing, set_aside, this_writer, write_state
@@ -107,7 +107,7 @@ class _ShardState:
 
 def texts_of(examples: Dataset) -> Iterator[str]:
     """The words of each example, in order; no audio is read."""
-    return (text_of(segments_of(row)) for row in examples.select_columns(["segments"]))
+    return (text_of_row(row["segments"]) for row in examples.select_columns(["segments"]))
 
 
 def find_shard(path: Path, *, is_read: bool = True) -> Shard | None:

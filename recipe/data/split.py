@@ -26,6 +26,7 @@ from recipe.data.manifest import HELD_OUT
 from recipe.data.partition import position_of
 from recipe.data.report import RecordingReport
 from recipe.data.validation import HeldOutWindow, divide_held_out, split_by_time
+from recipe.data.windows import text_of_row
 from recipe.run.warning import DataWarning, Importance
 
 MIN_END_WINDOWS = 3
@@ -310,4 +311,4 @@ def _words(examples: Dataset) -> Iterator[tuple[str, str]]:
     """Recording and words of each window; nothing but them is read."""
     for batch in examples.select_columns(["recording", "segments"]).iter(batch_size=1000):
         for name, segments in zip(batch["recording"], batch["segments"], strict=True):
-            yield name, " ".join(part["text"] for part in segments if part["end_ms"] is not None)
+            yield name, text_of_row(segments)

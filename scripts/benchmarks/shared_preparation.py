@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import av
 import numpy as np
@@ -225,7 +225,7 @@ def disturb(engine: str, arguments: argparse.Namespace, folder: Path, shards: Pa
                 subprocess.Popen([*command, str(rank)], stdout=log, stderr=log)
                 for rank in range(arguments.workers)
             ]
-            num_killed = kill_workers(crew, pauses, chance)
+            num_killed = kill_workers(crew, log, pauses, chance)
         codes = [process.wait() for process in crew]
         seconds = time.monotonic() - started
     if any(codes):
@@ -233,7 +233,9 @@ def disturb(engine: str, arguments: argparse.Namespace, folder: Path, shards: Pa
     return Disturbed(seconds, num_killed, meter.cores)
 
 
-def kill_workers(crew: list[subprocess.Popen[bytes]], pauses: Sequence[float], chance: random.Random) -> int:
+def kill_workers(
+    crew: list[subprocess.Popen[bytes]], log: BinaryIO, pauses: Sequence[float], chance: random.Random
+) -> int:
     """Kill workers and start them anew; how many there were to kill."""
     num_killed = 0
     for pause in pauses:
@@ -242,7 +244,7 @@ def kill_workers(crew: list[subprocess.Popen[bytes]], pauses: Sequence[float], c
         if crew[index].poll() is None:
             crew[index].kill()
             crew[index].wait()
-            crew[index] = subprocess.Popen(crew[index].args)
+            crew[index] = subprocess.Popen(crew[index].args, stdout=log, stderr=log)
             num_killed += 1
     return num_killed
 
